@@ -126,7 +126,7 @@ class Dual(ABC):
         return {"class": type(self).__name__, **{name: _plain(getattr(self, name)) for name in self._arguments}}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the potentials and the next update depend on: tensors and plain Python, readable with ``weights_only=True``."""
+        """All that potentials and the next update depend on: tensors and plain Python, loadable with ``weights_only=True``."""
         return {
             "config": self.config(),
             "dim": self._dim,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -196,7 +196,7 @@ def median_of(costs: Array) -> float:
 def _by_scipy(metric: str, x: Array, y: Array) -> Array:
     if isinstance(x, torch.Tensor):
         return as_kind(_by_scipy(metric, x.cpu().double().numpy(), y.cpu().double().numpy()), x)
-    return cdist(x, y, metric).astype(x.dtype, copy=False)
+    return cdist(x, y, cast(Any, metric)).astype(x.dtype, copy=False)
 
 
 def _euclidean(x: Array, y: Array, squared: bool) -> Array:

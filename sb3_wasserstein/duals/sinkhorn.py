@@ -30,12 +30,12 @@ class SinkhornDual(Dual):
     :param cost: a scipy metric name, a callable (x (n, d), y (m, d)) -> (n, m), or a ``SaturatingCost``
     :param relative: whether ε is in units of the median ground cost of the first update
     :param debias: whether to subtract the self-transport terms
-    :param reference: "product" for KL(γ ‖ μ⊗ν), S1 eq. 3; "entropy" for −H(γ), S1 eq. 2: its potential is u = f + ε log p, which
-        exists on the samples only. With ``debias`` the two are the same.
+    :param reference: "product" for KL(γ ‖ μ⊗ν), S1 eq. 3; "entropy" for −H(γ), S1 eq. 2: its potential is u = f + ε log p,
+        which exists on the samples only. With ``debias`` the two are the same.
     :param tol: L1 error of both marginals at which to stop
     :param max_iterations: after which to stop in any case, with a warning
-    :param dtype: "float32" or "float64", what is iterated in; results are float64. Where float32 is too coarse for ε, float64 is
-        taken, with a warning.
+    :param dtype: "float32" or "float64", what is iterated in; results are float64. Where float32 is too coarse for ε,
+        float64 is taken, with a warning.
     :param device: a torch device
     :raises ValueError: if an argument is out of its range or unknown; the message names it
     """

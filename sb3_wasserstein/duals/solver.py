@@ -66,10 +66,10 @@ def solve_symmetric(costs: Floats, p: Floats, epsilon: float, f: Floats | None, 
     """
     log_p = np.log(p)
     f = np.zeros(len(p)) if f is None else f
-    for iterations in range(1, max_iterations + 1):
+    iterations, residual = 0, float("inf")
+    while residual > tol and iterations < max_iterations:
+        iterations += 1
         new = soft_c_transform(costs.copy(), log_p, f, epsilon)
         residual = float(np.abs(np.expm1((f - new) / epsilon)) @ p)
-        if residual <= tol:
-            break
         f = 0.5 * (f + new)
     return Solution(f, f, residual, iterations)

@@ -8,12 +8,6 @@ from scipy.spatial.distance import cdist
 from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, behaviour_distance
 
 
-def pot_potentials(costs, p, q, epsilon):
-    """f and g with P = exp((f + g − C)/ε) p q: POT's potentials are not multiplied by ε and contain the log weights."""
-    f, g = ot.solve(costs, p, q, reg=epsilon, reg_type="KL", max_iter=200_000, tol=1e-13).potentials
-    return f, g
-
-
 @pytest.fixture
 def clouds():
     rng = np.random.default_rng(0)
@@ -66,7 +60,7 @@ def test_dirac_target_gives_the_cost_itself(clouds):
 
 def test_distance_of_a_law_to_itself_is_zero(clouds):
     x, y, p, _ = clouds
-    for dual in (exact(), exact(cost=SaturatingCost()), exact(cost="cityblock", epsilon=0.01)):
+    for dual in (exact(), exact(cost=SaturatingCost()), exact(cost="cityblock", epsilon=0.1)):
         dual.update(x, x, p, p)
         assert abs(dual.distance) < 1e-6
     assert behaviour_distance(x, y) > 0.1
