@@ -1,0 +1,99 @@
+"""A plane with several goals, each as good as the others: S1 §4.2's task for policies that should differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import ArrayLike, NDArray
+
+Segment = tuple[tuple[float, float], tuple[float, float]]
+REWARDS = ("negative_distance", "inverse")
+
+
+class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
+    """
+    A point in the plane, rewarded for being near a goal (S1 §4.2). Goals do not end the episode.
+
+    The observation is the position; an episode starts at the origin ± .05 and is ``truncated`` after ``horizon`` steps. The
+    action, projected on the unit disc, times ``step`` is the displacement; the default 16 steps of .1 reach 1.6.
+
+    :param goals: (k, 2) positions
+    :param horizon: number of steps
+    :param step: length of the longest step
+    :param reward: "negative_distance": −d to the nearest goal; "inverse": 1 / (1 + 10 d)
+    :param walls: segments ((x0, y0), (x1, y1)) that a step does not cross: it stops just before
+    :raises ValueError: if an argument is out of range, with its name
+    """
+
+    metadata = {"render_modes": []}
+
+    def __init__(
+        self,
+        goals: ArrayLike = ((-1.0, 1.0), (1.0, 1.0)),
+        horizon: int = 16,
+        step: float = 0.1,
+        reward: str = "negative_distance",
+        walls: Sequence[Segment] = (),
+        render_mode: str | None = None,
+    ) -> None:
+        self.goals = np.asarray(goals, dtype=np.float64)
+        if self.goals.ndim != 2 or self.goals.shape[1] != 2 or len(self.goals) == 0 or not np.isfinite(self.goals).all():
+            raise ValueError(f"goals must be a finite (k, 2) array with k >= 1; got {goals!r}")
+        self.walls = np.asarray(walls, dtype=np.float64).reshape(-1, 2, 2) if np.size(walls) % 4 == 0 else np.empty(0)
+        if np.size(walls) != self.walls.size or not np.isfinite(self.walls).all():
+            raise ValueError(f"walls must be finite segments ((x0, y0), (x1, y1)); got {walls!r}")
+        if int(horizon) != horizon or horizon < 1:
+            raise ValueError(f"horizon must be an integer number of steps >= 1; got {horizon!r}")
+        if not (np.isfinite(step) and step > 0):
+            raise ValueError(f"step must be finite and > 0; got {step!r}")
+        if reward not in REWARDS:
+            raise ValueError(f"reward must be one of {REWARDS}; got {reward!r}")
+        if render_mode is not None:
+            raise ValueError(f"render_mode must be None: Goals draws nothing; got {render_mode!r}")
+        self.horizon = int(horizon)
+        self.step_length = float(step)
+        self.reward = reward
+        self.render_mode = render_mode
+        self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self._position = np.zeros(2)
+        self._steps = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        super().reset(seed=seed)
+        self._position = self.np_random.uniform(-0.05, 0.05, 2)
+        self._steps = 0
+        return self._position.astype(np.float32), {}
+
+    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        direction = np.asarray(action, dtype=np.float64)
+        move = self.step_length * direction / max(1.0, float(np.linalg.norm(direction)))
+        self._position = self._position + self._free_fraction(move) * move
+        self._steps += 1
+        distances = np.linalg.norm(self.goals - self._position, axis=1)
+        nearest = float(distances.min())
+        reward = -nearest if self.reward == "negative_distance" else 1.0 / (1.0 + 10.0 * nearest)
+        info = {"goal": int(distances.argmin()), "goal_distance": nearest}
+        return self._position.astype(np.float32), reward, False, self._steps >= self.horizon, info
+
+    def _free_fraction(self, move: NDArray[np.float64]) -> float:
+        """How much of the step can be made before it meets a wall, in [0, 1]."""
+        fraction = 1.0
+        for wall in self.walls:
+            start, along = wall[0], wall[1] - wall[0]
+            determinant = move[0] * along[1] - move[1] * along[0]
+            if abs(determinant) < 1e-12:
+                continue
+            offset = start - self._position
+            t = (offset[0] * along[1] - offset[1] * along[0]) / determinant
+            u = (offset[0] * move[1] - offset[1] * move[0]) / determinant
+            if 0.0 <= t <= fraction and 0.0 <= u <= 1.0:
+                # A hair's breadth off the wall: on it, the next step could leave on the far side.
+                fraction = max(0.0, t - 1e-6 / self.step_length)
+        return fraction
