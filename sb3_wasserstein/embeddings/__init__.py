@@ -6,8 +6,9 @@ An :class:`Embedding` is a plain recipe; bound to spaces it follows episodes whi
 """
 
 from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding
+from sb3_wasserstein.embeddings.checked import EmbeddingError
 from sb3_wasserstein.embeddings.function import FunctionEmbedding
-from sb3_wasserstein.embeddings.recorder import EmbeddingError, Recorder
+from sb3_wasserstein.embeddings.recorder import Episode, Recorder, Rollout
 from sb3_wasserstein.embeddings.registry import make_embedding
 from sb3_wasserstein.embeddings.states import FinalState, MeanState, Path, StateOccupancy
 from sb3_wasserstein.embeddings.trajectory import Trajectory
@@ -18,11 +19,13 @@ __all__ = [
     "BoundEmbedding",
     "Embedding",
     "EmbeddingError",
+    "Episode",
     "FinalState",
     "FunctionEmbedding",
     "MeanState",
     "Path",
     "Recorder",
+    "Rollout",
     "StateOccupancy",
     "Trajectory",
     "TrajectoryEmbeddingWrapper",

@@ -8,11 +8,10 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from sb3_wasserstein.embeddings.checked import CheckedEmbedding
 from sb3_wasserstein.embeddings.features import batch_of_one
-from sb3_wasserstein.embeddings.recorder import Recorder
+from sb3_wasserstein.embeddings.recorder import INFO_KEY
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
-
-INFO_KEY = "wasserstein"
 
 
 class TrajectoryEmbeddingWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -48,17 +47,17 @@ class TrajectoryEmbeddingWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstruc
             raise ValueError(f"every_step=False loses states, and each state is a sample of {recipe}: use every_step=True")
         bound = self.trajectory_embedding.bind(env.observation_space, env.action_space)
         self.every_step = every_step and bound.has_prefixes
-        self._recorder = Recorder(bound, repr(recipe))
+        self._embedding = CheckedEmbedding(bound, repr(recipe))
         self._one = np.ones(1, dtype=bool)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options=options)
-        self._recorder.start(batch_of_one(observation), self._one)
+        self._embedding.start(batch_of_one(observation), self._one)
         return observation, self._written(info) if self.every_step else info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._recorder.step(batch_of_one(observation), np.asarray(action)[None], np.array([reward], dtype=np.float64), {})
+        self._embedding.step(batch_of_one(observation), np.asarray(action)[None], np.array([reward], dtype=np.float64))
         if self.every_step or terminated or truncated:
             info = self._written(info)
         return observation, reward, terminated, truncated, info
@@ -66,4 +65,4 @@ class TrajectoryEmbeddingWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstruc
     def _written(self, info: dict[str, Any]) -> dict[str, Any]:
         if INFO_KEY in info:
             raise ValueError(f'info["{INFO_KEY}"] is taken already: is the environment wrapped twice?')
-        return {**info, INFO_KEY: self._recorder.value_of(0).astype(np.float32)}
+        return {**info, INFO_KEY: self._embedding.value_of(0).astype(np.float32)}

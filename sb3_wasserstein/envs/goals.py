@@ -43,8 +43,10 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.goals = np.asarray(goals, dtype=np.float64)
         if self.goals.ndim != 2 or self.goals.shape[1] != 2 or len(self.goals) == 0 or not np.isfinite(self.goals).all():
             raise ValueError(f"goals must be a finite (k, 2) array with k >= 1; got {goals!r}")
-        self.walls = np.asarray(walls, dtype=np.float64).reshape(-1, 2, 2) if np.size(walls) % 4 == 0 else np.empty(0)
-        if np.size(walls) != self.walls.size or not np.isfinite(self.walls).all():
+        self.walls = np.asarray(walls, dtype=np.float64)
+        if self.walls.size == 0:
+            self.walls = self.walls.reshape(0, 2, 2)
+        if self.walls.shape[1:] != (2, 2) or not np.isfinite(self.walls).all():
             raise ValueError(f"walls must be finite segments ((x0, y0), (x1, y1)); got {walls!r}")
         if int(horizon) != horizon or horizon < 1:
             raise ValueError(f"horizon must be an integer number of steps >= 1; got {horizon!r}")
@@ -85,8 +87,8 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
     def _free_fraction(self, move: NDArray[np.float64]) -> float:
         """How much of the step can be made before it meets a wall, in [0, 1]."""
         fraction = 1.0
-        for wall in self.walls:
-            start, along = wall[0], wall[1] - wall[0]
+        for start, end in zip(self.walls[:, 0], self.walls[:, 1], strict=True):
+            along = end - start
             determinant = move[0] * along[1] - move[1] * along[0]
             if abs(determinant) < 1e-12:
                 continue
