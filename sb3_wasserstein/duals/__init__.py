@@ -8,7 +8,7 @@ policy gets by doing more of x: that is what a return is shaped with. Useful alo
 from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.duals.costs import GroundCost, SaturatingCost
 from sb3_wasserstein.duals.divergence import behaviour_distance
-from sb3_wasserstein.duals.factory import make_dual
+from sb3_wasserstein.duals.factory import dual_from_config, make_dual
 from sb3_wasserstein.duals.sinkhorn import SinkhornDual
 
-__all__ = ["Dual", "GroundCost", "SaturatingCost", "SinkhornDual", "behaviour_distance", "make_dual"]
+__all__ = ["Dual", "GroundCost", "SaturatingCost", "SinkhornDual", "behaviour_distance", "dual_from_config", "make_dual"]

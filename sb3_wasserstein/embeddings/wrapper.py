@@ -47,6 +47,13 @@ class TrajectoryEmbeddingWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstruc
             raise ValueError(f"every_step=False loses states, and each state is a sample of {recipe}: use every_step=True")
         bound = self.trajectory_embedding.bind(env.observation_space, env.action_space)
         self.every_step = every_step and bound.has_prefixes
+        #: what an algorithm outside reads, JSON-plain: a subprocess could not send a recipe that holds a function
+        self.embedding_summary = {
+            "dim": bound.dim,
+            "every_step": self.every_step,
+            "config": self.trajectory_embedding.config(),
+            "is_plain": recipe.is_plain,
+        }
         self._embedding = CheckedEmbedding(bound, repr(recipe))
         self._one = np.ones(1, dtype=bool)
 

@@ -26,10 +26,11 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
     :param step: length of the longest step
     :param reward: "negative_distance": −d to the nearest goal; "inverse": 1 / (1 + 10 d)
     :param walls: segments ((x0, y0), (x1, y1)) that a step does not cross: it stops just before
+    :param render_mode: "rgb_array" or None
     :raises ValueError: if an argument is out of range, with its name
     """
 
-    metadata = {"render_modes": []}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
 
     def __init__(
         self,
@@ -54,8 +55,8 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
             raise ValueError(f"step must be finite and > 0; got {step!r}")
         if reward not in REWARDS:
             raise ValueError(f"reward must be one of {REWARDS}; got {reward!r}")
-        if render_mode is not None:
-            raise ValueError(f"render_mode must be None: Goals draws nothing; got {render_mode!r}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f'render_mode must be "rgb_array" or None; got {render_mode!r}')
         self.horizon = int(horizon)
         self.step_length = float(step)
         self.reward = reward
@@ -83,6 +84,18 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         reward = -nearest if self.reward == "negative_distance" else 1.0 / (1.0 + 10.0 * nearest)
         info = {"goal": int(distances.argmin()), "goal_distance": nearest}
         return self._position.astype(np.float32), reward, False, self._steps >= self.horizon, info
+
+    def render(self) -> NDArray[np.uint8] | None:
+        if self.render_mode is None:
+            return None
+        reach = self.horizon * self.step_length
+        size = 160
+        image = np.full((size, size, 3), 255, dtype=np.uint8)
+        wall_points = [start + t * (end - start) for start, end in self.walls for t in np.linspace(0.0, 1.0, size)]
+        for points, colour in ((wall_points, (0, 0, 0)), (self.goals, (0, 160, 0)), ([self._position], (200, 0, 0))):
+            for x, y in np.clip((np.asarray(points).reshape(-1, 2) / reach + 1) * size / 2, 2, size - 3).astype(int):
+                image[size - y - 3 : size - y + 2, x - 2 : x + 3] = colour
+        return image
 
     def _free_fraction(self, move: NDArray[np.float64]) -> float:
         """How much of the step can be made before it meets a wall, in [0, 1]."""

@@ -69,11 +69,11 @@ class HillyGrid(gym.Env[np.int64, np.int64]):
     :param timeout_penalty: what running out of time costs on top of the moves
     :param start: (row, column); None is the lower left corner
     :param goal: (row, column); None is the upper right corner
-    :param render_mode: "ansi" or None
+    :param render_mode: "ansi", "rgb_array" or None
     :raises ValueError: if an argument is out of range, with its name
     """
 
-    metadata = {"render_modes": ["ansi"], "render_fps": 10}
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 10}
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class HillyGrid(gym.Env[np.int64, np.int64]):
         if not (np.isfinite(timeout_penalty) and timeout_penalty >= 0):
             raise ValueError(f"timeout_penalty must be finite and >= 0; got {timeout_penalty!r}")
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f'render_mode must be "ansi" or None; got {render_mode!r}')
+            raise ValueError(f'render_mode must be "ansi", "rgb_array" or None; got {render_mode!r}')
         self.time_limit = int(time_limit)
         self.timeout_penalty = float(timeout_penalty)
         self.render_mode = render_mode
@@ -121,14 +121,19 @@ class HillyGrid(gym.Env[np.int64, np.int64]):
             reward -= self.timeout_penalty
         return self._observation(), reward, arrived or timed_out, False, {"is_success": arrived}
 
-    def render(self) -> str | None:
-        if self.render_mode is None:
-            return None
-        marks = {self.goal: "G", self._cell: "A"}
-        return "\n".join(
-            " ".join(marks.get((row, column), str(height)) for column, height in enumerate(line))
-            for row, line in enumerate(self.heights)
-        )
+    def render(self) -> str | NDArray[np.uint8] | None:
+        if self.render_mode == "ansi":
+            marks = {self.goal: "G", self._cell: "A"}
+            return "\n".join(
+                " ".join(marks.get((row, column), str(height)) for column, height in enumerate(line))
+                for row, line in enumerate(self.heights)
+            )
+        if self.render_mode == "rgb_array":
+            brightness = 255 - 200 * self.heights / max(1, int(self.heights.max()))
+            image = np.repeat(brightness[..., None], 3, axis=2).astype(np.uint8)
+            image[self.goal], image[self._cell] = (0, 160, 0), (200, 0, 0)
+            return np.kron(image, np.ones((16, 16, 1), dtype=np.uint8))
+        return None
 
     def _observation(self) -> np.int64:
         return np.int64(self._cell[0] * self.heights.shape[1] + self._cell[1])
