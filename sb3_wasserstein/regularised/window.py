@@ -91,7 +91,7 @@ class Scales:
 
     A running unit would drift with the policy, and attraction that succeeds sends the median cost to zero.
 
-    :param episode_return: standard deviation of the episode returns, in the environment's own unit
+    :param episode_return: spread of the episode returns, from the 1st to the 99th percentile, in the environment's own unit
     :param ground_cost: median ground cost over pairs of the pooled samples of μ and ν
     :param frozen: whether the warm-up is over
     """
@@ -112,7 +112,9 @@ class Scales:
         """
         pooled = np.concatenate([cloud, target])
         self.ground_cost = cost.median_within(pooled)
-        spread = float(returns.std())
+        # From a bad episode to a good one. A standard deviation is a fifth of that, and a coefficient of one then too weak.
+        low, high = np.quantile(returns, [0.01, 0.99])
+        spread = float(high - low)
         # Equal up to rounding counts as equal: the spread of rounding errors is no unit.
         if not np.isfinite(spread) or spread <= 1e-9 * float(np.abs(returns).max()):
             spread = 1.0
