@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
+from stable_baselines3.common.save_util import load_from_zip_file
+from stable_baselines3.common.type_aliases import MaybeCallback, Schedule, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
@@ -20,6 +22,9 @@ from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.callback import DualCallback, check_count
 from sb3_wasserstein.targets import as_target
 from sb3_wasserstein.vec_env import EpisodeReader
+
+#: what is saved as state dictionaries
+STATES = ("dual", "dual_callback")
 
 
 class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
@@ -202,12 +207,27 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             return 1.0
         return math.sqrt(float(normalize.ret_rms.var) + normalize.epsilon)
 
+    def set_parameters(
+        self, load_path_or_dict: str | TensorDict, exact_match: bool = True, device: th.device | str = "auto"
+    ) -> None:
+        """SB3's. Where the parameters hold no behaviour (a plain PPO's do not), the present one stays."""
+        params = load_path_or_dict
+        if not isinstance(params, dict):
+            _, params, _ = load_from_zip_file(params, device=device, load_data=False)
+        if self.dual_callback is None:
+            params = {name: state for name, state in params.items() if name not in STATES}
+            super().set_parameters(params, exact_match, device)
+            return
+        ours: TensorDict = {name: getattr(self, name).state_dict() for name in STATES if name not in params}
+        super().set_parameters({**params, **ours}, exact_match, device)
+        self.target = self.dual_callback.target
+
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "dual", "dual_kwargs", "dual_callback", "embedding", "target"]
+        return [*super()._excluded_save_params(), *STATES, "dual_kwargs", "embedding", "target"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, variables = super()._get_torch_save_params()
-        return (state_dicts, variables) if self.dual_callback is None else ([*state_dicts, "dual", "dual_callback"], variables)
+        return (state_dicts, variables) if self.dual_callback is None else ([*state_dicts, *STATES], variables)
 
 
 def check_coefficient(coefficient: float | Callable[[float], float]) -> float:
