@@ -31,11 +31,12 @@ def plot_grid_paths(
     jitter = np.random.default_rng(0)
     image: Any = None
     for panel, (name, walks) in zip(panels, paths.items(), strict=True):
-        image = panel.imshow(heights, cmap="Greys", vmin=0, vmax=max(1, 1.5 * float(heights.max())))
-        for cells in walks:
+        image = panel.imshow(heights, cmap="Greys", vmin=0, vmax=max(1, int(heights.max())), alpha=0.6)
+        for index, cells in enumerate(walks):
             rows, columns = np.divmod(np.asarray(cells), heights.shape[1])
             shift = jitter.normal(0.0, 0.07, 2)
-            panel.plot(columns + shift[0], rows + shift[1], color="tab:red", alpha=0.4, linewidth=1.2)
+            label = "episodes, × marks their end" if index == 0 else None
+            panel.plot(columns + shift[0], rows + shift[1], color="tab:red", alpha=0.4, linewidth=1.2, label=label)
             panel.plot(columns[-1] + shift[0], rows[-1] + shift[1], "x", color="tab:red", markersize=5)
         if reference is not None:
             rows, columns = np.divmod(np.asarray(reference), heights.shape[1])
@@ -43,7 +44,6 @@ def plot_grid_paths(
         panel.set_title(name)
         panel.set_xticks([])
         panel.set_yticks([])
-    if reference is not None:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.colorbar(image, ax=list(panels), label="height", shrink=0.8)
     return figure

@@ -108,8 +108,8 @@ class Dual(ABC):
     @property
     def scale(self) -> float:
         """The median ground cost of the first update: the unit of a relative ε."""
-        self._require_fit()
-        assert self._scale is not None
+        if self._scale is None:
+            raise RuntimeError(f"this {type(self).__name__} has no ground-cost scale yet: call update(x, y) first")
         return self._scale
 
     @property

@@ -5,11 +5,19 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from sb3_wasserstein.duals.alternating import AlternatingDual
 from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.duals.costs import SaturatingCost
+from sb3_wasserstein.duals.rkhs import RKHSDual
+from sb3_wasserstein.duals.semidiscrete import SemiDiscreteDual
 from sb3_wasserstein.duals.sinkhorn import SinkhornDual
 
-DUALS: dict[str, type[Dual]] = {"sinkhorn": SinkhornDual}
+DUALS: dict[str, type[Dual]] = {
+    "sinkhorn": SinkhornDual,
+    "rkhs": RKHSDual,
+    "alternating": AlternatingDual,
+    "semidiscrete": SemiDiscreteDual,
+}
 
 
 def make_dual(dual: str | Dual, dual_kwargs: dict[str, Any] | None = None) -> Dual:

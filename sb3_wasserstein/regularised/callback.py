@@ -172,8 +172,10 @@ class DualCallback(BaseCallback):
         left = self._recorder.flush()
         self.window.extend(left.episodes)
         self._fresh += len(left.episodes)
-        if self.target is not None and not self.dual.is_fitted:
-            self._warn_too_few()
+        if self.target is not None:
+            self._solve()
+            if not self.dual.is_fitted:
+                self._warn_too_few()
 
     def _solve(self) -> None:
         """Solve for the dual where enough has changed since the last time."""
