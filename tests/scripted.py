@@ -11,6 +11,7 @@ SPACES = {
     "multi_discrete": spaces.MultiDiscrete([3, 2]),
     "multi_binary": spaces.MultiBinary(4),
     "matrix": spaces.Box(-1.0, 1.0, (2, 3), np.float32),
+    "image": spaces.Box(0, 255, (36, 36, 3), np.uint8),
 }
 
 

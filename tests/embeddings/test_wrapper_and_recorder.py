@@ -119,10 +119,11 @@ def test_a_function_embedding_stays_in_its_subprocess():
     env.close()
 
 
-@pytest.mark.parametrize("space", list(SPACES))
-@pytest.mark.parametrize("embedding", [FinalState(), MeanState(), Path(3)], ids=str)
-def test_the_wrapper_passes_sb3s_env_checker(space, embedding):
-    check_env(TrajectoryEmbeddingWrapper(ScriptedEnv(space), embedding))
+@pytest.mark.parametrize("space", ["discrete", "box", "dict", "multi_discrete", "multi_binary", "image"])
+@pytest.mark.parametrize("cls", [FinalState, MeanState, Path])
+def test_the_wrapper_passes_sb3s_env_checker(space, cls):
+    features = (lambda image: image.mean(axis=(0, 1))) if space == "image" else None
+    check_env(TrajectoryEmbeddingWrapper(ScriptedEnv(space), cls(features=features)))
 
 
 def test_values_by_hand():
@@ -171,7 +172,7 @@ def test_visits_of_a_box_count_outliers_in_the_nearest_cell():
 
 
 def test_features_flatten_as_gymnasium_does():
-    for space in SPACES.values():
+    for space in (space for name, space in SPACES.items() if name != "image"):
         sample = space.sample()
         batch = {k: np.asarray(v)[None] for k, v in sample.items()} if isinstance(sample, dict) else np.asarray(sample)[None]
         flat = spaces.flatten(space, sample)
