@@ -94,6 +94,8 @@ class BoundedExpansion:
         self.budget = budget
         self.centres: Floats = np.empty((0, dim))
         self.coefficients: Floats = np.empty(0)
+        #: the kernel is κ + 1: a level far from zero would else be the sum of all bumps, and end where they end
+        self.level = 0.0
         self._recent: Floats = np.empty((0, dim))
         self._usage: Floats = np.empty(0)
         self._mean: Floats | None = None
@@ -101,7 +103,11 @@ class BoundedExpansion:
         self._steps_left = 0
 
     def __call__(self, x: Floats) -> Floats:
-        return np.asarray(self.features(x) @ self.coefficients)
+        return self.at(self.features(x))
+
+    def at(self, features: Floats) -> Floats:
+        """(n,) the function, from its points' features."""
+        return np.asarray(self.level + features @ self.coefficients)
 
     def features(self, x: Floats) -> Floats:
         """(n, m) κ of points with the centres."""
@@ -111,7 +117,7 @@ class BoundedExpansion:
         """The mean of the function over the most recent samples."""
         if self._mean is None:
             self._mean = self.features(self._recent).mean(axis=0)
-        return float(self._mean @ self.coefficients)
+        return self.level + float(self._mean @ self.coefficients)
 
     def take_in(self, x: Floats) -> None:
         """Remember samples, and make centres of those that the centres do not reach, or of all while there is room."""
@@ -137,7 +143,9 @@ class BoundedExpansion:
         if self._factor is None or self._steps_left <= 0:
             self._refactor()
         self._steps_left -= len(residuals)
-        change = cho_solve(self._factor, residuals @ features / len(residuals), check_finite=False)
+        level = float(residuals.mean())
+        self.level += level
+        change = cho_solve(self._factor, (residuals - level) @ features / len(residuals), check_finite=False)
         self.coefficients = self.coefficients + change
 
     def _refactor(self) -> None:
@@ -178,6 +186,7 @@ class BoundedExpansion:
             **{name: torch.tensor(array) for name, array in arrays.items()},
             "bandwidth": self.bandwidth,
             "budget": self.budget,
+            "level": self.level,
             "factor": factor,
             "steps_left": self._steps_left,
         }
@@ -188,7 +197,7 @@ class BoundedExpansion:
         expansion.centres, expansion.coefficients, expansion._recent, expansion._usage = (
             state[name].cpu().numpy().copy() for name in ("centres", "coefficients", "recent", "usage")
         )
-        expansion._steps_left = state["steps_left"]
+        expansion._steps_left, expansion.level = state["steps_left"], state["level"]
         factor = state["factor"]
         if factor is not None:
             expansion._factor = (np.asfortranarray(factor["matrix"].cpu().numpy()), factor["lower"])

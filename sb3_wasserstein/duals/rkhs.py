@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.spatial.distance import pdist
+from scipy.special import logsumexp
 
 from sb3_wasserstein.duals.clouds import Floats
 from sb3_wasserstein.duals.costs import Cost, check_positive
@@ -15,6 +16,8 @@ from sb3_wasserstein.duals.stochastic import StochasticDual
 BATCH = 64
 #: draws of ν that a short batch of μ is set against
 LEAST_Y = 32
+#: a mean e below exp(−FAR) has not begun to converge: what lies beyond is made up by Sinkhorn's step, at the same rate
+FAR = 6.0
 #: points a cloud that the median heuristic looks at
 BANDWIDTH_POINTS = 512
 
@@ -114,17 +117,15 @@ class RKHSDual(StochasticDual):
         f.take_in(x)
         g.take_in(y)
         features_x, features_y = f.features(x), g.features(y)
-        exponents = (features_x @ f.coefficients)[:, None] + (features_y @ g.coefficients)[None, :]
+        exponents = f.at(features_x)[:, None] + g.at(features_y)[None, :]
         exponents -= self.ground_cost.matrix(x, y)
         exponents /= self.epsilon_
-        largest = max(float(exponents.max()), 0.0)
-        np.exp(exponents - largest, out=exponents)
         rate = len(x) / BATCH * min(0.5, 0.5 * self.step / max(1.0, seen / BATCH) ** 0.75)
         for expansion, features, axis in ((f, features_x, 1), (g, features_y, 0)):
-            with np.errstate(divide="ignore"):
-                log_e = np.log(exponents.mean(axis=axis)) + largest
+            log_e = logsumexp(exponents, axis=axis) - np.log(exponents.shape[axis])
             e = np.exp(np.minimum(log_e, self.clip))
-            expansion.step(features, -self.epsilon_ * np.log1p(rate * (e - 1.0)))
+            change = np.log1p(rate * (e - 1.0)) + rate * np.minimum(log_e + FAR, 0.0)
+            expansion.step(features, -self.epsilon_ * change)
 
     def _f(self, x: Floats) -> Floats:
         return np.asarray(self._expansions[0](x))
