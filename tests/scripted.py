@@ -29,7 +29,7 @@ class ScriptedEnv(gym.Env):
     def _observe(self):
         self.observation_space.seed(int(self._draws.integers(2**31)))
         observation = self.observation_space.sample()
-        return observation + np.float32(self.shift) if isinstance(self.observation_space, spaces.Box) else observation
+        return observation + np.float32(self.shift) if self.shift else observation
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
