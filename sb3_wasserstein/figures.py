@@ -1,4 +1,4 @@
-"""Figures. matplotlib is imported when one is drawn."""
+"""Figures. matplotlib (extra ``figures``) is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def plot_grid_paths(
     :param paths: of each policy, several sequences of cell numbers (row · columns + column)
     :param reference: a path that is drawn dashed in every panel
     :return: the figure
+    :raises ImportError: without matplotlib; the message names the extra
     """
-    from matplotlib.figure import Figure
-
+    figure_class = _matplotlib_figure()
     heights = np.asarray(heights)
-    figure = Figure(figsize=(4.2 * len(paths) + 0.6, 3.6), layout="constrained")
+    figure = figure_class(figsize=(4.2 * len(paths) + 0.6, 3.6), layout="constrained")
     panels = figure.subplots(1, len(paths), squeeze=False)[0]
     jitter = np.random.default_rng(0)
     image: Any = None
@@ -47,3 +47,11 @@ def plot_grid_paths(
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.colorbar(image, ax=list(panels), label="height", shrink=0.8)
     return figure
+
+
+def _matplotlib_figure() -> type[Figure]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('figures need matplotlib: pip install "sb3-wasserstein[figures]"') from error
+    return Figure

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_wasserstein.duals import Dual, make_dual
+from sb3_wasserstein.duals.stochastic import StochasticDual
 from sb3_wasserstein.embeddings import Embedding, Recorder, Rollout, StateOccupancy, make_embedding
 from sb3_wasserstein.regularised.window import EpisodeWindow, Scales, thinned
 from sb3_wasserstein.targets import Target, as_target
@@ -179,18 +180,21 @@ class DualCallback(BaseCallback):
 
     def _solve(self) -> None:
         """Solve for the dual where enough has changed since the last time."""
-        needed = MIN_EPISODES if not self.dual.is_fitted else max(1, self.window.size // 32)
+        stochastic = isinstance(self.dual, StochasticDual)
+        needed = 1 if stochastic or not self.dual.is_fitted else max(1, self.window.size // 32)
         if len(self.window) < MIN_EPISODES or self._fresh < needed:
             return
         assert self.target is not None
         occupancy = isinstance(self.embedding, StateOccupancy)
-        cloud = self.window.embeddings
+        # A stochastic dual sees each episode once (S1 Alg. 1, 3, 4); Sinkhorn solves for the law of the window.
+        cloud = self.window.last(self._fresh) if stochastic else self.window.embeddings
         if occupancy:
             cloud, _ = thinned(cloud, np.ones(len(cloud)))
         points, weights = self.target.draw(len(cloud))
         if occupancy:
             points, weights = thinned(points, weights)
-            if self.feature_scale is None or not self.scales.frozen:
+            # A stochastic dual keeps what it has seen: its points cannot be measured anew.
+            if self.feature_scale is None or not (self.scales.frozen or stochastic):
                 spread = np.concatenate([cloud, points]).std(axis=0)
                 self.feature_scale = np.where(spread > 0, spread, 1.0)
             cloud, points = cloud / self.feature_scale, points / self.feature_scale

@@ -23,6 +23,8 @@ from sb3_wasserstein.regularised.callback import DualCallback, check_count
 from sb3_wasserstein.targets import as_target
 from sb3_wasserstein.vec_env import EpisodeReader
 
+#: the duals that draw samples: the model's seed is theirs too
+STOCHASTIC = ("rkhs", "alternating", "semidiscrete")
 #: what is saved as state dictionaries
 STATES = ("dual", "dual_callback")
 
@@ -94,13 +96,13 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         check_coefficient(self.wasserstein_coef)
         if self.credit is not None and self.credit not in shaping.CREDITS:
             raise ValueError(f"credit={self.credit!r} is not known; use one of {list(shaping.CREDITS)}, or None")
-        rebuilt = saved["dual"] if saved else None
-        given = self.dual is not None or self.dual_kwargs is not None
-        self.dual = (
-            dual_from_config(rebuilt) if rebuilt and not given else make_dual(self.dual or "sinkhorn", self.dual_kwargs)
-        )
-        recipe = self.embedding if self.embedding is not None else saved["embedding"] if saved else "mean_state"
-        self.embedding = make_embedding(recipe)
+        if saved and self.dual is None and self.dual_kwargs is None:
+            self.dual = dual_from_config(saved["dual"])
+        else:
+            self.dual = self._made_dual("sinkhorn" if self.dual is None else self.dual)
+        if self.embedding is None:
+            self.embedding = saved["embedding"] if saved else "mean_state"
+        self.embedding = make_embedding(self.embedding)
         self.target = None if self.target is None else as_target(self.target)
         if self.target is None and not (saved and saved["has_target"]):
             if callable(self.wasserstein_coef) or self.wasserstein_coef != 0:
@@ -123,6 +125,12 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             "dual": self.dual.config(),
             "has_target": self.dual_callback is not None,
         }
+
+    def _made_dual(self, dual: str | Dual) -> Dual:
+        kwargs = self.dual_kwargs
+        if isinstance(dual, str) and dual in STOCHASTIC and (kwargs is None or isinstance(kwargs, dict)):
+            kwargs = {"seed": self.seed, **(kwargs or {})}
+        return make_dual(dual, kwargs)
 
     def _bind_wasserstein(self, env: VecEnv) -> None:
         assert self.dual_callback is not None
