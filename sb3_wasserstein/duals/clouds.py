@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,6 +12,25 @@ import torch
 # A numpy array on the CPU, a tensor elsewhere: the solvers are written in what the two namespaces share.
 Array: TypeAlias = Any
 Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where matrices live and in what type: numpy on the CPU, where its exp is twice as fast as torch's; torch elsewhere."""
+
+    dtype: str = "float64"
+    device: str = "cpu"
+
+    def array(self, values: Floats) -> Array:
+        """The values in this type and place; never a view that could be written through."""
+        if self.device == "cpu":
+            return values.astype(self.dtype)
+        return torch.as_tensor(values).to(device=self.device, dtype=getattr(torch, self.dtype))
+
+
+def to_floats(values: Array) -> Floats:
+    """Back to a float64 array."""
+    return np.asarray(values.cpu().numpy() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
 
 
 def as_cloud(value: object, name: str, dim: int | None = None) -> Floats:

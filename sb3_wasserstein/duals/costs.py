@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.spatial.distance import cdist
 
-from sb3_wasserstein.duals.clouds import Array, as_cloud
+from sb3_wasserstein.duals.clouds import Array, Floats, Kind, as_cloud, to_floats
 
 CostFunction: TypeAlias = Callable[[Any, Any], Any]
 """(x (n, d), y (m, d)) -> (n, m)"""
@@ -21,6 +21,8 @@ METRICS = (
 )  # fmt: skip
 DATA_DEPENDENT = ("mahalanobis", "seuclidean")
 PRODUCT_FORM = ("euclidean", "sqeuclidean")
+
+FLOAT64 = Kind()
 
 ALL_PAIRS = 2**20
 STRIDED_PAIRS = 2**17
@@ -88,17 +90,20 @@ class GroundCost:
         self.base_median: float | None = None
         self._takes_tensors = False
 
-    def matrix(self, x: Any, y: Any) -> Array:
+    def matrix(self, x: Any, y: Any, kind: Kind = FLOAT64) -> Array:
         """
         All pairs' costs.
 
         :param x: (n, d) array or tensor
-        :param y: (m, d) of the same kind
-        :return: (n, m) of the same kind
+        :param y: (m, d)
+        :param kind: the result's type and place
+        :return: (n, m); a tensor if ``x`` is one, or if the device is not the CPU
         :raises RuntimeError: if a saturating cost has no scale yet (``measure`` gives it one)
         :raises ValueError: if a callable returns another shape, or the cost is not finite
         """
-        return self.saturate(self.base_matrix(x, y))
+        if isinstance(x, torch.Tensor):
+            return torch.as_tensor(self.matrix(to_floats(x), to_floats(y), kind))
+        return self.saturate(self.base_matrix(x, y, kind))
 
     def measure(self, base: Array) -> float:
         """
@@ -135,17 +140,18 @@ class GroundCost:
         median = median_of(pairs) or 1.0
         return self._saturated(median, self.base_median or median)
 
-    def base_matrix(self, x: Array, y: Array) -> Array:
+    def base_matrix(self, x: Floats, y: Floats, kind: Kind = FLOAT64) -> Array:
         """The base cost of all pairs, before it saturates."""
         if isinstance(self.base, str):
             if self.base in PRODUCT_FORM:
-                return _euclidean(x, y, squared=self.base == "sqeuclidean")
-            costs = _by_scipy(self.base, x, y)
+                centre = y.mean(axis=0)
+                return _euclidean(kind.array(x - centre), kind.array(y - centre), squared=self.base == "sqeuclidean")
+            costs = cdist(x, y, cast(Any, self.base))
         else:
             costs = self._by_callable(x, y)
-        if not np.isfinite(float(costs.sum())):
+        if not np.isfinite(costs.sum()):
             raise ValueError(f"`cost`={self.base!r} is not finite on these points: it cannot be used with this embedding")
-        return costs
+        return kind.array(costs)
 
     def saturate(self, base: Array) -> Array:
         """Turn base costs into costs, in place."""
@@ -166,34 +172,25 @@ class GroundCost:
         limit = self.cost.scale * unit
         return float(-limit * np.expm1(-base / limit))
 
-    def _by_callable(self, x: Array, y: Array) -> Array:
+    def _by_callable(self, x: Floats, y: Floats) -> Floats:
         assert callable(self.base)
         costs = None
-        if not self._takes_tensors and isinstance(x, np.ndarray):
+        if not self._takes_tensors:
             try:
                 costs = self.base(x, y)
             except (TypeError, AttributeError):
                 # A function written for tensors says so with its first call; from then on it gets them.
                 self._takes_tensors = True
         if costs is None:
-            costs = self.base(torch.as_tensor(x), torch.as_tensor(y))
+            costs = self.base(torch.from_numpy(x), torch.from_numpy(y))
         if tuple(np.shape(costs)) != (len(x), len(y)):
             raise ValueError(f"`cost` returned shape {tuple(np.shape(costs))} for clouds of {len(x)} and {len(y)} points")
-        return as_kind(costs, x)
+        return to_floats(costs.detach() if isinstance(costs, torch.Tensor) else costs)
 
 
 def namespace(array: Array) -> Any:
     """numpy for an array, torch for a tensor."""
     return np if isinstance(array, np.ndarray) else torch
-
-
-def as_kind(values: Any, reference: Array) -> Array:
-    """A copy of ``values`` of the reference's kind, type and device."""
-    if isinstance(reference, torch.Tensor):
-        return torch.as_tensor(values).to(reference, copy=True)
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    return np.array(values, dtype=reference.dtype)
 
 
 def median_of(costs: Array) -> float:
@@ -207,17 +204,9 @@ def median_of(costs: Array) -> float:
     return float(np.median(flat))
 
 
-def _by_scipy(metric: str, x: Array, y: Array) -> Array:
-    if isinstance(x, torch.Tensor):
-        return as_kind(_by_scipy(metric, x.cpu().double().numpy(), y.cpu().double().numpy()), x)
-    return cdist(x, y, cast(Any, metric)).astype(x.dtype, copy=False)
-
-
 def _euclidean(x: Array, y: Array, squared: bool) -> Array:
-    """|x − y|² as one matrix product of the augmented clouds (x, |x|², 1) · (−2y, 1, |y|²), close pairs by differences."""
+    """|x − y| as one matrix product of augmented, centred clouds (x, |x|², 1) · (−2y, 1, |y|²), close pairs by differences."""
     xp = namespace(x)
-    centre = y.mean(0)
-    x, y = x - centre, y - centre
     x2, y2 = (x * x).sum(1), (y * y).sum(1)
     left = xp.ones((x.shape[0], x.shape[1] + 2), dtype=x.dtype, **device_of(x))
     right = xp.ones((y.shape[0], y.shape[1] + 2), dtype=y.dtype, **device_of(y))

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 
 from sb3_wasserstein.duals.base import Dual
-from sb3_wasserstein.duals.clouds import Floats, as_cloud, as_weights
+from sb3_wasserstein.duals.clouds import Array, Floats, Kind, as_cloud, as_weights, to_floats
 from sb3_wasserstein.duals.costs import Cost, check_positive
 from sb3_wasserstein.duals.solver import Solution, solve, solve_symmetric
 from sb3_wasserstein.duals.transform import extend
 
 REFERENCES = ("product", "entropy")
 DTYPES = ("float32", "float64")
+#: points that weigh less are as good as absent
+LEAST_WEIGHT = 1e-30
 
 
 class SinkhornDual(Dual):
@@ -72,6 +74,7 @@ class SinkhornDual(Dual):
         self.tol = check_positive(tol, "tol")
         self.max_iterations = int(max_iterations)
         self.dtype = dtype
+        self._kind = Kind(dtype, self.device)
         self._warned: set[str] = set()
         self._clear()
 
@@ -99,15 +102,16 @@ class SinkhornDual(Dual):
         if x.shape[1] != y.shape[1]:
             raise ValueError(f"`x` has points of dimension {x.shape[1]}, `y` of {y.shape[1]}: both clouds live in one space")
         p, q = as_weights(x_weights, len(x), "x_weights"), as_weights(y_weights, len(y), "y_weights")
-        kept_x, kept_y = p > 0, q > 0
+        kept_x, kept_y = p > LEAST_WEIGHT, q > LEAST_WEIGHT
         x, p, y, q = x[kept_x], p[kept_x], y[kept_y], q[kept_y]
 
-        base = self.ground_cost.base_matrix(x, y)
+        base = None
         if self._scale is None:
+            base = self.ground_cost.base_matrix(x, y, self._kind)
             self._scale = self.ground_cost.measure(base)
         epsilon = self.epsilon_if(self._scale)
         start_g, start_f, start_y = self._warm_starts(x, y, epsilon)
-        cross = solve(self.ground_cost.saturate(base), p, q, epsilon, start_g, self.tol, self.max_iterations)
+        cross = self._solve(x, y, p, q, epsilon, start_g, base)
         solutions = [cross]
         self._distance = float(p @ cross.f + q @ cross.g)
         self._fxx = self._gyy = None
@@ -200,11 +204,38 @@ class SinkhornDual(Dual):
     def epsilon_if(self, scale: float) -> float:
         return self.epsilon * scale if self.relative else self.epsilon
 
-    def _self_solve(self, x: Floats, p: Floats, epsilon: float, start: Floats | None) -> Solution:
-        return solve_symmetric(self.ground_cost.matrix(x, x), p, epsilon, start, self.tol, self.max_iterations)
+    def _solve(
+        self, x: Floats, y: Floats, p: Floats, q: Floats, epsilon: float, g: Floats | None, base: Array | None = None
+    ) -> Solution:
+        if len(x) == 1 or len(y) == 1:
+            return _closed_form(self.ground_cost.matrix(x, y))
+        matrices = [] if base is None else [self.ground_cost.saturate(base)]
+        kind = self._kind
+
+        def costs() -> Array:
+            return matrices.pop() if matrices else self.ground_cost.matrix(x, y, kind)
+
+        start = None if g is None else kind.array(g)
+        found = solve(costs, kind.array(p), kind.array(q), epsilon, start, self.tol, self.max_iterations)
+        return Solution(to_floats(found.f), to_floats(found.g), found.residual, found.iterations)
+
+    def _self_solve(self, x: Floats, p: Floats, epsilon: float, f: Floats | None) -> Solution:
+        if len(x) == 1:
+            return _closed_form(0.5 * self.ground_cost.matrix(x, x))
+        kind = self._kind
+        start = None if f is None else kind.array(f)
+        found = solve_symmetric(
+            lambda: self.ground_cost.matrix(x, x, kind), kind.array(p), epsilon, start, self.tol, self.max_iterations
+        )
+        return Solution(to_floats(found.f), to_floats(found.g), found.residual, found.iterations)
 
     def _warm_starts(self, x: Floats, y: Floats, epsilon: float) -> tuple[Floats | None, Floats | None, Floats | None]:
-        return None, None, None
+        """Where μν, μμ and νν start: from the last update's potentials, extended to what has changed."""
+        if not self.is_fitted:
+            return None, None, None
+        if np.array_equal(y, self._y):
+            return self._g, None, self._gyy
+        return extend(y, self._x, np.log(self._p), self._f, epsilon, self.ground_cost), None, None
 
     def _raw(self, points: Floats, mirror: bool) -> Floats:
         """f, or mirrored g, before it is centred."""
@@ -243,6 +274,13 @@ class SinkhornDual(Dual):
         self._gyy = None if state["gyy"] is None else state["gyy"].cpu().numpy().copy()
         self._offsets = (state["offsets"][0], state["offsets"][1])
         self._residual, self._distance, self._iterations = state["residual"], state["distance"], state["iterations"]
+
+
+def _closed_form(costs: Floats) -> Solution:
+    """One side is a single point: f is the cost itself."""
+    if costs.shape[1] == 1:
+        return Solution(costs[:, 0], np.zeros(1), 0.0, 0)
+    return Solution(np.zeros(1), costs[0], 0.0, 0)
 
 
 def _mass_at(points: Floats, cloud: Floats, weights: Floats) -> Floats:
