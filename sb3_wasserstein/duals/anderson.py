@@ -14,8 +14,8 @@ LARGEST_STEP = 3.0
 
 class Anderson:
     """
-    Type-II Anderson mixing (Walker and Ni 2011) in a weighted least-squares norm. Sinkhorn's iteration, linear in the logarithm
-    of its scalings near the solution, then takes 2 to 6 times fewer kernel products.
+    Type-II Anderson mixing (Walker and Ni 2011) in a weighted least-squares norm. Sinkhorn's iteration, linear in the
+    logarithm of its scalings near the solution, then takes 2 to 6 times fewer kernel products.
 
     :param weights: (n,) of the least-squares norm
     """

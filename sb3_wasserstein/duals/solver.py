@@ -2,9 +2,9 @@
 Sinkhorn's algorithm on one pair of clouds, fast: one pass of exp for the absorbed kernel, then products with vectors only.
 
 The kernel absorbs the potentials that the iteration starts from, K_ij = exp((g_j − c_ij) / ε + log q_j − max_j), so that the
-scalings that the products work on stay near one, and float32 is enough (Schmitzer 2019). A cold start solves a subsample first,
-a small one goes through larger ε. Scalings are mixed by Anderson acceleration. Where a kernel's column dies, the log domain
-takes over.
+scalings that the products work on stay near one, and float32 is enough (Schmitzer 2019). A cold start solves a subsample
+first, a small one goes through larger ε. Scalings are mixed by Anderson acceleration. Where a kernel's column dies, the log
+domain takes over.
 """
 
 from __future__ import annotations

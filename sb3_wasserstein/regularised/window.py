@@ -118,7 +118,8 @@ class Scales:
         # Equal up to rounding counts as equal: the spread of rounding errors is no unit.
         if not np.isfinite(spread) or spread <= 1e-9 * float(np.abs(returns).max()):
             spread = 1.0
-            if not self.warned:
+            # The first few may be equal by chance.
+            if not self.warned and len(returns) >= 8:
                 self.warned = True
                 warnings.warn(
                     f"the returns of the first {len(returns)} episodes do not differ: the spread of returns, the unit of "
