@@ -14,7 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_wasserstein.duals import Dual, make_dual
 from sb3_wasserstein.duals.stochastic import StochasticDual
 from sb3_wasserstein.embeddings import Embedding, Recorder, Rollout, StateOccupancy, make_embedding
-from sb3_wasserstein.regularised.window import EpisodeWindow, Scales, thinned
+from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales, thinned
 from sb3_wasserstein.targets import Target, as_target
 from sb3_wasserstein.vec_env import EpisodeReader
 
@@ -189,7 +189,8 @@ class DualCallback(BaseCallback):
         # A stochastic dual sees each episode once (S1 Alg. 1, 3, 4); Sinkhorn solves for the law of the window.
         cloud = self.window.last(self._fresh) if stochastic else self.window.embeddings
         if occupancy:
-            cloud, _ = thinned(cloud, np.ones(len(cloud)))
+            # Episodes of many states: a window's worth of them would be older than the policy.
+            cloud = self.window.recent(MAX_CLOUD, MIN_EPISODES)
         points, weights = self.target.draw(len(cloud))
         if occupancy:
             points, weights = thinned(points, weights)

@@ -64,6 +64,15 @@ class EpisodeWindow:
         """(m, dim) points of the last ``n`` episodes."""
         return np.concatenate(list(self._points)[-n:])
 
+    def recent(self, limit: int, least: int) -> NDArray[np.float64]:
+        """
+        :param limit: upper bound of the points, from the newest episode back
+        :param least: number of episodes that are taken in any case
+        :return: (m, dim) their points
+        """
+        sizes = np.cumsum([len(points) for points in reversed(self._points)])
+        return self.last(max(least, int((sizes <= limit).sum())))
+
     def state_dict(self) -> dict[str, Any]:
         """:return: tensors and plain Python"""
         return {

@@ -10,7 +10,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_wasserstein import WassersteinPPO
-from sb3_wasserstein.embeddings import FinalState, StateOccupancy
+from sb3_wasserstein.embeddings import Episode, FinalState, StateOccupancy
+from sb3_wasserstein.regularised.window import EpisodeWindow
 
 
 def frozen(reward_scale, embedding_scale, normalize=False, credit=None, occupancy=False):
@@ -117,3 +118,12 @@ def test_the_papers_lambda_is_taken_as_it_is():
     model.set_logger(KeepingLogger())
     model.learn(256)
     assert model.logger.rows[-1]["wasserstein/coef_effective"] == -3.0
+
+
+def test_an_occupancy_is_estimated_from_the_newest_episodes():
+    window = EpisodeWindow(100)
+    window.extend(Episode(0, 0, np.full((30, 2), float(k)), 0.0, 30) for k in range(50))
+    cloud = window.recent(limit=100, least=2)
+    assert sorted(set(cloud[:, 0])) == [47.0, 48.0, 49.0]
+    assert sorted(set(window.recent(limit=10, least=2)[:, 0])) == [48.0, 49.0]
+    assert len(window.recent(limit=10_000, least=2)) == 1500
