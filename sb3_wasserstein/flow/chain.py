@@ -1,0 +1,159 @@
+"""The linear algebra of a Markov chain with costs: one factorisation serves values, stationary law and derivatives."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import scipy.linalg as dense
+import scipy.sparse as sparse
+import scipy.sparse.linalg as splinalg
+
+# Up to here, or with this many non-zeros a row on the way to the next limit, a dense factorisation is the fastest.
+_DENSE_SIZE, _DENSE_SHARE, _DENSE_LIMIT = 600, 0.04, 2_000
+# From here on GMRES beats a sparse factorisation, which fills in. Where it stalls, up to the limit, the factorisation is
+# made after all.
+_KRYLOV_SIZE, _FACTOR_LIMIT = 3_000, 20_000
+# A GMRES solution is taken at this residual, relative to the right-hand side, or at round-off of the solution.
+_GMRES_RESIDUAL, _GMRES_FLOOR = 1e-12, 1e-3
+# A chain with several closed classes has no stationary law of its own: it restarts uniformly with this probability.
+_RESTART = 1e-8
+
+
+class Chain:
+    """
+    The chain of one policy, ergodic (``discount`` None) or discounted. With P the transition matrix and c a cost per state,
+
+    - ergodic: ``(I − P) V = c − J``, ``V[reference] = 0``, ``ρ P = ρ``, by A = (I − P) with the reference's column replaced by
+      ones: ``A [V; J] = c`` and ``Aᵀ ρ = e_reference``;
+    - discounted: ``V = (I − γP)⁻¹ c``, ``ρ = (1 − γ) μ₀ (I − γP)⁻¹``, ``J = (1 − γ) μ₀·V``.
+
+    :param transition: (n, n), rows summing to one
+    :param discount: γ in [0, 1), or None
+    :param initial: μ₀ (n,), used when discounted
+    :param reference: the state where V is 0 when ergodic
+    """
+
+    def __init__(self, transition: sparse.csr_matrix, discount: float | None, initial: np.ndarray, reference: int) -> None:
+        self.transition = transition
+        self.discount = discount
+        self.initial = initial
+        self.reference = reference
+        self.restarted = False
+        n = transition.shape[0]
+        self._dense = n <= _DENSE_SIZE or (n <= _DENSE_LIMIT and transition.nnz > _DENSE_SHARE * n * n)
+        self._krylov = not self._dense and n > _KRYLOV_SIZE
+        if self._krylov:
+            self._operator = self._matrix()
+            self._transposed = self._operator.T.tocsr()
+        else:
+            self._factorise()
+
+    def _matrix(self) -> sparse.csr_matrix:
+        """I − γP, or A when ergodic."""
+        n = self.transition.shape[0]
+        gamma = 1.0 if self.discount is None else self.discount
+        matrix = (sparse.identity(n, format="csr") - gamma * self.transition).tocsc()
+        if self.discount is None:
+            ones = sparse.csc_matrix(np.ones((n, 1)))
+            matrix = sparse.hstack([matrix[:, : self.reference], ones, matrix[:, self.reference + 1 :]], format="csc")
+        return sparse.csr_matrix(matrix)
+
+    def _factorise(self) -> None:
+        if not self._regular():
+            # Several closed classes leave J to where the chain starts: the answer is then that of a uniform start.
+            n = self.transition.shape[0]
+            self.restarted, self.discount, self.initial = True, 1 - _RESTART, np.full(n, 1 / n)
+            self._regular()
+
+    def _regular(self) -> bool:
+        """Factorise, and say whether the matrix was regular."""
+        if self._dense:
+            n = self.transition.shape[0]
+            gamma = 1.0 if self.discount is None else self.discount
+            matrix = np.eye(n) - gamma * self.transition.toarray()
+            if self.discount is None:
+                matrix[:, self.reference] = 1.0
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", dense.LinAlgWarning)
+                self._lu = dense.lu_factor(matrix, check_finite=False)
+            return bool(np.abs(np.diagonal(self._lu[0])).min() > 1e-14)
+        try:
+            self._splu = splinalg.splu(self._matrix().tocsc())
+        except RuntimeError:
+            return False
+        return bool(np.abs(self._splu.U.diagonal()).min() > 1e-14)
+
+    def _solve(self, right: np.ndarray, transposed: bool = False) -> np.ndarray:
+        if self._dense:
+            return np.asarray(dense.lu_solve(self._lu, right, trans=1 if transposed else 0, check_finite=False))
+        if self._krylov:
+            matrix = self._transposed if transposed else self._operator
+            solution, _ = splinalg.gmres(matrix, right, rtol=1e-14, restart=150, maxiter=3)
+            scale = max(float(np.abs(right).max()), float(np.abs(solution).max()) * _GMRES_FLOOR)
+            residual = float(np.abs(matrix @ solution - right).max())
+            if residual <= _GMRES_RESIDUAL * scale:
+                return np.asarray(solution)
+            if len(right) > _FACTOR_LIMIT:
+                raise ArithmeticError(
+                    f"GMRES did not converge on this policy's chain of {len(right):,} states (residual {residual:.1e}): "
+                    "it mixes too slowly. Use a discount, more noise, or fewer cells"
+                )
+            self._krylov = False
+            self._factorise()
+        return np.asarray(self._splu.solve(right, "T" if transposed else "N"))  # type: ignore[call-overload]
+
+    def value(self, cost: np.ndarray) -> tuple[np.ndarray, float]:
+        """
+        V and J of a cost per state.
+
+        :param cost: c_π (n,)
+        """
+        solution = self._solve(cost)
+        if self.discount is None:
+            J = float(solution[self.reference])
+            solution[self.reference] = 0.0
+            return solution, J
+        J = float((1 - self.discount) * self.initial @ solution)
+        return (solution - solution[self.reference] if self.restarted else solution), J
+
+    def occupancy(self) -> np.ndarray:
+        """ρ (n,), the stationary law or the discounted occupancy; sums to one, and round-off below zero is cut."""
+        if self.discount is None:
+            rho = self._solve(np.eye(1, len(self.initial), self.reference)[0], transposed=True)
+        else:
+            rho = (1 - self.discount) * self._solve(self.initial, transposed=True)
+        rho = np.maximum(rho, 0.0)
+        return np.asarray(rho / rho.sum())
+
+    def adjoint(self, row: np.ndarray) -> np.ndarray:
+        """
+        The row vector m with ``m·g = row·V'`` for the value V' of every cost g: ρ' where row = ρP'.
+
+        :param row: (n,)
+        """
+        if self.discount is None:
+            row = row.copy()
+            row[self.reference] = 0.0
+        return self._solve(row, transposed=True)
+
+    def spectral_gap(self, iterations: int = 30) -> float:
+        """
+        An estimate of 1 − |λ₂|, by power iteration with the inverse that is already there. Sharp where it matters, at
+        a gap near 0; an upper bound in order of magnitude elsewhere.
+        """
+        if self.restarted:
+            return 0.0
+        rho = self.occupancy()
+        vector = np.random.default_rng(0).standard_normal(len(rho))
+        growth = 0.0
+        for _ in range(iterations):
+            vector -= rho @ vector
+            vector /= np.linalg.norm(vector)
+            following, _ = self.value(vector)
+            following -= rho @ following
+            growth, previous = float(np.linalg.norm(following)), growth
+            vector = following
+            if abs(growth - previous) <= 1e-3 * growth:
+                break
+        return min(1.0, 1.0 / growth)
