@@ -69,7 +69,12 @@ class Evaluation:
 
 
 def evaluate(
-    mdp: GridMDP, particles: torch.Tensor, weights: torch.Tensor, discount: float | None, initial: torch.Tensor
+    mdp: GridMDP,
+    particles: torch.Tensor,
+    weights: torch.Tensor,
+    discount: float | None,
+    initial: torch.Tensor,
+    extra: torch.Tensor | None = None,
 ) -> Evaluation:
     """
     Solve for V, J and ρ of weighted particles.
@@ -78,8 +83,11 @@ def evaluate(
     :param weights: (n, m)
     :param discount: γ, or None for the ergodic cost, with V = 0 at the grid's centre
     :param initial: μ₀ (n,)
+    :param extra: cost per state on top of the actions', (n,)
     """
     transition, cost = mdp.chain(particles, weights)
+    if extra is not None:
+        cost = cost + extra.numpy()
     centre = int(np.ravel_multi_index([n // 2 for n in mdp.grid.cells], mdp.grid.cells))
     chain = Chain(transition, discount, initial.numpy(), centre)
     V, J = chain.value(cost)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.stats import qmc
 
-from sb3_wasserstein.flow import curvature, geodesics, solver
+from sb3_wasserstein.flow import curvature, geodesics, langevin, solver
 from sb3_wasserstein.flow.evaluation import Evaluation, evaluate
 from sb3_wasserstein.flow.grid import Grid
 from sb3_wasserstein.flow.mdp import Dynamics, GridMDP
@@ -184,6 +184,20 @@ class ParticleFlow:
         at = self.evaluation(self.discount)
         self.particles = solver.STEPS[_one_of(method)](self, at).actions
         return at.J
+
+    def langevin(self, temperature: float, sweeps: int = 40, steps: int = 25, seed: int | None = None) -> float:
+        """
+        The entropy-regularised flow, velocity −∇_a Q − τ ∇_a log π, in place: its stationary law is Gibbs, π ∝ exp(−Q/τ).
+
+        The particles follow Langevin dynamics with a Metropolis test, so that the law is exact at any step size. Q is that of
+        the cost c + τ log π, with the entropy estimated from the particles: use tens of them or more.
+
+        :param temperature: τ > 0, in the unit of the cost
+        :param sweeps: evaluations of Q; step sizes are fitted during the first half of them
+        :param steps: moves of every particle in a sweep
+        :return: J + τ E log π of the particles it ends with
+        """
+        return langevin.langevin(self, temperature, sweeps, steps, seed)
 
     def copy(self) -> ParticleFlow:
         """The same problem with its own particles and weights."""
