@@ -9,11 +9,13 @@ import scipy.linalg as dense
 import scipy.sparse as sparse
 import scipy.sparse.linalg as splinalg
 
+from sb3_wasserstein.flow.transition import Transition
+
 # Up to here, or with this many non-zeros a row on the way to the next limit, a dense factorisation is the fastest.
 _DENSE_SIZE, _DENSE_SHARE, _DENSE_LIMIT = 600, 0.04, 2_000
 # From here on GMRES beats a sparse factorisation, which fills in. Where it stalls, up to the limit, the factorisation is
 # made after all.
-_KRYLOV_SIZE, _FACTOR_LIMIT = 3_000, 20_000
+KRYLOV_SIZE, _FACTOR_LIMIT = 3_000, 20_000
 # A GMRES solution is taken at this residual, relative to the right-hand side, or at round-off of the solution.
 _GMRES_RESIDUAL, _GMRES_FLOOR = 1e-12, 1e-3
 # A chain with several closed classes has no stationary law of its own: it restarts uniformly with this probability.
@@ -28,79 +30,89 @@ class Chain:
       ones: ``A [V; J] = c`` and ``Aᵀ ρ = e_reference``;
     - discounted: ``V = (I − γP)⁻¹ c``, ``ρ = (1 − γ) μ₀ (I − γP)⁻¹``, ``J = (1 − γ) μ₀·V``.
 
-    :param transition: (n, n), rows summing to one
+    :param transition: P
     :param discount: γ in [0, 1), or None
     :param initial: μ₀ (n,), used when discounted
     :param reference: the state where V is 0 when ergodic
     """
 
-    def __init__(self, transition: sparse.csr_matrix, discount: float | None, initial: np.ndarray, reference: int) -> None:
+    def __init__(self, transition: Transition, discount: float | None, initial: np.ndarray, reference: int) -> None:
         self.transition = transition
         self.discount = discount
         self.initial = initial
         self.reference = reference
         self.restarted = False
-        n = transition.shape[0]
-        self._dense = n <= _DENSE_SIZE or (n <= _DENSE_LIMIT and transition.nnz > _DENSE_SHARE * n * n)
-        self._krylov = not self._dense and n > _KRYLOV_SIZE
-        if self._krylov:
-            self._operator = self._matrix()
-            self._transposed = self._operator.T.tocsr()
-        else:
+        # Multiplied out, noise along several axes fills the matrix: GMRES needs its action only.
+        self._krylov = transition.size > (_DENSE_SIZE if transition.noise.axes > 1 else KRYLOV_SIZE)
+        if not self._krylov:
             self._factorise()
 
-    def _matrix(self) -> sparse.csr_matrix:
+    def _apply(self, x: np.ndarray) -> np.ndarray:
+        """(I − γP) V, or A [V; J] when ergodic."""
+        if self.discount is not None:
+            return np.asarray(x - self.discount * self.transition.expect(x))
+        V = x.copy()
+        V[self.reference] = 0.0
+        return np.asarray(V - self.transition.expect(V) + x[self.reference])
+
+    def _apply_transposed(self, x: np.ndarray) -> np.ndarray:
+        if self.discount is not None:
+            return np.asarray(x - self.discount * self.transition.spread(x))
+        y = x - self.transition.spread(x)
+        y[self.reference] = x.sum()
+        return np.asarray(y)
+
+    def _matrix(self) -> sparse.csc_matrix:
         """I − γP, or A when ergodic."""
-        n = self.transition.shape[0]
+        n = self.transition.size
         gamma = 1.0 if self.discount is None else self.discount
-        matrix = (sparse.identity(n, format="csr") - gamma * self.transition).tocsc()
+        matrix = (sparse.identity(n, format="csr") - gamma * self.transition.matrix).tocsc()
         if self.discount is None:
             ones = sparse.csc_matrix(np.ones((n, 1)))
             matrix = sparse.hstack([matrix[:, : self.reference], ones, matrix[:, self.reference + 1 :]], format="csc")
-        return sparse.csr_matrix(matrix)
+        return sparse.csc_matrix(matrix)
 
     def _factorise(self) -> None:
         if not self._regular():
             # Several closed classes leave J to where the chain starts: the answer is then that of a uniform start.
-            n = self.transition.shape[0]
+            n = self.transition.size
             self.restarted, self.discount, self.initial = True, 1 - _RESTART, np.full(n, 1 / n)
             self._regular()
 
     def _regular(self) -> bool:
         """Factorise, and say whether the matrix was regular."""
+        n = self.transition.size
+        self._dense = n <= _DENSE_SIZE or (n <= _DENSE_LIMIT and self.transition.matrix.nnz > _DENSE_SHARE * n * n)
         if self._dense:
-            n = self.transition.shape[0]
-            gamma = 1.0 if self.discount is None else self.discount
-            matrix = np.eye(n) - gamma * self.transition.toarray()
-            if self.discount is None:
-                matrix[:, self.reference] = 1.0
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", dense.LinAlgWarning)
-                self._lu = dense.lu_factor(matrix, check_finite=False)
+                self._lu = dense.lu_factor(self._matrix().toarray(), check_finite=False)
             return bool(np.abs(np.diagonal(self._lu[0])).min() > 1e-14)
         try:
-            self._splu = splinalg.splu(self._matrix().tocsc())
+            self._splu = splinalg.splu(self._matrix())
         except RuntimeError:
             return False
         return bool(np.abs(self._splu.U.diagonal()).min() > 1e-14)
 
     def _solve(self, right: np.ndarray, transposed: bool = False) -> np.ndarray:
-        if self._dense:
-            return np.asarray(dense.lu_solve(self._lu, right, trans=1 if transposed else 0, check_finite=False))
         if self._krylov:
-            matrix = self._transposed if transposed else self._operator
-            solution, _ = splinalg.gmres(matrix, right, rtol=1e-14, restart=150, maxiter=3)
+            n = len(right)
+            apply = self._apply_transposed if transposed else self._apply
+            operator = splinalg.LinearOperator((n, n), matvec=apply, dtype=np.float64)
+            solution, _ = splinalg.gmres(operator, right, rtol=1e-14, restart=150, maxiter=3)
             scale = max(float(np.abs(right).max()), float(np.abs(solution).max()) * _GMRES_FLOOR)
-            residual = float(np.abs(matrix @ solution - right).max())
+            residual = float(np.abs(apply(solution) - right).max())
             if residual <= _GMRES_RESIDUAL * scale:
                 return np.asarray(solution)
-            if len(right) > _FACTOR_LIMIT:
+            if n > _FACTOR_LIMIT:
                 raise ArithmeticError(
-                    f"GMRES did not converge on this policy's chain of {len(right):,} states (residual {residual:.1e}): "
+                    f"GMRES did not converge on this policy's chain of {n:,} states (residual {residual:.1e}): "
                     "it mixes too slowly. Use a discount, more noise, or fewer cells"
                 )
             self._krylov = False
             self._factorise()
+        if self._dense:
+            return np.asarray(dense.lu_solve(self._lu, right, trans=1 if transposed else 0, check_finite=False))
         return np.asarray(self._splu.solve(right, "T" if transposed else "N"))  # type: ignore[call-overload]
 
     def value(self, cost: np.ndarray) -> tuple[np.ndarray, float]:

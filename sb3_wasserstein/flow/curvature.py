@@ -51,7 +51,7 @@ def _value_derivative(at: Evaluation, g: torch.Tensor) -> torch.Tensor:
     """γ N V', V' = A⁻¹ g: the derivative of Q in the law of states, for g(s) = E⟨∇Q, v⟩."""
     V, _ = at.chain.value(g.numpy().copy())
     gamma = 1.0 if at.chain.discount is None else at.chain.discount
-    return torch.as_tensor(gamma * (at.mdp.noise_matrix @ V))
+    return torch.as_tensor(gamma * at.mdp.axis_noise.expect(V))
 
 
 def _row_derivative(flow: ParticleFlow, at: Evaluation, v: torch.Tensor) -> np.ndarray:
@@ -65,7 +65,7 @@ def _row_derivative(flow: ParticleFlow, at: Evaluation, v: torch.Tensor) -> np.n
         paired = (((slope * v).sum(-1) * flow.weights).sum(1) * at.rho).sum()
         (row,) = torch.autograd.grad(paired, probe)
     gamma = 1.0 if at.chain.discount is None else at.chain.discount
-    return np.asarray(gamma * (at.mdp.noise_matrix.T @ row.detach().numpy()))
+    return np.asarray(gamma * at.mdp.axis_noise.spread(row.detach().numpy()))
 
 
 def hessian_vector(flow: ParticleFlow, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -92,6 +92,6 @@ def evaluate(
     chain = Chain(transition, discount, initial.numpy(), centre)
     V, J = chain.value(cost)
     rho = chain.occupancy()
-    future = torch.as_tensor((1.0 if discount is None else discount) * (mdp.noise_matrix @ V))
+    future = torch.as_tensor((1.0 if discount is None else discount) * mdp.axis_noise.expect(V))
     scale = float(rho @ np.abs(cost)) or 1.0
     return Evaluation(mdp, chain, J, torch.as_tensor(V), torch.as_tensor(rho), scale, future)

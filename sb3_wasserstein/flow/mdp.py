@@ -11,7 +11,9 @@ import numpy as np
 import scipy.sparse as sparse
 import torch
 
+from sb3_wasserstein.flow.chain import KRYLOV_SIZE
 from sb3_wasserstein.flow.grid import Grid, _per_dimension
+from sb3_wasserstein.flow.transition import AxisNoise, Transition
 
 Dynamics: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -64,10 +66,7 @@ class GridMDP:
         self.noise = _per_dimension("noise", noise, grid.dim)
         if (self.noise < 0).any():
             raise ValueError(f"noise is a standard deviation and must not be negative, got {self.noise.tolist()}")
-        kernels = [grid.noise_kernel(std, axis) for axis, std in enumerate(self.noise)]
-        self.effective_noise = np.array([std for _, std in kernels])
-        self._noise_reach = [len(kernel) for kernel, _ in kernels]
-        # The same penalty on a coarser grid of the same box, but for where it begins.
+        self.effective_noise = np.array([grid.noise_kernel(std, axis)[1] for axis, std in enumerate(self.noise)])
         self._inner_low = torch.as_tensor(grid.low + grid.spacing)
         self._inner_high = torch.as_tensor(grid.high - grid.spacing)
         self._margin = torch.as_tensor(_MARGIN * (grid.high - grid.low))
@@ -75,12 +74,9 @@ class GridMDP:
         self._open = torch.as_tensor([0.0 if closed else 1.0 for closed in shut], dtype=torch.float64)
 
     @cached_property
-    def noise_matrix(self) -> sparse.csr_matrix:
-        """The law of the noise on the nodes, (n, n): one small matrix per axis, multiplied out."""
-        matrix = sparse.identity(1, format="csr")
-        for axis, std in enumerate(self.noise):
-            matrix = sparse.kron(matrix, sparse.csr_matrix(self.grid.noise_matrix(std, axis)), format="csr")
-        return sparse.csr_matrix(matrix)
+    def axis_noise(self) -> AxisNoise:
+        """N, the law of the noise on the nodes."""
+        return AxisNoise([self.grid.noise_matrix(std, axis) for axis, std in enumerate(self.noise)])
 
     @property
     def action_dim(self) -> int:
@@ -94,8 +90,9 @@ class GridMDP:
         :raises ValueError: when it is more than the machine has
         """
         n, corners = self.grid.size, 4**self.grid.dim
-        spread = min(n, corners * min(n_particles, 8) * int(np.prod([max(1, reach // 3) for reach in self._noise_reach])))
-        needed = 8 * n * (n_particles * (6 * corners + 10 * self.action_dim) + 6 * spread)
+        particles = n * n_particles * (6 * corners + 10 * self.action_dim)
+        # B with its transpose, and either a factorisation of the full matrix or the vectors of GMRES.
+        needed = 8 * (particles + 3 * n * corners * min(n_particles, 8) + (3 * n * n if n <= KRYLOV_SIZE else 160 * n))
         try:
             available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         except (AttributeError, ValueError):
@@ -166,7 +163,7 @@ class GridMDP:
         c(s, a) + E future(s'), for actions at every node.
 
         :param actions: (n, m, k)
-        :param future: what arriving at a node is worth before the noise acts, ``noise_matrix @ V``, (n,)
+        :param future: what arriving at a node is worth before the noise acts, γ N V, (n,)
         :return: (n, m)
         """
         n, m, _ = actions.shape
@@ -201,13 +198,13 @@ class GridMDP:
         indices, weights = self.grid.weights(following)
         return (weights * future[indices]).sum(1).reshape(n, m)
 
-    def chain(self, actions: torch.Tensor, weights: torch.Tensor) -> tuple[sparse.csr_matrix, np.ndarray]:
+    def chain(self, actions: torch.Tensor, weights: torch.Tensor) -> tuple[Transition, np.ndarray]:
         """
         The chain and the cost of a policy of weighted particles.
 
         :param actions: (n, m, k)
         :param weights: (n, m)
-        :return: P (n, n), c_π (n,)
+        :return: P, c_π (n,)
         """
         n, m, _ = actions.shape
         with torch.no_grad():
@@ -219,4 +216,4 @@ class GridMDP:
             values = values * weights.reshape(-1, 1)
         rows = np.repeat(np.arange(n), m * indices.shape[1])
         matrix = sparse.csr_matrix((values.numpy().ravel(), (rows, indices.numpy().ravel())), shape=(n, n))
-        return matrix @ self.noise_matrix, cost.numpy()
+        return Transition(matrix, self.axis_noise), cost.numpy()

@@ -12,6 +12,8 @@ ActionValue: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 _ARMIJO = 1e-4
 _HALVINGS = 12
+# State-action pairs that the greedy scan holds in memory at once.
+_SCAN_AT_ONCE = 250_000
 # Values of Q closer than this, relative to their spread, are told apart by round-off only.
 _ROUND_OFF = 1e-13
 
@@ -113,7 +115,8 @@ def greedy(q: ActionValue, actions: torch.Tensor, scan: torch.Tensor) -> tuple[t
     n = actions.shape[0]
     low, high = scan.amin(0), scan.amax(0)
     with torch.no_grad():
-        values = q(scan.expand(n, -1, -1))
+        parts = torch.split(scan, max(1, _SCAN_AT_ONCE // n))
+        values = torch.cat([q(part.expand(n, -1, -1)) for part in parts], dim=1)
     best = scan[values.argmin(1)][:, None]
     at = differentiate(q, best, second=True)
     assert at.hessian is not None

@@ -39,7 +39,7 @@ def _flow(request):
 def test_evaluate_agrees_with_dense_linear_algebra(flow):
     J, V, rho = (np.asarray(x) for x in flow.evaluate())
     transition, cost = flow.mdp.chain(flow.particles, flow.weights)
-    P = transition.toarray()
+    P = transition.matrix.toarray()
     np.testing.assert_allclose(P.sum(1), 1, atol=1e-13)
     assert P.min() >= 0
     if flow.discount is None:
@@ -100,7 +100,7 @@ def test_transport_is_2_rho_dP_dV(flow):
     _, transport = flow.hessian_vector(v)
     exact, start = flow.inner(v, transport), flow.particles.clone()
     _, _, rho = flow.evaluate()
-    P = [flow.mdp.chain(start + sign * h * v, flow.weights)[0].toarray() for sign in (1, -1)]
+    P = [flow.mdp.chain(start + sign * h * v, flow.weights)[0].matrix.toarray() for sign in (1, -1)]
     V = []
     for sign in (1, -1):
         flow.particles = start + sign * h * v

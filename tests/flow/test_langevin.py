@@ -17,7 +17,7 @@ def w1(particles, law, actions):
     return (below - law.cumsum(1)).abs().sum(1) * (actions[1] - actions[0])
 
 
-def wells(temperature_of_the_start=None, n_particles=1000, cells=9):
+def wells(n_particles=1000, cells=9):
     flow = ParticleFlow(
         lambda s, a: 0.7 * s,
         lambda s, a: s[:, 0] ** 2 + (a[:, 0] ** 2 - 1) ** 2 + 0.2 * a[:, 0] + 0.1 * a[:, 0] * s[:, 0],
@@ -39,24 +39,24 @@ def test_two_wells_end_at_gibbs_from_either(start):
     law = torch.softmax(-flow.action_value(actions[None, :, None].expand(9, -1, -1)) / tau, 1)
     rho = flow.evaluate()[2]
     assert float(rho @ w1(flow.particles, law, actions)) <= 0.05
-    # Half an hour of another temperature would not do.
+    # The same test tells another temperature apart.
     assert float(rho @ w1(flow.particles, torch.softmax(law.log() / 2, 1), actions)) > 0.1
 
 
 def test_coupled_flow_ends_at_the_soft_optimum():
     """Soft policy iteration on a fine grid of actions is the oracle for law and free energy."""
-    flow, tau = regulator(31, 200, bound=4.0), 0.01
-    free_energy = flow.langevin(tau, sweeps=20, steps=20, seed=1)
+    flow, tau = regulator(25, 800, bound=4.0), 0.01
+    free_energy = flow.langevin(tau, sweeps=16, steps=20, seed=1)
     line = torch.linspace(-4, 4, 401, dtype=torch.float64)
-    actions = line[None, :, None].expand(31, -1, -1).contiguous()
-    law = torch.full((31, 401), 1 / 401, dtype=torch.float64)
+    actions = line[None, :, None].expand(25, -1, -1).contiguous()
+    law = torch.full((25, 401), 1 / 401, dtype=torch.float64)
     for _ in range(20):
         entropy = tau * (law * (law.clamp(min=1e-300) / (line[1] - line[0])).log()).sum(1)
         at = evaluate(flow.mdp, actions, law, None, flow.initial, extra=entropy)
         law = torch.softmax(-at.q(actions) / tau, 1)
     assert free_energy == pytest.approx(at.J, abs=0.1 * tau)
-    assert float(at.rho @ w1(flow.particles, law, line)) <= 0.08
-    assert flow.evaluate()[0] > regulator(31, 1, bound=4.0).solve().J
+    assert float(at.rho @ w1(flow.particles, law, line)) <= 0.06
+    assert flow.evaluate()[0] > regulator(25, 1, bound=4.0).solve().J
 
 
 @pytest.mark.parametrize("k", [1, 2])

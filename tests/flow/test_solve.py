@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sparse
 import torch
-from flow_problems import planar, random_policy, regulator, riccati, scalar_lq
+from flow_problems import displacement, planar, random_policy, regulator, riccati, scalar_lq
 
-from sb3_wasserstein.flow import Grid, ParticleFlow
+from sb3_wasserstein.flow import Grid, ParticleFlow, chain
 
 
 def initial_particles(kind, shape, seed=0):
@@ -32,7 +32,7 @@ def dynamic_programme(flow, actions):
         following = flow.mdp.step(states, tiled)
         indices, weights = (x.numpy() for x in flow.grid.weights(following))
         cost = flow.mdp.stage_cost(states, tiled).reshape(n, k).numpy()
-    N = flow.mdp.noise_matrix
+    N = flow.mdp.axis_noise.matrix
     rows = np.arange(n)
     for _ in range(100):
         chosen = rows * k + policy
@@ -127,6 +127,40 @@ def test_two_states_and_two_actions():
     assert result.gap <= 1e-12
 
 
+def test_three_states_and_two_actions_are_riccati():
+    A, B = np.array([[0.9, 0.1, 0.0], [0.0, 0.8, 0.2], [0.1, 0.0, 0.7]]), 0.5 * np.eye(3)[:, :2]
+    flow = ParticleFlow(
+        lambda s, a: s @ torch.tensor(A.T) + a @ torch.tensor(B.T),
+        lambda s, a: (s**2).sum(1) + 0.2 * (a**2).sum(1),
+        Grid([-2.5] * 3, [2.5] * 3, 11),
+        [-4, -4],
+        [4, 4],
+        1,
+        0.35,
+    )
+    P, K = riccati(A, B, np.eye(3), 0.2 * np.eye(2))
+    assert pytest.approx(np.diag(P) @ flow.mdp.effective_noise**2, rel=1e-4) == flow.solve().J
+    inner = (flow.grid.nodes.abs() < 1).all(1)
+    np.testing.assert_allclose(flow.particles[inner, 0], -flow.grid.nodes[inner] @ torch.tensor(K.T), atol=1e-3)
+
+
+def test_gmres_and_factorisation_agree(monkeypatch):
+    """The same chain by GMRES, whose matrix is never multiplied out, by sparse LU and by dense LU."""
+    found = []
+    for krylov, dense in ((10, 10), (10_000, 10), (10_000, 10_000)):
+        monkeypatch.setattr(chain, "KRYLOV_SIZE", krylov)
+        monkeypatch.setattr(chain, "_DENSE_SIZE", dense)
+        monkeypatch.setattr(chain, "_DENSE_LIMIT", dense)
+        for discount in (None, 0.9):
+            flow = random_policy(planar(discount=discount), spread=0.5)
+            J, V, rho = flow.evaluate()
+            moved = sum(flow.hessian_vector(displacement(flow, 1)))
+            found.append((J, V, rho, (moved * rho[:, None, None]).flatten()))
+    for i in (2, 3, 4, 5):
+        for one, two in zip(found[i], found[i % 2], strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-11)
+
+
 def test_discounted_regulator_is_value_iteration():
     flow = regulator(61, 2, discount=0.9)
     result = flow.solve()
@@ -134,7 +168,7 @@ def test_discounted_regulator_is_value_iteration():
     V = np.zeros(61)
     with torch.no_grad():
         for _ in range(200):
-            V = flow.mdp.action_value(actions, torch.as_tensor(0.9 * (flow.mdp.noise_matrix @ V))).min(1).values.numpy()
+            V = flow.mdp.action_value(actions, torch.as_tensor(0.9 * (flow.mdp.axis_noise.matrix @ V))).min(1).values.numpy()
     assert pytest.approx(0.1 * V.mean(), rel=1e-5) == result.J
     assert 0.1 * V.mean() + 1e-10 >= result.J
 
