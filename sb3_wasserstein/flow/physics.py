@@ -84,6 +84,7 @@ def mountain_car(cells: int | Sequence[int] = 61, discount: float = 0.99) -> Pro
         return torch.where((x >= goal)[:, None], s, moved)
 
     def cost(s: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+        # Past the goal the action does nothing: a trace of a cost makes it 0 there.
         return torch.where(s[:, 0] >= goal, 1e-6 * a[:, 0] ** 2, 0.1 * a[:, 0] ** 2 + waiting)
 
     grid = Grid([-1.2, -0.07], [0.6, 0.07], cells, walls=True)
