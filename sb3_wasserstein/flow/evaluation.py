@@ -57,8 +57,8 @@ class Evaluation:
             high = grid.high + 0.5 * width * (high_share > limit / 10)
             found.append(
                 f"the chain leaves mass at the grid's edge: {share:.2%} of its steps end outside. Try "
-                f"Grid(low={np.round(low, 6).tolist()}, high={np.round(high, 6).tolist()}, ...), or "
-                "walls=True where the physics itself stops there"
+                f"Grid(low={np.round(low, 6).tolist()}, high={np.round(high, 6).tolist()}, ...), or, where "
+                "the physics itself stops at the edge, clip the next state to the grid's bounds in dynamics"
             )
         if (discount is None or self.chain.restarted) and (gap := self.chain.spectral_gap()) < MINIMUM_SPECTRAL_GAP:
             found.append(

@@ -23,10 +23,6 @@ def _per_dimension(name: str, value: float | Sequence[float] | np.ndarray, dim: 
     return np.broadcast_to(array.reshape(-1), (dim,)).copy()
 
 
-def _flags(name: str, value: bool | Sequence[bool], dim: int) -> tuple[bool, ...]:
-    return tuple(bool(flag) for flag in _per_dimension(name, value, dim))
-
-
 class Grid:
     """
     Nodes on a box. A next state x becomes a law on the 4 nodes around it (4^d in d dimensions), with the values of the cubic
@@ -39,8 +35,8 @@ class Grid:
     :param low: lower corner, a number (one dimension) or one per dimension
     :param high: upper corner
     :param cells: number of nodes, at least 4, per dimension or the same for all
-    :param periodic: dimensions whose ``high`` is the same point as ``low`` (an angle): a flag, or one per dimension
-    :param walls: dimensions that the physics itself keeps inside (a clipped speed), so that mass at their edges is no error
+    :param periodic: dimensions whose ``high`` is the same point as ``low``: a flag, or one per dimension; None: those that are
+        exactly 2π wide are angles, the others are not
     :raises ValueError: on shapes that disagree, non-finite corners, ``low >= high``, fewer than 4 cells
     """
 
@@ -50,8 +46,7 @@ class Grid:
         high: float | Sequence[float] | np.ndarray,
         cells: int | Sequence[int],
         *,
-        periodic: bool | Sequence[bool] = False,
-        walls: bool | Sequence[bool] = False,
+        periodic: bool | Sequence[bool] | None = None,
     ) -> None:
         self.dim = max(np.size(low), np.size(high), np.size(cells))
         self.low = _per_dimension("low", low, self.dim)
@@ -64,15 +59,21 @@ class Grid:
                 f"cells must be whole numbers of at least 4 (the reach of a cubic B-spline), got {counts.tolist()}"
             )
         self.cells: tuple[int, ...] = tuple(int(count) for count in counts)
-        self.periodic = _flags("periodic", periodic, self.dim)
-        self.walls = _flags("walls", walls, self.dim)
+        if periodic is None:
+            periodic = self.full_turns()
+        flags = _per_dimension("periodic", periodic, self.dim)
+        self.periodic: tuple[bool, ...] = tuple(bool(flag) for flag in flags)
         intervals = np.array([n if wrap else n - 1 for n, wrap in zip(self.cells, self.periodic, strict=True)])
         self.spacing = (self.high - self.low) / intervals
         self.size = math.prod(self.cells)
 
     def __repr__(self) -> str:
-        flags = "".join(f", {name}={flag}" for name, flag in (("periodic", self.periodic), ("walls", self.walls)) if any(flag))
-        return f"Grid({self.low.tolist()}, {self.high.tolist()}, {self.cells}{flags})"
+        wrap = f", periodic={self.periodic}" if any(self.periodic) else ""
+        return f"Grid({self.low.tolist()}, {self.high.tolist()}, {self.cells}{wrap})"
+
+    def full_turns(self) -> tuple[bool, ...]:
+        """Which dimensions are exactly 2π wide."""
+        return tuple(bool(abs(width - 2 * np.pi) < 1e-6) for width in self.high - self.low)
 
     @cached_property
     def nodes(self) -> torch.Tensor:
@@ -84,7 +85,7 @@ class Grid:
     def coarsen(self) -> Grid:
         """The same box with half the intervals."""
         cells = [max(4, (n + 1) // 2) for n in self.cells]
-        return Grid(self.low, self.high, cells, periodic=self.periodic, walls=self.walls)
+        return Grid(self.low, self.high, cells, periodic=self.periodic)
 
     def _fold(self, index: torch.Tensor, axis: int) -> torch.Tensor:
         n = self.cells[axis]

@@ -30,8 +30,9 @@ class GridMDP:
     """
     A controlled process ``s' = dynamics(s, a) + noise · w`` with a cost, on the nodes of a grid.
 
-    Next states past the last interval pay a smooth penalty. Where a next state is clamped to the box nothing depends on the
-    action any more, and "do nothing" on an unstable plant would look stationary; the penalty's slope leads back inside.
+    In dimensions where some action leads off the grid, next states past the last interval pay a smooth penalty. Where a next
+    state is clamped to the box nothing depends on the action any more, and "do nothing" on an unstable plant would look
+    stationary; the penalty's slope leads back inside.
 
     :param dynamics: batched callable, states (B, d) and actions (B, k) -> next states (B, d), differentiable by torch
     :param cost: batched callable, states and actions -> cost (B,)
@@ -70,8 +71,6 @@ class GridMDP:
         self._inner_low = torch.as_tensor(grid.low + grid.spacing)
         self._inner_high = torch.as_tensor(grid.high - grid.spacing)
         self._margin = torch.as_tensor(_MARGIN * (grid.high - grid.low))
-        shut = [wrap or wall for wrap, wall in zip(grid.periodic, grid.walls, strict=True)]
-        self._open = torch.as_tensor([0.0 if closed else 1.0 for closed in shut], dtype=torch.float64)
 
     @cached_property
     def axis_noise(self) -> AxisNoise:
@@ -125,8 +124,29 @@ class GridMDP:
                     f"{name} changes with the action, but torch finds no gradient: write it with differentiable torch "
                     "operations (no numpy, .detach(), .item(), round or sign)"
                 )
+        self._edged, self._penalised = self._find_edges()
         spread = float(costs[1].max() - costs[1].min())
         self.penalty = _PENALTY * (spread if spread > 0 else 1.0)
+
+    def _find_edges(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        The dimensions that have an edge to fall off, and those of them where some action leads off it; 1 or 0 each, (d,).
+
+        An angle has none. Nor has a dimension that the physics itself clips to the grid's bounds, like a speed: no action
+        leads off, and some lead exactly onto the edge.
+        """
+        width = torch.as_tensor(self.grid.high - self.grid.low)
+        middle = (self.low + self.high) / 2
+        choices = torch.cartesian_prod(*torch.stack([self.low, middle, self.high], dim=1)).reshape(-1, self.action_dim)
+        furthest = torch.full((self.grid.dim,), -torch.inf, dtype=torch.float64)
+        with torch.no_grad():
+            for action in choices:
+                following = self.step(self.grid.nodes, action.expand(self.grid.size, -1))
+                past = torch.maximum(following - torch.as_tensor(self.grid.high), torch.as_tensor(self.grid.low) - following)
+                furthest = torch.maximum(furthest, (past / width).amax(0))
+        wall = furthest.abs() <= 1e-9
+        edged = ~wall & ~torch.tensor(self.grid.periodic)
+        return edged.double(), (edged & (furthest > 0)).double()
 
     def _checked(
         self, name: str, output: object, shape: tuple[int, ...], states: torch.Tensor, actions: torch.Tensor
@@ -156,7 +176,7 @@ class GridMDP:
 
     def _excess(self, following: torch.Tensor) -> torch.Tensor:
         past = torch.relu(following - self._inner_high) + torch.relu(self._inner_low - following)
-        return self.penalty * ((past / self._margin) ** 2 * self._open).sum(1)
+        return self.penalty * ((past / self._margin) ** 2 * self._penalised).sum(1)
 
     def action_value(self, actions: torch.Tensor, future: torch.Tensor) -> torch.Tensor:
         """
@@ -186,8 +206,8 @@ class GridMDP:
         # A noise of 0 becomes a step function that ignores round-off at the edge.
         scale = torch.as_tensor(np.maximum(self.noise, 1e-9 * (self.grid.high - self.grid.low)))
         rim = torch.as_tensor(np.where(self.noise > 0, 0.0, 1e-7 * (self.grid.high - self.grid.low)))
-        below = torch.special.ndtr((torch.as_tensor(self.grid.low) - rim - following) / scale) * self._open
-        above = torch.special.ndtr((following - torch.as_tensor(self.grid.high) - rim) / scale) * self._open
+        below = torch.special.ndtr((torch.as_tensor(self.grid.low) - rim - following) / scale) * self._edged
+        above = torch.special.ndtr((following - torch.as_tensor(self.grid.high) - rim) / scale) * self._edged
         share = weights[:, :, None]
         return (below.reshape(n, m, -1) * share).sum(1), (above.reshape(n, m, -1) * share).sum(1)
 

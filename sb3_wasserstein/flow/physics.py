@@ -58,7 +58,7 @@ def pendulum(cells: int | Sequence[int] = 61, noise: float = 0.0) -> Problem:
         angle = torch.remainder(s[:, 0] + math.pi, 2 * math.pi) - math.pi
         return angle**2 + 0.1 * s[:, 1] ** 2 + 0.001 * a[:, 0] ** 2
 
-    grid = Grid([-math.pi, -8.0], [math.pi, 8.0], cells, periodic=[True, False], walls=[False, True])
+    grid = Grid([-math.pi, -8.0], [math.pi, 8.0], cells)
 
     def state(observations: torch.Tensor) -> torch.Tensor:
         return torch.stack([torch.atan2(observations[:, 1], observations[:, 0]), observations[:, 2]], dim=1)
@@ -87,5 +87,5 @@ def mountain_car(cells: int | Sequence[int] = 61, discount: float = 0.99) -> Pro
         # Past the goal the action does nothing: a trace of a cost makes it 0 there.
         return torch.where(s[:, 0] >= goal, 1e-6 * a[:, 0] ** 2, 0.1 * a[:, 0] ** 2 + waiting)
 
-    grid = Grid([-1.2, -0.07], [0.6, 0.07], cells, walls=True)
+    grid = Grid([-1.2, -0.07], [0.6, 0.07], cells)
     return Problem(dynamics, cost, grid, [-1.0], [1.0], 0.0, None, discount)

@@ -35,7 +35,8 @@ class GridPolicy:
         """The states (B, d) that observations (B, obs) stand for."""
         if self._observation_to_state is not None:
             return self._observation_to_state(observations)
-        d, angles = self.grid.dim, self.grid.periodic
+        d = self.grid.dim
+        angles = self.grid.periodic if any(self.grid.periodic) else self.grid.full_turns()
         if observations.shape[1] == d:
             return observations
         if observations.shape[1] == d + sum(angles):

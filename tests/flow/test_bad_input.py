@@ -116,7 +116,7 @@ def test_walls_of_the_physics_are_no_leak():
     def dynamics(s, a):
         return (s + 0.05 + 0 * a).clamp(-2, 2)
 
-    flow = ParticleFlow(dynamics, lambda s, a: s[:, 0] ** 2, Grid(-2, 2, 41, walls=True), -1, 1, 1, 0.2)
+    flow = ParticleFlow(dynamics, lambda s, a: s[:, 0] ** 2, Grid(-2, 2, 41), -1, 1, 1, 0.2)
     flow.evaluate()
 
 

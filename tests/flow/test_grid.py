@@ -60,6 +60,13 @@ def test_periodic_grid_knows_no_edge():
         np.testing.assert_allclose(z.angle(), x[:, 0], atol=1e-3)
 
 
+def test_two_pi_is_an_angle_unless_told():
+    assert Grid([-np.pi, -8], [np.pi, 8], 9).periodic == (True, False)
+    assert Grid(0, 2 * np.pi, 9).periodic == (True,)
+    assert Grid(-np.pi, np.pi, 9, periodic=False).periodic == (False,)
+    assert Grid(-3, 3, 9).periodic == (False,)
+
+
 def test_points_outside_are_clamped():
     grid = Grid(0.0, 1.0, 5)
     for outside, edge in ((-7.0, 0.0), (9.0, 1.0)):

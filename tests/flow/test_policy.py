@@ -94,8 +94,9 @@ def test_a_policy_is_a_snapshot():
     np.testing.assert_array_equal(policy.predict(np.array([0.3]), deterministic=True)[0], before)
 
 
-def test_angles_are_read_from_cos_and_sin():
-    grid = Grid([-np.pi, -8], [np.pi, 8], 9, periodic=[True, False])
+@pytest.mark.parametrize("periodic", [None, False])
+def test_angles_are_read_from_cos_and_sin(periodic):
+    grid = Grid([-np.pi, -8], [np.pi, 8], 9, periodic=periodic)
     flow = ParticleFlow(lambda s, a: 0.5 * s + a, lambda s, a: (s**2).sum(1), grid, -1, 1, 1, 0.1)
     read = flow.as_policy().states(torch.tensor([[np.cos(2.0), np.sin(2.0), 3.0]], dtype=torch.float64))
     np.testing.assert_allclose(read, [[2.0, 3.0]])
@@ -122,4 +123,4 @@ def test_simulator_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match="finite Box of one or two actions"):
         from_env("CartPole-v1", Grid(-1, 1, 9))
     with pytest.raises(ValueError, match="env terminates from state"):
-        from_env("MountainCarContinuous-v0", Grid([-1.2, -0.07], [0.6, 0.07], 9, walls=True)).flow(2)
+        from_env("MountainCarContinuous-v0", Grid([-1.2, -0.07], [0.6, 0.07], 9)).flow(2)
