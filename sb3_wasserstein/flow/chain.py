@@ -151,10 +151,11 @@ class Chain:
 
     def spectral_gap(self, iterations: int = 30) -> float:
         """
-        An estimate of 1 − |λ₂|, by power iteration with the inverse that is already there. Sharp where it matters, at
-        a gap near 0; an upper bound in order of magnitude elsewhere.
+        The least |1 − λ| over the other eigenvalues λ of P, by power iteration with the inverse that is already there: the
+        rate at which the slowest of the chain's parts exchange mass. Sharp near 0, where it matters.
         """
         if self.restarted:
+            # What is left of the gap after a factorisation failed is round-off.
             return 0.0
         rho = self.occupancy()
         vector = np.random.default_rng(0).standard_normal(len(rho))

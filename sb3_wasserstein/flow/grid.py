@@ -14,7 +14,8 @@ from scipy.optimize import brentq
 _CUT = 9.1
 
 
-def _per_dimension(name: str, value: float | Sequence[float] | np.ndarray, dim: int) -> np.ndarray:
+def per_dimension(name: str, value: float | Sequence[float] | np.ndarray, dim: int) -> np.ndarray:
+    """A number, or one per dimension, as an array (dim,); ValueError naming the argument where it is neither."""
     array = np.asarray(value, dtype=np.float64)
     if array.ndim > 1 or array.size not in (1, dim):
         raise ValueError(f"{name} must be a number or one per dimension ({dim}), not of shape {array.shape}")
@@ -49,9 +50,9 @@ class Grid:
         periodic: bool | Sequence[bool] | None = None,
     ) -> None:
         self.dim = max(np.size(low), np.size(high), np.size(cells))
-        self.low = _per_dimension("low", low, self.dim)
-        self.high = _per_dimension("high", high, self.dim)
-        counts = _per_dimension("cells", cells, self.dim)
+        self.low = per_dimension("low", low, self.dim)
+        self.high = per_dimension("high", high, self.dim)
+        counts = per_dimension("cells", cells, self.dim)
         if (self.low >= self.high).any():
             raise ValueError(f"low must lie below high, got low={self.low.tolist()} and high={self.high.tolist()}")
         if (counts != counts.round()).any() or (counts < 4).any():
@@ -61,7 +62,7 @@ class Grid:
         self.cells: tuple[int, ...] = tuple(int(count) for count in counts)
         if periodic is None:
             periodic = self.full_turns()
-        flags = _per_dimension("periodic", periodic, self.dim)
+        flags = per_dimension("periodic", periodic, self.dim)
         self.periodic: tuple[bool, ...] = tuple(bool(flag) for flag in flags)
         intervals = np.array([n if wrap else n - 1 for n, wrap in zip(self.cells, self.periodic, strict=True)])
         self.spacing = (self.high - self.low) / intervals

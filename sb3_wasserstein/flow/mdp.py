@@ -12,7 +12,7 @@ import scipy.sparse as sparse
 import torch
 
 from sb3_wasserstein.flow.chain import KRYLOV_SIZE
-from sb3_wasserstein.flow.grid import Grid, _per_dimension
+from sb3_wasserstein.flow.grid import Grid, per_dimension
 from sb3_wasserstein.flow.transition import AxisNoise, Transition
 
 Dynamics: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -40,7 +40,8 @@ class GridMDP:
     :param action_low: lower bounds of the actions, a number or one per action dimension
     :param action_high: upper bounds
     :param noise: standard deviation of the Gaussian noise per step, a number or one per state dimension
-    :raises ValueError: on bounds, shapes, dtypes or NaN
+    :param n_particles: actions per node, for the estimate of memory
+    :raises ValueError: on bounds, shapes, dtypes or NaN, or a grid that does not fit
     :raises TypeError: on callables that depend on the action, but not differentiably
     """
 
@@ -52,6 +53,7 @@ class GridMDP:
         action_low: float | Sequence[float] | np.ndarray,
         action_high: float | Sequence[float] | np.ndarray,
         noise: float | Sequence[float] | np.ndarray,
+        n_particles: int,
     ) -> None:
         if not isinstance(grid, Grid):
             raise TypeError(f"grid must be a Grid(low, high, cells), got {type(grid).__name__}")
@@ -60,17 +62,20 @@ class GridMDP:
                 raise TypeError(f"{name} must be a callable of (states, actions), got {type(function).__name__}")
         self.dynamics, self.cost, self.grid = dynamics, cost, grid
         k = max(np.size(action_low), np.size(action_high))
-        self.low = torch.as_tensor(_per_dimension("action_low", action_low, k))
-        self.high = torch.as_tensor(_per_dimension("action_high", action_high, k))
+        self.low = torch.as_tensor(per_dimension("action_low", action_low, k))
+        self.high = torch.as_tensor(per_dimension("action_high", action_high, k))
         if (self.low >= self.high).any():
             raise ValueError(f"action_low must lie below action_high, got {self.low.tolist()} and {self.high.tolist()}")
-        self.noise = _per_dimension("noise", noise, grid.dim)
+        self.noise = per_dimension("noise", noise, grid.dim)
         if (self.noise < 0).any():
             raise ValueError(f"noise is a standard deviation and must not be negative, got {self.noise.tolist()}")
         self.effective_noise = np.array([grid.noise_kernel(std, axis)[1] for axis, std in enumerate(self.noise)])
         self._inner_low = torch.as_tensor(grid.low + grid.spacing)
         self._inner_high = torch.as_tensor(grid.high - grid.spacing)
         self._margin = torch.as_tensor(_MARGIN * (grid.high - grid.low))
+        self._check_memory(n_particles)
+        self.penalty = _PENALTY * self._check_callables()
+        self._edged, self._penalised = self._find_edges()
 
     @cached_property
     def axis_noise(self) -> AxisNoise:
@@ -82,12 +87,8 @@ class GridMDP:
         """k, the number of action dimensions."""
         return len(self.low)
 
-    def check_memory(self, n_particles: int) -> None:
-        """
-        Estimate the memory that the flow will need, before anything is allocated.
-
-        :raises ValueError: when it is more than the machine has
-        """
+    def _check_memory(self, n_particles: int) -> None:
+        """Estimate the memory that the flow will need, before anything is allocated."""
         n, corners = self.grid.size, 4**self.grid.dim
         particles = n * n_particles * (6 * corners + 10 * self.action_dim)
         # B with its transpose, and either a factorisation of the full matrix or the vectors of GMRES.
@@ -102,8 +103,12 @@ class GridMDP:
                 f"{available / 2**30:,.0f}: take fewer cells (now {self.grid.cells}) or fewer particles"
             )
 
-    def check_callables(self) -> None:
-        """Call dynamics and cost on a few nodes: shapes, dtype, finiteness, and whether they are differentiable."""
+    def _check_callables(self) -> float:
+        """
+        Call dynamics and cost on a few nodes: shapes, dtype, finiteness, and whether they are differentiable.
+
+        :return: the spread of the cost
+        """
         generator = torch.Generator().manual_seed(0)
         size = min(self.grid.size, 256)
         states = self.grid.nodes[torch.linspace(0, self.grid.size - 1, size).long()]
@@ -124,9 +129,7 @@ class GridMDP:
                     f"{name} changes with the action, but torch finds no gradient: write it with differentiable torch "
                     "operations (no numpy, .detach(), .item(), round or sign)"
                 )
-        self._edged, self._penalised = self._find_edges()
-        spread = float(costs[1].max() - costs[1].min())
-        self.penalty = _PENALTY * (spread if spread > 0 else 1.0)
+        return float(costs[1].max() - costs[1].min()) or 1.0
 
     def _find_edges(self) -> tuple[torch.Tensor, torch.Tensor]:
         """

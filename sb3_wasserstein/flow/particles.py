@@ -58,13 +58,11 @@ class ParticleFlow:
         discount: float | None = None,
         initial: torch.Tensor | np.ndarray | Sequence[float] | None = None,
     ) -> None:
-        self.mdp = GridMDP(dynamics, cost, grid, action_low, action_high, noise)
         if isinstance(n_particles, bool) or int(n_particles) != n_particles or n_particles < 1:
             raise ValueError(f"n_particles must be a whole number of at least 1, got {n_particles!r}")
         if discount is not None and not 0 <= discount < 1:
             raise ValueError(f"discount must lie in [0, 1), or be None for the ergodic cost, got {discount}")
-        self.mdp.check_memory(int(n_particles))
-        self.mdp.check_callables()
+        self.mdp = GridMDP(dynamics, cost, grid, action_low, action_high, noise, int(n_particles))
         self.grid = grid
         self.discount = discount
         self.initial = self._law(initial)

@@ -31,7 +31,8 @@ class Result:
 
     :param J: the cost of the policy it ended with
     :param iterations: evaluations of a policy that were followed by a step, on all grids and at all discounts
-    :param history: J after each of them (at the flow's own discount, also while continuation is at a smaller one)
+    :param history: J after each of them: at the flow's own discount, also while continuation is at a smaller one, and on
+        coarse grids first where it starts from one
     :param gap: max_s ρ(s) (E Q(s, π(s)) − min_a Q(s, a)), 0 at an optimum; the gradient alone can vanish elsewhere
     """
 

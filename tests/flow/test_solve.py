@@ -72,6 +72,28 @@ def test_no_dynamic_programme_over_fixed_actions_is_better():
     assert pytest.approx(fine, rel=1e-4) == J
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_no_wrong_basin_in_random_nonconvex_problems(seed):
+    """Costs and dynamics with several wells in the action, drawn at random: policy iteration over 501 actions is no better."""
+    generator = torch.Generator().manual_seed(seed)
+    p = 2 * torch.rand(12, generator=generator, dtype=torch.float64) - 1
+
+    def dynamics(s, a):
+        pushed = 0.4 * p[2] * torch.tanh(2 * a) + 0.2 * p[3] * torch.sin(3 * a + p[4] * s)
+        return 0.8 * s + 0.3 * p[0] * torch.sin(3 * s + p[1]) + pushed
+
+    def cost(s, a):
+        x, u = s[:, 0], a[:, 0]
+        wells = 0.3 * torch.cos(5 * p[7] * u + p[8] * x) + 0.2 * p[9] * u + 0.05 * u**2
+        return (x - p[5]) ** 2 + p[6] * torch.cos(4 * x) + wells
+
+    flow = ParticleFlow(dynamics, cost, Grid(-3, 3, 61), -2, 2, 6, 0.3)
+    flow.particles = 4 * torch.rand(flow.particles.shape, generator=generator, dtype=torch.float64) - 2
+    result = flow.solve()
+    assert dynamic_programme(flow, torch.linspace(-2, 2, 501, dtype=torch.float64)[:, None]) + 1e-10 >= result.J
+    assert result.gap <= 1e-10
+
+
 def test_newton_converges_quadratically():
     flow = regulator()
     flow.solve()
