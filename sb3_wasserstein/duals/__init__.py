@@ -9,7 +9,7 @@ from sb3_wasserstein.duals.alternating import AlternatingDual
 from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.duals.costs import GroundCost, SaturatingCost
 from sb3_wasserstein.duals.divergence import behaviour_distance
-from sb3_wasserstein.duals.factory import make_dual
+from sb3_wasserstein.duals.factory import dual_from_config, make_dual
 from sb3_wasserstein.duals.rkhs import RKHSDual
 from sb3_wasserstein.duals.semidiscrete import SemiDiscreteDual
 from sb3_wasserstein.duals.sinkhorn import SinkhornDual
@@ -23,5 +23,6 @@ __all__ = [
     "SemiDiscreteDual",
     "SinkhornDual",
     "behaviour_distance",
+    "dual_from_config",
     "make_dual",
 ]

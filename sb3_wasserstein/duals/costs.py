@@ -120,6 +120,20 @@ class GroundCost:
         median = median_of(self.base_matrix(as_cloud(x, "x"), as_cloud(y, "y"))) or 1.0
         return self._saturated(median, self.base_median or median)
 
+    def median_within(self, x: Any) -> float:
+        """
+        The median cost over all pairs of different points of one cloud, as :meth:`median` for two. Freezes nothing.
+
+        :param x: (n, d)
+        :return: the median; 1 where it is 0, or where there is no pair
+        """
+        cloud = as_cloud(x, "x")
+        base = self.base_matrix(cloud, cloud)
+        # Of n rows of n + 1 entries each, one column holds the diagonal.
+        pairs = base.reshape(-1)[1:].reshape(len(cloud) - 1, len(cloud) + 1)[:, :-1] if len(cloud) > 1 else base
+        median = median_of(pairs) or 1.0
+        return self._saturated(median, self.base_median or median)
+
     def base_matrix(self, x: Floats, y: Floats, kind: Kind = FLOAT64) -> Array:
         """The base cost of all pairs, before it saturates."""
         if isinstance(self.base, str):

@@ -7,6 +7,7 @@ from typing import Any
 
 from sb3_wasserstein.duals.alternating import AlternatingDual
 from sb3_wasserstein.duals.base import Dual
+from sb3_wasserstein.duals.costs import SaturatingCost
 from sb3_wasserstein.duals.rkhs import RKHSDual
 from sb3_wasserstein.duals.semidiscrete import SemiDiscreteDual
 from sb3_wasserstein.duals.sinkhorn import SinkhornDual
@@ -48,3 +49,24 @@ def make_dual(dual: str | Dual, dual_kwargs: dict[str, Any] | None = None) -> Du
         return DUALS[dual](**kwargs)
     except (TypeError, ValueError) as error:
         raise type(error)(f"`dual_kwargs` of dual={dual!r}: {error}") from error
+
+
+def dual_from_config(config: dict[str, Any]) -> Dual:
+    """
+    The inverse of :meth:`Dual.config`.
+
+    :param config: class name and constructor arguments, JSON-plain
+    :return: a dual that has seen no sample
+    :raises ValueError: if the class is unknown, or if the cost was a callable (functions are not saved)
+    """
+    classes = {known.__name__: known for known in DUALS.values()}
+    name = config.get("class")
+    if name not in classes:
+        raise ValueError(f"dual {name!r} is not known here (known: {', '.join(classes)}): pass dual= to load()")
+    arguments = {key: value for key, value in config.items() if key != "class"}
+    cost = arguments.get("cost")
+    if isinstance(cost, dict) and isinstance(cost.get("saturating"), str):
+        arguments["cost"] = SaturatingCost(cost["saturating"], cost["scale"])
+    elif isinstance(cost, dict):
+        raise ValueError(f"the dual's cost is a function ({cost}), and functions are not saved: pass dual= with it to load()")
+    return classes[name](**arguments)

@@ -242,10 +242,10 @@ class SinkhornDual(Dual):
         own, other = (self._y, self._x) if mirror else (self._x, self._y)
         weights, other_weights = (self._q, self._p) if mirror else (self._p, self._q)
         partner, self_potential = (self._f, self._gyy) if mirror else (self._g, self._fxx)
-        epsilon = self.epsilon_
-        values = extend(points, other, np.log(other_weights), partner, epsilon, self.ground_cost)
+        epsilon, kind = self.epsilon_, Kind(self.dtype)
+        values = extend(points, other, np.log(other_weights), partner, epsilon, self.ground_cost, kind)
         if self_potential is not None:
-            values -= extend(points, own, np.log(weights), self_potential, epsilon, self.ground_cost)
+            values -= extend(points, own, np.log(weights), self_potential, epsilon, self.ground_cost, kind)
         elif self.reference == "entropy":
             values += epsilon * np.log(_mass_at(points, own, weights))
         return values

@@ -139,8 +139,8 @@ class _Scaled(NamedTuple):
 
 class _Search:
     """
-    Which log-scaling comes next. Mixing may not lose what the dual objective, which plain steps never lower, has gained: then the
-    highest point so far goes on by its plain step.
+    Which log-scaling comes next. Mixing may not lose what the dual objective, which plain steps never lower, has gained: then
+    the highest point so far goes on by its plain step.
     """
 
     def __init__(self, weights: Array) -> None:

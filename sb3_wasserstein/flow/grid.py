@@ -1,0 +1,167 @@
+"""A regular grid of states, and the cubic B-spline weights that turn a next state into a law on its nodes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+
+# Kernels are cut where a Gaussian has fallen to 1e-18 of its peak.
+_CUT = 9.1
+
+
+def per_dimension(name: str, value: float | Sequence[float] | np.ndarray, dim: int) -> np.ndarray:
+    """A number, or one per dimension, as an array (dim,); ValueError naming the argument where it is neither."""
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim > 1 or array.size not in (1, dim):
+        raise ValueError(f"{name} must be a number or one per dimension ({dim}), not of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {array.tolist()}")
+    return np.broadcast_to(array.reshape(-1), (dim,)).copy()
+
+
+class Grid:
+    """
+    Nodes on a box. A next state x becomes a law on the 4 nodes around it (4^d in d dimensions), with the values of the cubic
+    B-spline as probabilities: positive, summing to one, with mean x, and twice differentiable in x. The controlled process
+    on the nodes is then a finite MDP whose cost is differentiable in the actions.
+
+    A node's law has variance h²/3 (h the spacing), which :meth:`noise_kernel` takes off the noise. Indices past an edge are
+    mirrored, so that weights have no kink where a state is clamped.
+
+    :param low: lower corner, a number (one dimension) or one per dimension
+    :param high: upper corner
+    :param cells: number of nodes, at least 4, per dimension or the same for all
+    :param periodic: dimensions whose ``high`` is the same point as ``low``: a flag, or one per dimension; None: those that are
+        exactly 2π wide are angles, the others are not
+    :raises ValueError: on shapes that disagree, non-finite corners, ``low >= high``, fewer than 4 cells
+    """
+
+    def __init__(
+        self,
+        low: float | Sequence[float] | np.ndarray,
+        high: float | Sequence[float] | np.ndarray,
+        cells: int | Sequence[int],
+        *,
+        periodic: bool | Sequence[bool] | None = None,
+    ) -> None:
+        self.dim = max(np.size(low), np.size(high), np.size(cells))
+        self.low = per_dimension("low", low, self.dim)
+        self.high = per_dimension("high", high, self.dim)
+        counts = per_dimension("cells", cells, self.dim)
+        if (self.low >= self.high).any():
+            raise ValueError(f"low must lie below high, got low={self.low.tolist()} and high={self.high.tolist()}")
+        if (counts != counts.round()).any() or (counts < 4).any():
+            raise ValueError(
+                f"cells must be whole numbers of at least 4 (the reach of a cubic B-spline), got {counts.tolist()}"
+            )
+        self.cells: tuple[int, ...] = tuple(int(count) for count in counts)
+        if periodic is None:
+            periodic = self.full_turns()
+        flags = per_dimension("periodic", periodic, self.dim)
+        self.periodic: tuple[bool, ...] = tuple(bool(flag) for flag in flags)
+        intervals = np.array([n if wrap else n - 1 for n, wrap in zip(self.cells, self.periodic, strict=True)])
+        self.spacing = (self.high - self.low) / intervals
+        self.size = math.prod(self.cells)
+
+    def __repr__(self) -> str:
+        wrap = f", periodic={self.periodic}" if any(self.periodic) else ""
+        return f"Grid({self.low.tolist()}, {self.high.tolist()}, {self.cells}{wrap})"
+
+    def full_turns(self) -> tuple[bool, ...]:
+        """Which dimensions are exactly 2π wide."""
+        return tuple(bool(abs(width - 2 * np.pi) < 1e-6) for width in self.high - self.low)
+
+    @cached_property
+    def nodes(self) -> torch.Tensor:
+        """The states of the nodes, (size, d), the last dimension fastest."""
+        starts = zip(self.low, self.spacing, self.cells, strict=True)
+        axes = [torch.as_tensor(low + step * np.arange(n), dtype=torch.float64) for low, step, n in starts]
+        return torch.cartesian_prod(*axes).reshape(self.size, self.dim)
+
+    def coarsen(self) -> Grid:
+        """The same box with half the intervals."""
+        cells = [max(4, (n + 1) // 2) for n in self.cells]
+        return Grid(self.low, self.high, cells, periodic=self.periodic)
+
+    def _fold(self, index: torch.Tensor, axis: int) -> torch.Tensor:
+        n = self.cells[axis]
+        if self.periodic[axis]:
+            return index % n
+        index = index % (2 * (n - 1))
+        return torch.where(index > n - 1, 2 * (n - 1) - index, index)
+
+    def _coordinates(self, points: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The node to the left of each point along an axis, and how far it lies behind it in [0, 1]."""
+        u = (points[:, axis] - self.low[axis]) / self.spacing[axis]
+        n = self.cells[axis]
+        if self.periodic[axis]:
+            left = torch.floor(u.detach())
+        else:
+            u = u.clamp(0, n - 1)
+            left = torch.floor(u.detach()).clamp(max=n - 2)
+        return left.long(), u - left
+
+    def _product(self, parts: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+        indices, weights = parts[0]
+        for axis, (more, factors) in enumerate(parts[1:], start=1):
+            indices = (indices[:, :, None] * self.cells[axis] + more[:, None, :]).flatten(1)
+            weights = (weights[:, :, None] * factors[:, None, :]).flatten(1)
+        return indices, weights
+
+    def weights(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        The cubic B-spline law of each point. Points outside are clamped to the box.
+
+        :param points: (B, d)
+        :return: node indices and probabilities, both (B, 4^d); the probabilities carry the gradient
+        """
+        parts = []
+        for axis in range(self.dim):
+            left, t = self._coordinates(points, axis)
+            r = 1 - t
+            values = torch.stack([r**3, 4 - 3 * t**2 * (1 + r), 4 - 3 * r**2 * (1 + t), t**3], dim=1) / 6
+            parts.append((self._fold(left[:, None] + torch.arange(-1, 3), axis), values))
+        return self._product(parts)
+
+    def linear_weights(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The multilinear interpolation weights of each point on its 2^d corners, as :meth:`weights`."""
+        parts = []
+        for axis in range(self.dim):
+            left, t = self._coordinates(points, axis)
+            parts.append((self._fold(left[:, None] + torch.arange(2), axis), torch.stack([1 - t, t], dim=1)))
+        return self._product(parts)
+
+    def noise_kernel(self, std: float, axis: int) -> tuple[np.ndarray, float]:
+        """
+        The discrete Gaussian on whole spacings with variance exactly ``std² − h²/3``: what is left of the noise after the
+        B-spline's own variance is taken off.
+
+        :return: the probabilities of −m … m spacings, and the standard deviation that the pair of them has: ``std``, or
+            h/√3 where the spacing is too coarse for ``std``
+        """
+        variance = (std / self.spacing[axis]) ** 2 - 1 / 3
+        if variance < 1e-12:
+            return np.ones(1), max(std, float(self.spacing[axis]) / math.sqrt(3))
+        steps = np.arange(-math.ceil(_CUT * math.sqrt(variance) + 3), math.ceil(_CUT * math.sqrt(variance) + 3) + 1)
+
+        def law(theta: float) -> np.ndarray:
+            weights = np.exp(-(steps**2) / (2 * theta))
+            return np.asarray(weights / weights.sum())
+
+        theta = brentq(lambda theta: law(theta) @ steps**2 - variance, 1e-3, variance + 1, xtol=1e-16, rtol=1e-15)
+        return law(theta), std
+
+    def noise_matrix(self, std: float, axis: int) -> np.ndarray:
+        """:meth:`noise_kernel` as a transition matrix along one axis, (cells, cells), mirrored at the edges."""
+        n = self.cells[axis]
+        kernel, _ = self.noise_kernel(std, axis)
+        reach = len(kernel) // 2
+        targets = self._fold(torch.arange(n)[:, None] + torch.arange(-reach, reach + 1), axis).numpy()
+        matrix = np.zeros((n, n))
+        np.add.at(matrix, (np.arange(n)[:, None], targets), kernel)
+        return matrix

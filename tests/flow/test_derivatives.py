@@ -1,0 +1,146 @@
+"""Gradient and Hessian against finite differences, the classical forms, and each other."""
+
+import numpy as np
+import pytest
+import torch
+from flow_problems import displacement, planar, random_policy, regulator
+
+from sb3_wasserstein.flow import Grid, ParticleFlow
+
+CASES = {
+    "1-D ergodic": lambda: regulator(61, 4),
+    "1-D discounted": lambda: regulator(61, 4, discount=0.9),
+    "2-D ergodic, 1 action": lambda: planar(action_dim=1),
+    "2-D ergodic, 2 actions": lambda: planar(),
+    "2-D discounted, 2 actions": lambda: planar(discount=0.95),
+}
+
+
+def central(function, start, v, h):
+    """(f(a + h v) − f(a − h v)) / 2h by Richardson extrapolation."""
+
+    def difference(step):
+        return (function(start + step * v) - function(start - step * v)) / (2 * step)
+
+    return (4 * difference(h) - difference(2 * h)) / 3
+
+
+def weighted_gradient(flow):
+    """dJ/da_si = ρ(s) w_si ∇_a Q."""
+    _, _, rho = flow.evaluate()
+    return (rho[:, None] * flow.weights)[..., None] * flow.gradient()
+
+
+@pytest.fixture(params=CASES, name="flow")
+def _flow(request):
+    return random_policy(CASES[request.param](), spread=0.5)
+
+
+def test_evaluate_agrees_with_dense_linear_algebra(flow):
+    J, V, rho = (np.asarray(x) for x in flow.evaluate())
+    transition, cost = flow.mdp.chain(flow.particles, flow.weights)
+    P = transition.matrix.toarray()
+    np.testing.assert_allclose(P.sum(1), 1, atol=1e-13)
+    assert P.min() >= 0
+    if flow.discount is None:
+        values, vectors = np.linalg.eig(P.T)
+        stationary = np.real(vectors[:, np.argmax(values.real)])
+        np.testing.assert_allclose(rho, stationary / stationary.sum(), atol=1e-10)
+        assert pytest.approx(rho @ cost, rel=1e-12) == J
+        np.testing.assert_allclose(V - P @ V, cost - J, atol=1e-11)
+        assert V[np.ravel_multi_index([n // 2 for n in flow.grid.cells], flow.grid.cells)] == 0
+    else:
+        np.testing.assert_allclose(V, np.linalg.solve(np.eye(len(P)) - flow.discount * P, cost), rtol=1e-11)
+        assert pytest.approx((1 - flow.discount) * V.mean(), rel=1e-12) == J
+        assert pytest.approx(rho @ cost, rel=1e-12) == J
+
+
+def test_gradient_against_central_differences(flow):
+    start = flow.particles.clone()
+    for seed in range(3):
+        v = displacement(flow, seed)
+        exact = flow.inner(flow.gradient(), v)
+
+        def J(particles):
+            flow.particles = particles
+            return flow.evaluate()[0]
+
+        found = central(J, start, v, 1e-3)
+        flow.particles = start
+        assert found == pytest.approx(exact, rel=1e-7)
+
+
+def test_hessian_vector_against_differences_of_the_gradient(flow):
+    start = flow.particles.clone()
+    v = displacement(flow, 5)
+    local, transport = flow.hessian_vector(v)
+    _, _, rho = flow.evaluate()
+    exact = (rho[:, None] * flow.weights)[..., None] * (local + transport)
+
+    def slope(particles):
+        flow.particles = particles
+        return weighted_gradient(flow)
+
+    found = central(slope, start, v, 1e-3)
+    assert (found - exact).norm() <= 1e-6 * exact.norm()
+    # The transport part is not a detail that the tolerance would hide.
+    assert transport.norm() > 1e-2 * local.norm()
+
+
+def test_hessian_is_symmetric(flow):
+    v, w = displacement(flow, 1), displacement(flow, 2)
+    one, two = (sum(flow.hessian_vector(x)) for x in (v, w))
+    norm = (flow.inner(one, one) * flow.inner(w, w)) ** 0.5
+    assert abs(flow.inner(one, w) - flow.inner(two, v)) <= 1e-12 * norm
+
+
+def test_transport_is_2_rho_dP_dV(flow):
+    """The closed form, with P' and V' from dense matrices."""
+    v, h = displacement(flow, 3), 1e-5
+    _, transport = flow.hessian_vector(v)
+    exact, start = flow.inner(v, transport), flow.particles.clone()
+    _, _, rho = flow.evaluate()
+    P = [flow.mdp.chain(start + sign * h * v, flow.weights)[0].matrix.toarray() for sign in (1, -1)]
+    V = []
+    for sign in (1, -1):
+        flow.particles = start + sign * h * v
+        V.append(flow.evaluate()[1].numpy())
+    gamma = 1.0 if flow.discount is None else flow.discount
+    found = 2 * gamma * rho.numpy() @ (P[0] - P[1]) @ (V[0] - V[1]) / (2 * h) ** 2
+    assert exact == pytest.approx(found, rel=1e-4)
+
+
+def test_transport_vanishes_at_the_optimum():
+    flow = regulator()
+    flow.solve()
+    v = displacement(flow, 0)
+    local, transport = flow.hessian_vector(v)
+    assert abs(flow.inner(v, transport)) <= 1e-10 * flow.inner(v, local)
+
+
+@pytest.mark.parametrize("discount", [None, 0.9])
+def test_transport_is_exactly_zero_where_the_action_does_not_enter_the_dynamics(discount):
+    flow = ParticleFlow(
+        lambda s, a: 0.8 * s,
+        lambda s, a: s[:, 0] ** 2 + (a[:, 0] - torch.sin(s[:, 0])) ** 2,
+        Grid(-3, 3, 41),
+        -3,
+        3,
+        4,
+        0.4,
+        discount=discount,
+    )
+    _, transport = random_policy(flow).hessian_vector(displacement(flow, 1))
+    assert not transport.any()
+
+
+def test_costs_may_ignore_the_action():
+    flow = ParticleFlow(lambda s, a: 0.5 * s + a, lambda s, a: s[:, 0] ** 2, Grid(-3, 3, 41), -1, 1, 2, 0.4)
+    assert pytest.approx(0.16, rel=1e-6) == flow.solve().J
+
+
+def test_in_place_changes_of_the_particles_are_noticed():
+    flow = regulator(61, 2)
+    before = flow.evaluate()[0]
+    flow.particles[30] += 0.5
+    assert flow.evaluate()[0] != before

@@ -1,0 +1,89 @@
+"""The entropy-regularised flow against Gibbs laws by quadrature."""
+
+import numpy as np
+import pytest
+import torch
+from flow_problems import regulator
+
+from sb3_wasserstein.flow import Grid, ParticleFlow
+from sb3_wasserstein.flow.evaluation import evaluate
+from sb3_wasserstein.flow.langevin import negative_entropy
+
+
+def w1(particles, law, actions):
+    """W1 in every state between equal particles (n, m, 1) and a law (n, A) on a fine grid of actions."""
+    ranked = particles[:, :, 0].sort(1).values.contiguous()
+    below = torch.searchsorted(ranked, actions.expand(len(ranked), -1).contiguous(), right=True) / ranked.shape[1]
+    return (below - law.cumsum(1)).abs().sum(1) * (actions[1] - actions[0])
+
+
+def wells(n_particles=1000, cells=9):
+    flow = ParticleFlow(
+        lambda s, a: 0.7 * s,
+        lambda s, a: s[:, 0] ** 2 + (a[:, 0] ** 2 - 1) ** 2 + 0.2 * a[:, 0] + 0.1 * a[:, 0] * s[:, 0],
+        Grid(-3, 3, cells),
+        -2,
+        2,
+        n_particles,
+        0.5,
+    )
+    return flow
+
+
+@pytest.mark.parametrize("start", [-1.0, 1.0])
+def test_two_wells_end_at_gibbs_from_either(start):
+    flow, tau = wells(), 0.15
+    flow.particles = torch.full_like(flow.particles, start)
+    flow.langevin(tau, sweeps=8, steps=40, seed=0)
+    actions = torch.linspace(-2, 2, 2001, dtype=torch.float64)
+    law = torch.softmax(-flow.action_value(actions[None, :, None].expand(9, -1, -1)) / tau, 1)
+    rho = flow.evaluate()[2]
+    assert float(rho @ w1(flow.particles, law, actions)) <= 0.05
+    # The same test tells another temperature apart.
+    assert float(rho @ w1(flow.particles, torch.softmax(law.log() / 2, 1), actions)) > 0.1
+
+
+def test_coupled_flow_ends_at_the_soft_optimum():
+    """Soft policy iteration on a fine grid of actions is the oracle for law and free energy."""
+    flow, tau = regulator(25, 800, bound=4.0), 0.01
+    free_energy = flow.langevin(tau, sweeps=16, steps=20, seed=1)
+    line = torch.linspace(-4, 4, 401, dtype=torch.float64)
+    actions = line[None, :, None].expand(25, -1, -1).contiguous()
+    law = torch.full((25, 401), 1 / 401, dtype=torch.float64)
+    for _ in range(20):
+        entropy = tau * (law * (law.clamp(min=1e-300) / (line[1] - line[0])).log()).sum(1)
+        at = evaluate(flow.mdp, actions, law, None, flow.initial, extra=entropy)
+        law = torch.softmax(-at.q(actions) / tau, 1)
+    assert free_energy == pytest.approx(at.J, abs=0.1 * tau)
+    assert float(at.rho @ w1(flow.particles, law, line)) <= 0.06
+    assert flow.evaluate()[0] > regulator(25, 1, bound=4.0).solve().J
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_entropy_of_known_laws(k):
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(4, 2000, k, generator=generator, dtype=torch.float64)
+    uniform = 3 * torch.rand(4, 2000, k, generator=generator, dtype=torch.float64)
+    np.testing.assert_allclose(negative_entropy(normal), -k * 0.5 * np.log(2 * np.pi * np.e), atol=0.1)
+    np.testing.assert_allclose(negative_entropy(uniform), -k * np.log(3), atol=0.1)
+
+
+def test_seed_decides():
+    found = []
+    for seed in (1, 1, 2):
+        flow = wells(n_particles=20)
+        flow.langevin(0.1, sweeps=2, steps=6, seed=seed)
+        found.append(flow.particles)
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="temperature"):
+        wells(n_particles=4).langevin(0.0)
+    with pytest.raises(ValueError, match="n_particles"):
+        wells(n_particles=1).langevin(0.1)
+    flow = wells(n_particles=3)
+    flow.weights = torch.tensor([[1.0, 2.0, 3.0]]).expand(9, 3)
+    with pytest.raises(ValueError, match="weights"):
+        flow.langevin(0.1)

@@ -1,0 +1,261 @@
+"""Where the flow ends: Riccati, dense dynamic programming, every initialisation the same."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sparse
+import torch
+from flow_problems import displacement, planar, random_policy, regulator, riccati, scalar_lq
+
+from sb3_wasserstein.flow import Grid, ParticleFlow, chain
+
+
+def initial_particles(kind, shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    normal = torch.randn(shape, generator=generator, dtype=torch.float64)
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+    if kind == "normal":
+        return 3 * normal
+    if kind == "uniform":
+        return 20 * uniform - 10
+    if kind == "bimodal":
+        return 5 * torch.sign(normal)
+    return torch.full(shape, kind, dtype=torch.float64)
+
+
+def dynamic_programme(flow, actions):
+    """Howard's policy iteration over a fixed list of actions: the optimum of the same finite MDP without any derivative."""
+    n, k = flow.grid.size, len(actions)
+    policy = np.full(n, k // 2)
+    with torch.no_grad():
+        states = flow.grid.nodes.repeat_interleave(k, 0)
+        tiled = actions.repeat(n, 1)
+        following = flow.mdp.step(states, tiled)
+        indices, weights = (x.numpy() for x in flow.grid.weights(following))
+        cost = flow.mdp.stage_cost(states, tiled).reshape(n, k).numpy()
+    N = flow.mdp.axis_noise.matrix
+    rows = np.arange(n)
+    for _ in range(100):
+        chosen = rows * k + policy
+        B = sparse.csr_matrix(
+            (weights[chosen].ravel(), (np.repeat(rows, weights.shape[1]), indices[chosen].ravel())), shape=(n, n)
+        )
+        A = np.eye(n) - (B @ N).toarray()
+        A[:, n // 2] = 1
+        V = np.linalg.solve(A, cost[rows, policy])
+        J, V[n // 2] = V[n // 2], 0
+        Q = cost + (weights * (N @ V)[indices]).sum(1).reshape(n, k)
+        better = np.where(Q.min(1) < Q[rows, policy] - 1e-12, Q.argmin(1), policy)
+        if (better == policy).all():
+            return J
+        policy = better
+    raise AssertionError("policy iteration did not end")
+
+
+@pytest.mark.parametrize("kind", ["normal", "uniform", "bimodal", -10.0, -5.0, 0.0, 1.0, 5.0, 10.0])
+def test_every_initialisation_of_the_regulator_ends_at_the_same_j(kind):
+    reference = regulator(n_particles=1).solve().J
+    flow = regulator()
+    flow.particles = initial_particles(kind, flow.particles.shape)
+    result = flow.solve()
+    assert pytest.approx(reference, rel=1e-10) == result.J
+    assert result.iterations <= 60
+    assert len(result.history) == result.iterations
+    assert result.gap <= 1e-12
+
+
+def test_no_dynamic_programme_over_fixed_actions_is_better():
+    flow = regulator(101)
+    J = flow.solve().J
+    coarse, fine = (dynamic_programme(flow, torch.linspace(-10, 10, n, dtype=torch.float64)[:, None]) for n in (101, 2001))
+    assert fine + 1e-10 >= J
+    assert fine - J < coarse - fine
+    assert pytest.approx(fine, rel=1e-4) == J
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_wrong_basin_in_random_nonconvex_problems(seed):
+    """Costs and dynamics with several wells in the action, drawn at random: policy iteration over 501 actions is no better."""
+    generator = torch.Generator().manual_seed(seed)
+    p = 2 * torch.rand(12, generator=generator, dtype=torch.float64) - 1
+
+    def dynamics(s, a):
+        pushed = 0.4 * p[2] * torch.tanh(2 * a) + 0.2 * p[3] * torch.sin(3 * a + p[4] * s)
+        return 0.8 * s + 0.3 * p[0] * torch.sin(3 * s + p[1]) + pushed
+
+    def cost(s, a):
+        x, u = s[:, 0], a[:, 0]
+        wells = 0.3 * torch.cos(5 * p[7] * u + p[8] * x) + 0.2 * p[9] * u + 0.05 * u**2
+        return (x - p[5]) ** 2 + p[6] * torch.cos(4 * x) + wells
+
+    flow = ParticleFlow(dynamics, cost, Grid(-3, 3, 61), -2, 2, 6, 0.3)
+    flow.particles = 4 * torch.rand(flow.particles.shape, generator=generator, dtype=torch.float64) - 2
+    result = flow.solve()
+    assert dynamic_programme(flow, torch.linspace(-2, 2, 501, dtype=torch.float64)[:, None]) + 1e-10 >= result.J
+    assert result.gap <= 1e-10
+
+
+def test_newton_converges_quadratically():
+    flow = regulator()
+    flow.solve()
+    optimum = flow.particles.clone()
+    flow.particles = (5 + 3 * torch.cos(flow.grid.nodes[:, None])).expand_as(optimum)
+    errors = []
+    while not errors or errors[-1] > 1e-10:
+        flow.step()
+        _, _, rho = flow.evaluate()
+        errors.append(float((rho @ ((flow.particles - optimum) ** 2).mean((1, 2))).sqrt()))
+    logs = np.log(errors[-4:-1])
+    assert (logs[2] - logs[1]) / (logs[1] - logs[0]) >= 1.8, errors
+
+
+@pytest.mark.parametrize("cells", [101, 401])
+def test_linear_quadratic_is_riccati(cells):
+    flow, J, K = scalar_lq(cells)
+    assert pytest.approx(J, rel=1e-8) == flow.solve().J
+    x = flow.grid.nodes[:, 0]
+    inner = x.abs() < 1
+    np.testing.assert_allclose(flow.particles[inner, :, 0], -K * x[inner, None].expand(-1, 4), atol=1e-6)
+
+
+def test_a_fine_grid_starts_from_a_coarse_one():
+    flow, J, _ = scalar_lq(1601)
+    result = flow.solve()
+    assert pytest.approx(J, rel=1e-8) == result.J
+    assert result.iterations <= 60
+
+
+def test_double_integrator_is_riccati():
+    A, B = np.array([[1, 0.1], [0, 1]]), np.array([[0.005], [0.1]])
+    flow = ParticleFlow(
+        lambda s, a: s @ torch.tensor(A.T) + a @ torch.tensor(B.T),
+        lambda s, a: s[:, 0] ** 2 + 0.5 * s[:, 1] ** 2 + 0.1 * a[:, 0] ** 2,
+        Grid([-3, -4], [3, 4], 31),
+        -30,
+        30,
+        2,
+        [0.12, 0.3],
+    )
+    P, K = riccati(A, B, np.diag([1, 0.5]), 0.1)
+    assert pytest.approx(np.diag(P) @ flow.mdp.effective_noise**2, rel=1e-6) == flow.solve().J
+    inner = (flow.grid.nodes.abs() < 1).all(1)
+    np.testing.assert_allclose(flow.particles[inner, 0], -flow.grid.nodes[inner] @ torch.tensor(K.T), atol=1e-3)
+
+
+def test_two_states_and_two_actions():
+    flow = planar(cells=(13, 13))
+    result = flow.solve()
+    other = random_policy(planar(cells=(13, 13), n_particles=5), seed=3, spread=2.0)
+    assert pytest.approx(result.J, rel=1e-10) == other.solve().J
+    assert result.gap <= 1e-12
+
+
+def test_three_states_and_two_actions_are_riccati():
+    A, B = np.array([[0.9, 0.1, 0.0], [0.0, 0.8, 0.2], [0.1, 0.0, 0.7]]), 0.5 * np.eye(3)[:, :2]
+    flow = ParticleFlow(
+        lambda s, a: s @ torch.tensor(A.T) + a @ torch.tensor(B.T),
+        lambda s, a: (s**2).sum(1) + 0.2 * (a**2).sum(1),
+        Grid([-2.5] * 3, [2.5] * 3, 11),
+        [-4, -4],
+        [4, 4],
+        1,
+        0.35,
+    )
+    P, K = riccati(A, B, np.eye(3), 0.2 * np.eye(2))
+    assert pytest.approx(np.diag(P) @ flow.mdp.effective_noise**2, rel=1e-4) == flow.solve().J
+    inner = (flow.grid.nodes.abs() < 1).all(1)
+    np.testing.assert_allclose(flow.particles[inner, 0], -flow.grid.nodes[inner] @ torch.tensor(K.T), atol=1e-3)
+
+
+def test_gmres_and_factorisation_agree(monkeypatch):
+    """The same chain by GMRES, whose matrix is never multiplied out, by sparse LU and by dense LU."""
+    found = []
+    for krylov, dense in ((10, 10), (10_000, 10), (10_000, 10_000)):
+        monkeypatch.setattr(chain, "KRYLOV_SIZE", krylov)
+        monkeypatch.setattr(chain, "_DENSE_SIZE", dense)
+        monkeypatch.setattr(chain, "_DENSE_LIMIT", dense)
+        for discount in (None, 0.9):
+            flow = random_policy(planar(discount=discount), spread=0.5)
+            J, V, rho = flow.evaluate()
+            moved = sum(flow.hessian_vector(displacement(flow, 1)))
+            found.append((J, V, rho, (moved * rho[:, None, None]).flatten()))
+    for i in (2, 3, 4, 5):
+        for one, two in zip(found[i], found[i % 2], strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-11)
+
+
+def test_discounted_regulator_is_value_iteration():
+    flow = regulator(61, 2, discount=0.9)
+    result = flow.solve()
+    actions = torch.linspace(-10, 10, 1001, dtype=torch.float64)[None, :, None].expand(61, -1, -1)
+    V = np.zeros(61)
+    with torch.no_grad():
+        for _ in range(200):
+            V = flow.mdp.action_value(actions, torch.as_tensor(0.9 * (flow.mdp.axis_noise.matrix @ V))).min(1).values.numpy()
+    assert pytest.approx(0.1 * V.mean(), rel=1e-5) == result.J
+    assert 0.1 * V.mean() + 1e-10 >= result.J
+
+
+def test_initial_law_weighs_the_discounted_cost():
+    flow = regulator(61, 2, discount=0.9)
+    start = torch.zeros(61)
+    start[10] = 2.0
+    other = ParticleFlow(flow.mdp.dynamics, flow.mdp.cost, flow.grid, -10, 10, 2, flow.mdp.noise, discount=0.9, initial=start)
+    _, V, _ = flow.evaluate()
+    assert other.evaluate()[0] == pytest.approx(0.1 * float(V[10]), rel=1e-12)
+
+
+def test_gradient_flow_descends_to_the_same_optimum():
+    flow = regulator(61, 2)
+    best = regulator(61, 2).solve().J
+    result = flow.solve(method="gradient")
+    assert pytest.approx(best, rel=1e-8) == result.J
+
+
+def test_plain_gradient_steps_never_raise_j():
+    flow = random_policy(regulator(61, 4), spread=2.0)
+    history = flow.solve(method="gradient", continuation=False, max_iterations=20_000).history
+    assert (np.diff(history) <= 1e-14).all()
+
+
+def test_unstable_plant_is_not_left_alone():
+    """Where the next state is clamped, Q would not depend on the action: doing nothing must not look optimal."""
+    flow, J, _ = scalar_lq(101)
+    flow.particles = torch.zeros_like(flow.particles)
+    assert flow.gradient()[-3:].abs().min() > 0.1
+    assert pytest.approx(J, rel=1e-8) == flow.solve().J
+
+
+def test_actions_stop_at_their_bounds():
+    flow = regulator(101, 3, bound=0.5)
+    result = flow.solve()
+    assert result.gap <= 1e-12
+    assert flow.particles.abs().max() == 0.5
+    assert result.J > regulator(101, 3).solve().J
+    projected = flow.gradient() * (flow.particles.abs() < 0.5)
+    assert (projected[:, 0, 0].abs() * flow.evaluate()[2]).max() <= 1e-10
+
+
+def test_greedy_gap_sees_what_the_gradient_does_not():
+    """Two wells in the action: the shallow one is critical, and only a jump leaves it."""
+
+    def cost(s, a):
+        return s[:, 0] ** 2 + (a[:, 0] ** 2 - 1) ** 2 + 0.3 * a[:, 0]
+
+    def build():
+        flow = ParticleFlow(lambda s, a: 0.7 * s, cost, Grid(-3, 3, 31), -2, 2, 2, 0.4)
+        flow.particles = torch.ones_like(flow.particles)
+        return flow
+
+    local, full = build(), build()
+    stuck = local.solve(continuation=False)
+    assert local.gradient().abs().max() < 1e-6
+    assert stuck.gap > 1e-3
+    best = full.solve()
+    assert best.gap <= 1e-12
+    assert best.J < stuck.J - 0.5
+    assert (full.particles < 0).all()
+
+
+def test_mesh():
+    fine = regulator(401, 2).solve().J
+    assert pytest.approx(fine, rel=2e-4) == regulator(51, 2).solve().J
