@@ -9,7 +9,7 @@ import numpy as np
 
 from sb3_wasserstein.duals.clouds import Floats, Kind, as_cloud, as_weights
 from sb3_wasserstein.duals.costs import Cost, GroundCost, SaturatingCost, check_positive
-from sb3_wasserstein.duals.solver import DIRECT, LARGEST_SCALING, SCALING, START_ITERATIONS, START_TOL, solve
+from sb3_wasserstein.duals.solver import DIRECT, LARGEST_SCALING, SCALING, START_ITERATIONS, START_TOL, solve, solve_symmetric
 
 FLOAT32 = Kind("float32")
 #: clouds larger than this fill the vector units by themselves
@@ -68,16 +68,15 @@ def batched_sinkhorn(
         absolute = epsilon * scale if relative else epsilon
     potentials, distances = _solve_all(laws_x, laws_y, ground_cost, absolute, tol, max_iterations)
     if debias:
-        for laws, gain in ((laws_x, True), (laws_y, False)):
-            unique = {(id(points), id(weights)): (points, weights) for points, weights in laws}
-            selves = list(unique.values())
-            f, own = _solve_all(selves, selves, ground_cost, absolute, tol, max_iterations)
-            position = {key: i for i, key in enumerate(unique)}
-            for k, (points, weights) in enumerate(laws):
-                i = position[id(points), id(weights)]
-                distances[k] -= 0.5 * own[i]
-                if gain:
-                    potentials[k] = potentials[k] - (f[i] - weights @ f[i])
+        selves: dict[tuple[int, int], tuple[Floats, float]] = {}
+        for k, ((x, p), (y, q)) in enumerate(zip(laws_x, laws_y, strict=True)):
+            for points, weights in ((x, p), (y, q)):
+                key = id(points), id(weights)
+                if key not in selves:
+                    selves[key] = _solve_self(points, weights, ground_cost, absolute, tol, max_iterations)
+            own, value = selves[id(x), id(p)]
+            potentials[k] = potentials[k] - own
+            distances[k] -= value + selves[id(y), id(q)][1]
     return potentials, distances
 
 
@@ -119,6 +118,16 @@ def _solve_all(
     if chunk:
         _solve_chunk(chunk, laws_x, laws_y, cost, epsilon, tol, max_iterations, potentials, distances)
     return potentials, distances
+
+
+def _solve_self(
+    x: Floats, p: Floats, cost: GroundCost, epsilon: float, tol: float, max_iterations: int
+) -> tuple[Floats, float]:
+    """The symmetric potential of a cloud against itself, centred, and half the distance."""
+    found = solve_symmetric(_costs_of(x, x, cost), FLOAT32.array(p), epsilon, None, tol, max_iterations)
+    f = found.f.astype(np.float64)
+    mean = float(p @ f)
+    return f - mean, mean
 
 
 def _costs_of(x: Floats, y: Floats, cost: GroundCost) -> Any:
