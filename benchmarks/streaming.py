@@ -1,12 +1,12 @@
 """
-The RKHS dual on a stream of samples: how its cost grows, and what the default (Sinkhorn on a window) takes for the same accuracy.
+The RKHS dual on a stream of samples: how its cost grows, and what the default (Sinkhorn on a window) takes for its accuracy.
 
     python benchmarks/streaming.py [--quick] [--csv benchmarks/results/streaming.csv]
 
 1. RKHSDual: CPU time and memory against the number of samples, faithful (S1 Alg. 1) and bounded.
-2. S1 Alg. 1, its step the best of C in {1, 3, 10, 30} ε, against SinkhornDual on as few samples as reach an equal or better gap and
-   potential error; the reference is SinkhornDual in float64 on a large sample. The RKHS time at many samples is extrapolated from its
-   measured quadratic growth, its error from the last one measured (which favours it: the error is taken to halve per decade).
+2. S1 Alg. 1, its step the best of C in {1, 3, 10, 30} ε, against SinkhornDual on as few samples as reach an equal or better
+   gap and potential error; the reference is SinkhornDual in float64 on a large sample. Where Alg. 1 is not run to the end, its
+   time a n + b n² is fitted to the two halves of the run, and its gap and error are taken to halve per decade (which is kind).
 """
 
 # ruff: noqa: E402 - one thread has to be asked for before numpy is imported
@@ -76,6 +76,13 @@ def growth(rows: list[dict], missed: list[str], quick: bool) -> None:
             missed.append(f"bounded: memory exponent {size_exponent:.3f} > 0.02")
 
 
+def objective(dual: RKHSDual, x: np.ndarray, y: np.ndarray) -> float:
+    """The dual objective on fresh samples: the last 256 that `distance` goes by would do the RKHS injustice."""
+    f, g = dual._f(x), dual._g(y)
+    density = np.exp(np.minimum((f[:, None] + g - dual.ground_cost.matrix(x, y)) / dual.epsilon_, 50.0))
+    return float(f.mean() + g.mean() - dual.epsilon_ * (density.mean() - 1.0))
+
+
 def race(name: str, law, samples: int, measured: int, line: float, rows: list[dict], missed: list[str]) -> None:
     rng = np.random.default_rng(1)
     x, y = law(rng, 3000)
@@ -85,23 +92,26 @@ def race(name: str, law, samples: int, measured: int, line: float, rows: list[di
     target = exact.potential(new)
     absolute, spread = exact.epsilon_, target.std()
 
-    def judge(dual) -> tuple[float, float]:
+    fresh = law(np.random.default_rng(4), 2000)
+
+    def judge(dual, distance: float) -> tuple[float, float]:
         potential = dual.potential(new)
-        return abs(dual.distance / exact.distance - 1), float(np.std(potential - target) / spread)
+        return abs(distance / exact.distance - 1), float(np.std(potential - target) / spread)
 
     best = None
     for step in (1.0, 3.0, 10.0, 30.0):
         dual = RKHSDual(epsilon=absolute, relative=False, budget=None, step=step, seed=0)
-        seconds = stream(dual, law, measured)
-        gap, error = judge(dual)
-        print(
-            f"   {name:8s} RKHS, C = {step:4.0f} ε {measured:7d} samples {seconds:8.2f} s   gap {gap:.3f}  error {error:.3f}",
-            flush=True,
-        )
+        first = stream(dual, law, measured // 2)
+        both = first + stream(dual, law, measured // 2, seed=3)
+        gap, error = judge(dual, objective(dual, *fresh))
+        print(f"   {name:8s} RKHS, C = {step:4.0f} ε {measured:7d} samples {both:8.2f} s   "
+              f"gap {gap:.3f}  error {error:.3f}", flush=True)  # fmt: skip
         if best is None or error < best[1]:
-            best = gap, error, seconds
-    decades = np.log10(samples / measured)
-    gap, error, seconds = best[0] / 2**decades, best[1] / 2**decades, best[2] * (samples / measured) ** 2
+            best = gap, error, first, both
+    halved = 2 ** np.log10(samples / measured)
+    quadratic = max(2 * (best[3] - 2 * best[2]) / measured**2, 0.0)
+    linear = best[3] / measured - quadratic * measured
+    gap, error, seconds = best[0] / halved, best[1] / halved, linear * samples + quadratic * samples**2
     for n in (25, 50, 100, 200, 400, 800, 1600):
         x, y = law(np.random.default_rng(2), n)
         duals, times = [], []
@@ -111,17 +121,18 @@ def race(name: str, law, samples: int, measured: int, line: float, rows: list[di
             dual.update(x, y)
             times.append(time.process_time() - start)
             duals.append(dual)
-        our_gap, our_error = judge(duals[0])
+        our_gap, our_error = judge(duals[0], duals[0].distance)
         if our_gap <= gap and our_error <= error:
             break
     ours = float(np.median(times))
     print(f"   {name:8s} Sinkhorn, n = {n:4d} {ours:8.4f} s   gap {our_gap:.3f}  error {our_error:.3f}   "
           f"RKHS at {samples} samples: {seconds:.0f} s: {seconds / ours:,.0f} x", flush=True)  # fmt: skip
-    rows.append({"part": name, "samples": samples, "cpu_s": seconds, "sinkhorn_s": ours, "sinkhorn_n": n, "ratio": seconds / ours,
-                 "gap": our_gap, "error": our_error, "rkhs_gap": gap, "rkhs_error": error})  # fmt: skip
+    rows.append({"part": name, "samples": samples, "cpu_s": seconds, "sinkhorn_s": ours, "sinkhorn_n": n,
+                 "ratio": seconds / ours, "gap": our_gap, "error": our_error,
+                 "rkhs_gap": gap, "rkhs_error": error})  # fmt: skip
     if seconds / ours < line or our_gap > gap or our_error > error:
         missed.append(
-            f"{name}: {seconds / ours:,.0f} x < {line:,.0f} x, or gap {our_gap:.3f} / error {our_error:.3f} not better"
+            f"{name}: {seconds / ours:,.0f} x < {line:,.0f} x, or gap {our_gap:.3f}, error {our_error:.3f} not better"
         )
 
 
