@@ -31,8 +31,9 @@ START_ITERATIONS = 200
 SCALING = 4.0
 #: c / ε up to which a start from zero needs no larger ε before, and no subsample
 DIRECT = 20.0
-#: c / ε up to which a small problem tries a start from zero, and for how long: mass that has far to go shows by then
+#: c / ε and size up to which a start from zero is tried first, and for how long: mass that has far to go shows by then
 TENTATIVE = 50.0
+TENTATIVE_SIZE = 2000
 TENTATIVE_ITERATIONS = 25
 #: iterations before mixing
 PLAIN_STEPS = 3
@@ -84,7 +85,7 @@ def solve(
     """
     xp = namespace(p)
     matrix = costs()
-    tentative = g is None and max(len(p), len(q)) < SMALL and float(matrix.max()) < TENTATIVE * epsilon
+    tentative = g is None and max(len(p), len(q)) < TENTATIVE_SIZE and float(matrix.max()) < TENTATIVE * epsilon
     if g is None:
         g = xp.zeros_like(q) if tentative else _cold_start(matrix, p, q, epsilon)
     log_q = xp.log(q)
