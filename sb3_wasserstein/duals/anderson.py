@@ -1,0 +1,62 @@
+"""Anderson acceleration of a fixed-point iteration: the next point from the last few, where a plain step would crawl."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sb3_wasserstein.duals.clouds import Array
+from sb3_wasserstein.duals.costs import device_of, namespace
+
+DEPTH = 5
+#: the largest change of a log-scaling in one step
+LARGEST_STEP = 3.0
+
+
+class Anderson:
+    """
+    Type-II Anderson mixing (Walker and Ni 2011) in a weighted least-squares norm. Sinkhorn's iteration, linear in the
+    logarithm of its scalings near the solution, then takes 2 to 6 times fewer kernel products.
+
+    :param weights: (n,) of the least-squares norm
+    """
+
+    def __init__(self, weights: Array) -> None:
+        xp = namespace(weights)
+        shape = (DEPTH, len(weights))
+        self._xp = xp
+        self._weights = weights
+        self._differences = xp.empty(shape, dtype=weights.dtype, **device_of(weights))
+        self._images = xp.empty_like(self._differences)
+        self._ridge = 10 * float(xp.finfo(weights.dtype).eps)
+        self._stored = 0
+        self._last: tuple[Array, Array] | None = None
+
+    def next(self, point: Array, step: Array) -> Array:
+        """
+        The point to go to.
+
+        :param point: (n,) where the iteration is
+        :param step: (n,) what the plain iteration would add
+        :return: (n,)
+        """
+        plain = point + step
+        if self._last is not None:
+            row = self._stored % DEPTH
+            self._differences[row] = step - self._last[1]
+            self._images[row] = plain - self._last[0]
+            self._stored += 1
+        self._last = (plain, step)
+        if not self._stored:
+            return plain
+        differences = self._differences[: self._stored]
+        weighted = differences * self._weights
+        gram = np.asarray((weighted @ differences.T).tolist())
+        right = np.asarray((weighted @ step).tolist())
+        gram.flat[:: len(gram) + 1] += self._ridge * gram.trace() + np.finfo(np.float64).tiny
+        mixing = np.linalg.solve(gram, right)
+        mixed = plain - self._xp.asarray(mixing, dtype=plain.dtype, **device_of(plain)) @ self._images[: self._stored]
+        return self._xp.clip(mixed, point - LARGEST_STEP, point + LARGEST_STEP)
+
+    def forget(self) -> None:
+        """Start again from plain steps."""
+        self._stored, self._last = 0, None

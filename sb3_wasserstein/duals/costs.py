@@ -1,0 +1,227 @@
+"""Ground costs: what it costs to move one behaviour into another. The choice matters more than the solver's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from scipy.spatial.distance import cdist
+
+from sb3_wasserstein.duals.clouds import Array, Floats, Kind, as_cloud, to_floats
+
+CostFunction: TypeAlias = Callable[[Any, Any], Any]
+"""(x (n, d), y (m, d)) -> (n, m)"""
+
+METRICS = (
+    "braycurtis", "canberra", "chebyshev", "cityblock", "correlation", "cosine", "euclidean", "hamming", "jaccard",
+    "jensenshannon", "minkowski", "sqeuclidean",
+)  # fmt: skip
+DATA_DEPENDENT = ("mahalanobis", "seuclidean")
+PRODUCT_FORM = ("euclidean", "sqeuclidean")
+
+FLOAT64 = Kind()
+
+ALL_PAIRS = 2**20
+STRIDED_PAIRS = 2**17
+
+# |x − y|² by a matrix product loses what lies below rounding · |x|²: pairs this close are computed again from the differences.
+CLOSE = 1e-3
+CLOSE_CHUNK = 2**18
+
+
+@dataclass(frozen=True)
+class SaturatingCost:
+    """
+    s · (1 − exp(−d / s)): near zero the base cost itself, far away flat, so that repulsion has a maximum.
+
+    :param base: the cost d that saturates, a scipy metric name or a callable
+    :param scale: s, in units of the ground-cost scale (the median base cost of the first update)
+    """
+
+    base: str | CostFunction = "euclidean"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_metric(self.base, "base")
+        check_positive(self.scale, "scale")
+
+
+Cost: TypeAlias = str | CostFunction | SaturatingCost
+
+
+def check_positive(value: object, name: str) -> float:
+    """A finite number above zero, or a ValueError that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"`{name}` must be a number, got {value!r}")
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(f"`{name}` must be finite and > 0, got {value!r}")
+    return float(value)
+
+
+def check_metric(cost: object, name: str) -> None:
+    """A metric's name or a callable, or an error that lists what there is."""
+    if isinstance(cost, str):
+        if cost in DATA_DEPENDENT:
+            raise ValueError(f"`{name}`={cost!r} depends on the clouds it is given: scale the embedding, and use 'euclidean'")
+        if cost not in METRICS:
+            raise ValueError(f"`{name}`={cost!r} is unknown: use one of {', '.join(METRICS)}, or a callable (x, y) -> (n, m)")
+    elif not callable(cost):
+        raise TypeError(f"`{name}` must be a scipy metric's name, a callable or a SaturatingCost, got {cost!r}")
+
+
+class GroundCost:
+    """
+    A ``cost`` argument made computable: c(x, y) for all pairs of two clouds, and its scale.
+
+    :param cost: a scipy metric name, a callable (x (n, d), y (m, d)) -> (n, m), or a :class:`SaturatingCost`
+    :raises ValueError: if the name is unknown
+    :raises TypeError: if it is none of these
+    """
+
+    def __init__(self, cost: Cost = "euclidean") -> None:
+        if not isinstance(cost, SaturatingCost):
+            check_metric(cost, "cost")
+        self.cost = cost
+        self.base: str | CostFunction = cost.base if isinstance(cost, SaturatingCost) else cost
+        #: the base cost's median, which a saturating cost is measured in; ``None`` until measured
+        self.base_median: float | None = None
+        self._takes_tensors = False
+
+    def matrix(self, x: Any, y: Any, kind: Kind = FLOAT64) -> Array:
+        """
+        All pairs' costs.
+
+        :param x: (n, d) array or tensor
+        :param y: (m, d)
+        :param kind: the result's type and place
+        :return: (n, m); a tensor if ``x`` is one, or if the device is not the CPU
+        :raises RuntimeError: if a saturating cost has no scale yet (``measure`` gives it one)
+        :raises ValueError: if a callable returns another shape, or the cost is not finite
+        """
+        if isinstance(x, torch.Tensor):
+            return torch.as_tensor(self.matrix(to_floats(x), to_floats(y), kind))
+        return self.saturate(self.base_matrix(x, y, kind))
+
+    def measure(self, base: Array) -> float:
+        """
+        Freeze the scale on a matrix of base costs.
+
+        :param base: (n, m), as from :meth:`base_matrix`
+        :return: the median cost; 1 where it is 0 (all points are equal)
+        """
+        self.base_median = median_of(base) or 1.0
+        return self._saturated(self.base_median, self.base_median)
+
+    def median(self, x: Any, y: Any) -> float:
+        """
+        The median cost over all pairs, unweighted; above 2²⁰ pairs over about 2¹⁷ of them at a fixed stride. Freezes nothing.
+
+        :param x: (n, d)
+        :param y: (m, d)
+        :return: the median; 1 where it is 0 (all points are equal)
+        """
+        median = median_of(self.base_matrix(as_cloud(x, "x"), as_cloud(y, "y"))) or 1.0
+        return self._saturated(median, self.base_median or median)
+
+    def median_within(self, x: Any) -> float:
+        """
+        The median cost over all pairs of different points of one cloud, as :meth:`median` for two. Freezes nothing.
+
+        :param x: (n, d)
+        :return: the median; 1 where it is 0, or where there is no pair
+        """
+        cloud = as_cloud(x, "x")
+        base = self.base_matrix(cloud, cloud)
+        # Of n rows of n + 1 entries each, one column holds the diagonal.
+        pairs = base.reshape(-1)[1:].reshape(len(cloud) - 1, len(cloud) + 1)[:, :-1] if len(cloud) > 1 else base
+        median = median_of(pairs) or 1.0
+        return self._saturated(median, self.base_median or median)
+
+    def base_matrix(self, x: Floats, y: Floats, kind: Kind = FLOAT64) -> Array:
+        """The base cost of all pairs, before it saturates."""
+        if isinstance(self.base, str):
+            if self.base in PRODUCT_FORM:
+                centre = y.mean(axis=0)
+                return _euclidean(kind.array(x - centre), kind.array(y - centre), squared=self.base == "sqeuclidean")
+            costs = cdist(x, y, cast(Any, self.base))
+        else:
+            costs = self._by_callable(x, y)
+        if not np.isfinite(costs.sum()):
+            raise ValueError(f"`cost`={self.base!r} is not finite on these points: it cannot be used with this embedding")
+        return kind.array(costs)
+
+    def saturate(self, base: Array) -> Array:
+        """Turn base costs into costs, in place."""
+        if not isinstance(self.cost, SaturatingCost):
+            return base
+        if self.base_median is None:
+            raise RuntimeError("a SaturatingCost has no scale before the first update")
+        limit = self.cost.scale * self.base_median
+        xp = namespace(base)
+        base /= -limit
+        xp.expm1(base, out=base)
+        base *= -limit
+        return base
+
+    def _saturated(self, base: float, unit: float) -> float:
+        if not isinstance(self.cost, SaturatingCost):
+            return base
+        limit = self.cost.scale * unit
+        return float(-limit * np.expm1(-base / limit))
+
+    def _by_callable(self, x: Floats, y: Floats) -> Floats:
+        assert callable(self.base)
+        costs = None
+        if not self._takes_tensors:
+            try:
+                costs = self.base(x, y)
+            except (TypeError, AttributeError):
+                # A function written for tensors says so with its first call; from then on it gets them.
+                self._takes_tensors = True
+        if costs is None:
+            costs = self.base(torch.from_numpy(x), torch.from_numpy(y))
+        if tuple(np.shape(costs)) != (len(x), len(y)):
+            raise ValueError(f"`cost` returned shape {tuple(np.shape(costs))} for clouds of {len(x)} and {len(y)} points")
+        return to_floats(costs.detach() if isinstance(costs, torch.Tensor) else costs)
+
+
+def namespace(array: Array) -> Any:
+    """numpy for an array, torch for a tensor."""
+    return np if isinstance(array, np.ndarray) else torch
+
+
+def median_of(costs: Array) -> float:
+    """The median of a matrix: exact up to 2²⁰ entries, above that of a strided subset of about 2¹⁷."""
+    flat = costs.reshape(-1)
+    if flat.shape[0] > ALL_PAIRS:
+        # An odd stride does not fall in step with an even row length.
+        flat = flat[:: (flat.shape[0] // STRIDED_PAIRS) | 1]
+    if isinstance(flat, torch.Tensor):
+        flat = flat.cpu().numpy()
+    return float(np.median(flat))
+
+
+def _euclidean(x: Array, y: Array, squared: bool) -> Array:
+    """|x − y| as one matrix product of augmented, centred clouds (x, |x|², 1) · (−2y, 1, |y|²), close pairs by differences."""
+    xp = namespace(x)
+    x2, y2 = (x * x).sum(1), (y * y).sum(1)
+    left = xp.ones((x.shape[0], x.shape[1] + 2), dtype=x.dtype, **device_of(x))
+    right = xp.ones((y.shape[0], y.shape[1] + 2), dtype=y.dtype, **device_of(y))
+    left[:, :-2], left[:, -2] = x, x2
+    right[:, :-2], right[:, -1] = -2 * y, y2
+    squares = left @ right.T
+    rows, columns = xp.where(squares < CLOSE * float(x2.max() + y2.max()))
+    chunk = max(1, CLOSE_CHUNK // x.shape[1])
+    for start in range(0, len(rows), chunk):
+        i, j = rows[start : start + chunk], columns[start : start + chunk]
+        difference = x[i] - y[j]
+        squares[i, j] = (difference * difference).sum(1)
+    return squares if squared else xp.sqrt(squares, out=squares)
+
+
+def device_of(array: Array) -> dict[str, Any]:
+    """The keyword that makes a namespace allocate beside ``array``."""
+    return {"device": array.device} if isinstance(array, torch.Tensor) else {}

@@ -1,0 +1,156 @@
+"""RKHSDual: S1 Alg. 1. Both laws are continuous and only sampled; the potentials live in a Gaussian RKHS."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.spatial.distance import pdist
+from scipy.special import logsumexp
+
+from sb3_wasserstein.duals.clouds import Floats
+from sb3_wasserstein.duals.costs import Cost, check_positive
+from sb3_wasserstein.duals.expansion import BoundedExpansion, GrowingExpansion
+from sb3_wasserstein.duals.stochastic import StochasticDual
+
+BATCH = 64
+#: draws of ν that a short batch of μ is set against
+LEAST_Y = 32
+#: a mean e below exp(−FAR) has not begun to converge: what lies beyond is made up by Sinkhorn's step, at the same rate
+FAR = 6.0
+#: points a cloud that the median heuristic looks at
+BANDWIDTH_POINTS = 512
+
+
+class RKHSDual(StochasticDual):
+    """
+    Stochastic ascent on f = Σ α_i κ(·, x_i), g = Σ α_i κ(·, y_i), κ a Gaussian (S1 Alg. 1, G16 Prop. 5.2).
+
+    ``budget=None`` is the algorithm as written, a pair (x_k, y_k) at a time:
+
+        α_k = (C / √k) (1 − exp((f(x_k) + g(y_k) − c(x_k, y_k)) / ε)),    C = step · ε
+
+    with the exponent clipped from above. It stores every sample, and step k costs O(k).
+
+    ``budget=m`` keeps at most m centres. A mini-batch's mean e_i = E_y exp((f(x_i) + g(y) − c(x_i, y)) / ε), clipped likewise,
+    moves f by −ε log(1 + a (e_i − 1)), projected on the centres: to first order Alg. 1's step in the metric of the samples,
+    which does not shrink with the kernel's eigenvalues. The cost per sample is constant.
+
+    :param epsilon: ε, in units of the ground-cost scale if ``relative``, else in the cost's own unit
+    :param cost: a scipy metric name, a callable (x (n, d), y (m, d)) -> (n, m), or a ``SaturatingCost``
+    :param relative: whether ε is in units of the median ground cost of the first update
+    :param budget: centres a potential, ``None`` for all samples
+    :param step: C in units of ε; with a budget a = min(½, step / (2 k^¾)) at the k-th 64 samples
+    :param clip: the largest exponent that a step sees
+    :param bandwidth: σ of κ(x, y) = exp(−|x − y|² / (2 σ²)), or "median": the median distance within the first update's cloud,
+        one for μ and one for ν
+    :param seed: of the dual's own generator
+    :raises ValueError: if an argument is out of its range or unknown; the message names it
+    """
+
+    _arguments: ClassVar[tuple[str, ...]] = (
+        "epsilon", "cost", "relative", "budget", "step", "clip", "bandwidth", "seed",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        epsilon: float = 0.05,
+        cost: Cost = "euclidean",
+        relative: bool = True,
+        budget: int | None = 256,
+        step: float = 10.0,
+        clip: float = 2.0,
+        bandwidth: float | str = "median",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(epsilon, cost, relative, step, seed)
+        if budget is not None and (isinstance(budget, bool) or not isinstance(budget, (int, np.integer)) or budget < 1):
+            raise ValueError(f"`budget` must be a whole number >= 1, or None to keep every sample, got {budget!r}")
+        if isinstance(bandwidth, str) and bandwidth != "median":
+            raise ValueError(f"`bandwidth` must be 'median' or a number > 0, got {bandwidth!r}")
+        self.budget = None if budget is None else int(budget)
+        self.clip = self._largest_exponent = check_positive(clip, "clip")
+        self.bandwidth = bandwidth if isinstance(bandwidth, str) else check_positive(bandwidth, "bandwidth")
+        self._expansions: tuple[Any, Any] = (None, None)
+
+    def _start(self, x: Floats, y: Floats) -> None:
+        if isinstance(self.bandwidth, str):
+            within_x, within_y = _median_distance(x), _median_distance(y)
+            across = float(np.median(np.linalg.norm(x[:BANDWIDTH_POINTS, None] - y[None, :1], axis=2)))
+            sigmas = (within_x or within_y or across or 1.0, within_y or within_x or across or 1.0)
+        else:
+            sigmas = (self.bandwidth, self.bandwidth)
+        self._expansions = (self._expansion(x.shape[1], sigmas[0]), self._expansion(y.shape[1], sigmas[1]))
+
+    def _expansion(self, dim: int, bandwidth: float) -> GrowingExpansion | BoundedExpansion:
+        if self.budget is None:
+            return GrowingExpansion(dim, bandwidth)
+        return BoundedExpansion(dim, bandwidth, self.budget)
+
+    def _ascend(self, x: Floats, y: Floats, q: Floats | None) -> Floats:
+        if self.budget is None:
+            drawn = self._draw_y(len(x), y, q)
+            for k, (x_k, y_k) in enumerate(zip(x, drawn, strict=True), start=self._samples + 1):
+                self._pair(k, x_k, y_k)
+            return drawn
+        drawn = self._draw_y(len(x), y, q, at_least=LEAST_Y)
+        steps = -(-len(x) // BATCH)
+        seen = self._samples
+        for batch_x, batch_y in zip(np.array_split(x, steps), np.array_split(drawn, steps), strict=True):
+            seen += len(batch_x)
+            self._batch(seen, batch_x, batch_y)
+        return drawn
+
+    def _pair(self, k: int, x: Floats, y: Floats) -> None:
+        """One step of S1 Alg. 1."""
+        f, g = self._expansions
+        row_x, row_y = f.kernel_row(x), g.kernel_row(y)
+        f_x, g_y = f.evaluate(row_x), g.evaluate(row_y)
+        exponent = (f_x + g_y - float(self.ground_cost.matrix(x[None], y[None])[0, 0])) / self.epsilon_
+        alpha = self.step * self.epsilon_ / np.sqrt(k) * (1.0 - np.exp(min(exponent, self.clip)))
+        f.add(x, row_x, f_x, alpha)
+        g.add(y, row_y, g_y, alpha)
+
+    def _batch(self, seen: int, x: Floats, y: Floats) -> None:
+        """One step of the bounded form, on the outer product of a mini-batch."""
+        f, g = self._expansions
+        f.take_in(x)
+        g.take_in(y)
+        features_x, features_y = f.features(x), g.features(y)
+        exponents = f.at(features_x)[:, None] + g.at(features_y)[None, :]
+        exponents -= self.ground_cost.matrix(x, y)
+        exponents /= self.epsilon_
+        rate = len(x) / BATCH * min(0.5, 0.5 * self.step / max(1.0, seen / BATCH) ** 0.75)
+        for expansion, features, axis in ((f, features_x, 1), (g, features_y, 0)):
+            log_e = logsumexp(exponents, axis=axis) - np.log(exponents.shape[axis])
+            e = np.exp(np.minimum(log_e, self.clip))
+            change = np.log1p(rate * (e - 1.0)) + rate * np.minimum(log_e + FAR, 0.0)
+            expansion.step(features, -self.epsilon_ * change)
+
+    def _f(self, x: Floats) -> Floats:
+        return np.asarray(self._expansions[0](x))
+
+    def _g(self, y: Floats) -> Floats:
+        return np.asarray(self._expansions[1](y))
+
+    def _mean_f(self) -> float:
+        return float(self._expansions[0].mean())
+
+    def _mean_g(self) -> float:
+        return float(self._expansions[1].mean())
+
+    def _extra_state(self) -> dict[str, Any]:
+        f, g = self._expansions
+        return super()._extra_state() | {"f": f and f.state(), "g": g and g.state()}
+
+    def _load_extra_state(self, state: dict[str, Any]) -> None:
+        super()._load_extra_state(state)
+        kind = GrowingExpansion if self.budget is None else BoundedExpansion
+        f, g = (None if state[name] is None else kind.from_state(state[name]) for name in ("f", "g"))
+        self._expansions = (f, g)
+
+
+def _median_distance(points: Floats) -> float:
+    """The median distance within a cloud; 0 where it has no two points, or they are equal."""
+    stride = -(-len(points) // BANDWIDTH_POINTS)
+    return float(np.median(pdist(points[::stride]))) if len(points) > stride else 0.0

@@ -1,0 +1,294 @@
+"""SinkhornDual: the exact dual of two clouds, at any point of the space. The default."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from sb3_wasserstein.duals.base import Dual
+from sb3_wasserstein.duals.clouds import Array, Floats, Kind, as_cloud, as_weights, to_floats
+from sb3_wasserstein.duals.costs import Cost, check_positive
+from sb3_wasserstein.duals.solver import Solution, solve, solve_symmetric
+from sb3_wasserstein.duals.transform import extend
+
+REFERENCES = ("product", "entropy")
+DTYPES = ("float32", "float64")
+#: points that weigh less are as good as absent
+LEAST_WEIGHT = 1e-30
+
+
+class SinkhornDual(Dual):
+    """
+    Sinkhorn's algorithm (C13; S1 Alg. 2 where both laws live on one finite set) on the clouds of the last update, warm-started
+    from the one before. Potentials are extended to any point by the soft c-transform.
+
+    With ``debias`` the distance is the Sinkhorn divergence S_ε, its potential f_μν − f_μμ: zero iff μ = ν, where exp(−c/ε) is
+    positive definite (euclidean, sqeuclidean, cityblock, saturating euclidean); other costs warn.
+
+    :param epsilon: ε, in units of the ground-cost scale if ``relative``, else in the cost's own unit
+    :param cost: a scipy metric name, a callable (x (n, d), y (m, d)) -> (n, m), or a ``SaturatingCost``
+    :param relative: whether ε is in units of the median ground cost of the first update
+    :param debias: whether to subtract the self-transport terms
+    :param reference: "product" for KL(γ ‖ μ⊗ν), S1 eq. 3; "entropy" for −H(γ), S1 eq. 2: its potential is u = f + ε log p,
+        which exists on the samples only. With ``debias`` the two are the same.
+    :param tol: L1 error of both marginals at which to stop
+    :param max_iterations: after which to stop in any case, with a warning
+    :param dtype: "float32" or "float64", what is iterated in; results are float64. Where float32 is too coarse for ε,
+        float64 is taken, with a warning.
+    :param device: a torch device
+    :raises ValueError: if an argument is out of its range or unknown; the message names it
+    """
+
+    _arguments: ClassVar[tuple[str, ...]] = (
+        "epsilon", "cost", "relative", "debias", "reference", "tol", "max_iterations", "dtype", "device",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        epsilon: float = 0.05,
+        cost: Cost = "euclidean",
+        relative: bool = True,
+        debias: bool = True,
+        reference: str = "product",
+        tol: float = 1e-3,
+        max_iterations: int = 10_000,
+        dtype: str = "float32",
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(epsilon, cost, relative)
+        if reference not in REFERENCES:
+            raise ValueError(f"`reference` must be one of {', '.join(REFERENCES)}, got {reference!r}")
+        if dtype not in DTYPES:
+            raise ValueError(f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}")
+        if isinstance(max_iterations, bool) or not isinstance(max_iterations, (int, np.integer)) or max_iterations < 1:
+            raise ValueError(f"`max_iterations` must be a whole number >= 1, got {max_iterations!r}")
+        try:
+            self.device = str(torch.device(device))
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(f"`device` must be a torch device such as 'cpu' or 'cuda', got {device!r}: {error}") from error
+        self.debias = bool(debias)
+        self.reference = reference
+        self.tol = check_positive(tol, "tol")
+        self.max_iterations = int(max_iterations)
+        self.dtype = dtype
+        self._kind = Kind(dtype, self.device)
+        self._warned: set[str] = set()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._x = self._y = np.empty((0, 0))
+        self._p = self._q = self._f = self._g = np.empty(0)
+        self._kept_x = self._kept_y = np.empty(0, dtype=np.bool_)
+        self._fxx: Floats | None = None
+        self._gyy: Floats | None = None
+        self._offsets = (0.0, 0.0)
+        self._residual = self._distance = 0.0
+        self._iterations = 0
+
+    def update(self, x: Any, y: Any, x_weights: Any = None, y_weights: Any = None) -> None:
+        """
+        Solve for the potentials between two clouds.
+
+        :param x: (n, d) samples of μ, array or tensor
+        :param y: (m, d) samples of ν
+        :param x_weights: (n,) weights ≥ 0, ``None`` for equal ones; normalised here
+        :param y_weights: (m,)
+        :raises ValueError: if a cloud or its weights are empty, not finite, or do not match
+        """
+        x, y = as_cloud(x, "x"), as_cloud(y, "y")
+        if x.shape[1] != y.shape[1]:
+            raise ValueError(f"`x` has points of dimension {x.shape[1]}, `y` of {y.shape[1]}: both clouds live in one space")
+        p, q = as_weights(x_weights, len(x), "x_weights"), as_weights(y_weights, len(y), "y_weights")
+        kept_x, kept_y = p > LEAST_WEIGHT, q > LEAST_WEIGHT
+        x, p, y, q = x[kept_x], p[kept_x], y[kept_y], q[kept_y]
+
+        base = None
+        if self._scale is None:
+            base = self.ground_cost.base_matrix(x, y, self._kind)
+            self._scale = self.ground_cost.measure(base)
+        epsilon = self.epsilon_if(self._scale)
+        start_g, start_f, start_y = self._warm_starts(x, y, epsilon)
+        cross = self._solve(x, y, p, q, epsilon, start_g, base)
+        solutions = [cross]
+        self._distance = float(p @ cross.f + q @ cross.g)
+        self._fxx = self._gyy = None
+        if self.debias:
+            self_x = self._self_solve(x, p, epsilon, start_f)
+            self_y = self._self_solve(y, q, epsilon, start_y)
+            self._fxx, self._gyy = self_x.f, self_y.f
+            self._distance -= float(p @ self_x.f + q @ self_y.f)
+            solutions += [self_x, self_y]
+        elif self.reference == "entropy":
+            self._distance += epsilon * float(p @ np.log(p) + q @ np.log(q))
+        self._x, self._y, self._p, self._q = x, y, p, q
+        self._f, self._g = cross.f, cross.g
+        self._kept_x, self._kept_y = kept_x, kept_y
+        self._dim = x.shape[1]
+        self._residual = max(solution.residual for solution in solutions)
+        self._iterations = cross.iterations
+        self._offsets = (0.0, 0.0)
+        self._offsets = (float(p @ self._raw(x, mirror=False)), float(q @ self._raw(y, mirror=True)))
+        if self._residual > self.tol:
+            self._warn(
+                "not converged",
+                f"Sinkhorn stopped at `max_iterations`={self.max_iterations} with a marginal error of {self._residual:.2g} "
+                f"> `tol`={self.tol:g}: raise epsilon ({self.epsilon:g}), or max_iterations",
+            )
+
+    def potential(self, x: Any) -> Any:
+        """
+        f (debiased: f_μν − f_μμ) at any points, centred to mean zero under μ.
+
+        :param x: (k, d) array or tensor
+        :return: (k,) float64, a tensor if ``x`` is one
+        :raises RuntimeError: before the first update
+        :raises ValueError: with ``reference="entropy"`` undebiased, at points that are no samples: u is −∞ there
+        """
+        return self._like(self._raw(self._points(x, "x"), mirror=False) - self._offsets[0], x)
+
+    def potential_y(self, y: Any) -> Any:
+        """
+        g (debiased: g_μν − g_νν) at any points, centred to mean zero under ν.
+
+        :param y: (k, d) array or tensor
+        :return: (k,) float64, a tensor if ``y`` is one
+        :raises RuntimeError: before the first update
+        """
+        return self._like(self._raw(self._points(y, "y"), mirror=True) - self._offsets[1], y)
+
+    def shaping(self, x: Any) -> Any:
+        """
+        h: the potential, since the term that MATH.md's h has besides is the constant ε for an extended potential.
+
+        :param x: (k, d) array or tensor
+        :return: (k,) float64, a tensor if ``x`` is one
+        :raises RuntimeError: before the first update
+        """
+        return self.potential(x)
+
+    def coupling(self) -> Floats:
+        """
+        γ = exp((f + g − c) / ε) p q between the clouds of the last update.
+
+        :return: (n, m) float64
+        :raises RuntimeError: before the first update
+        """
+        self._require_fit()
+        exponents = self._f[:, None] + self._g[None, :] - self.ground_cost.matrix(self._x, self._y)
+        gamma = np.exp(exponents / self.epsilon_) * self._p[:, None] * self._q[None, :]
+        full = np.zeros((len(self._kept_x), len(self._kept_y)))
+        full[np.ix_(self._kept_x, self._kept_y)] = gamma
+        return full
+
+    @property
+    def distance(self) -> float:
+        """S_ε, or W_ε with ``debias=False``, in the cost's own unit."""
+        self._require_fit()
+        return self._distance
+
+    @property
+    def residual(self) -> float:
+        """L1 error of both marginals; the largest of μν, μμ and νν."""
+        self._require_fit()
+        return self._residual
+
+    @property
+    def iterations(self) -> int:
+        """Sinkhorn iterations that μν took."""
+        self._require_fit()
+        return self._iterations
+
+    def epsilon_if(self, scale: float) -> float:
+        return self.epsilon * scale if self.relative else self.epsilon
+
+    def _solve(
+        self, x: Floats, y: Floats, p: Floats, q: Floats, epsilon: float, g: Floats | None, base: Array | None = None
+    ) -> Solution:
+        if len(x) == 1 or len(y) == 1:
+            return _closed_form(self.ground_cost.matrix(x, y))
+        matrices = [] if base is None else [self.ground_cost.saturate(base)]
+        kind = self._kind
+
+        def costs() -> Array:
+            return matrices.pop() if matrices else self.ground_cost.matrix(x, y, kind)
+
+        start = None if g is None else kind.array(g)
+        found = solve(costs, kind.array(p), kind.array(q), epsilon, start, self.tol, self.max_iterations)
+        return Solution(to_floats(found.f), to_floats(found.g), found.residual, found.iterations)
+
+    def _self_solve(self, x: Floats, p: Floats, epsilon: float, f: Floats | None) -> Solution:
+        if len(x) == 1:
+            return _closed_form(0.5 * self.ground_cost.matrix(x, x))
+        kind = self._kind
+        start = None if f is None else kind.array(f)
+        found = solve_symmetric(
+            lambda: self.ground_cost.matrix(x, x, kind), kind.array(p), epsilon, start, self.tol, self.max_iterations
+        )
+        return Solution(to_floats(found.f), to_floats(found.g), found.residual, found.iterations)
+
+    def _warm_starts(self, x: Floats, y: Floats, epsilon: float) -> tuple[Floats | None, Floats | None, Floats | None]:
+        """Where μν, μμ and νν start: from the last update's potentials, extended to what has changed."""
+        if not self.is_fitted:
+            return None, None, None
+        if np.array_equal(y, self._y):
+            return self._g, None, self._gyy
+        return extend(y, self._x, np.log(self._p), self._f, epsilon, self.ground_cost), None, None
+
+    def _raw(self, points: Floats, mirror: bool) -> Floats:
+        """f, or mirrored g, before it is centred."""
+        own, other = (self._y, self._x) if mirror else (self._x, self._y)
+        weights, other_weights = (self._q, self._p) if mirror else (self._p, self._q)
+        partner, self_potential = (self._f, self._gyy) if mirror else (self._g, self._fxx)
+        epsilon = self.epsilon_
+        values = extend(points, other, np.log(other_weights), partner, epsilon, self.ground_cost)
+        if self_potential is not None:
+            values -= extend(points, own, np.log(weights), self_potential, epsilon, self.ground_cost)
+        elif self.reference == "entropy":
+            values += epsilon * np.log(_mass_at(points, own, weights))
+        return values
+
+    def _warn(self, kind: str, message: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(message, stacklevel=3)
+
+    def _extra_state(self) -> dict[str, Any]:
+        arrays = {name: torch.tensor(getattr(self, f"_{name}")) for name in ("x", "y", "p", "q", "f", "g", "kept_x", "kept_y")}
+        return {
+            **arrays,
+            "fxx": None if self._fxx is None else torch.tensor(self._fxx),
+            "gyy": None if self._gyy is None else torch.tensor(self._gyy),
+            "offsets": list(self._offsets),
+            "residual": self._residual,
+            "distance": self._distance,
+            "iterations": self._iterations,
+        }
+
+    def _load_extra_state(self, state: dict[str, Any]) -> None:
+        for name in ("x", "y", "p", "q", "f", "g", "kept_x", "kept_y"):
+            setattr(self, f"_{name}", state[name].cpu().numpy().copy())
+        self._fxx = None if state["fxx"] is None else state["fxx"].cpu().numpy().copy()
+        self._gyy = None if state["gyy"] is None else state["gyy"].cpu().numpy().copy()
+        self._offsets = (state["offsets"][0], state["offsets"][1])
+        self._residual, self._distance, self._iterations = state["residual"], state["distance"], state["iterations"]
+
+
+def _closed_form(costs: Floats) -> Solution:
+    """One side is a single point: f is the cost itself."""
+    if costs.shape[1] == 1:
+        return Solution(costs[:, 0], np.zeros(1), 0.0, 0)
+    return Solution(np.zeros(1), costs[0], 0.0, 0)
+
+
+def _mass_at(points: Floats, cloud: Floats, weights: Floats) -> Floats:
+    """The mass that a law has at given points; S1's u exists nowhere else."""
+    mass = (points[:, None, :] == cloud[None, :, :]).all(axis=2) @ weights
+    if not mass.all():
+        raise ValueError(
+            "`x` has points that are no samples of the law: with reference='entropy' the potential is −inf there; "
+            "use reference='product', which is defined everywhere"
+        )
+    return np.asarray(mass)

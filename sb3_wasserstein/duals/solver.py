@@ -1,0 +1,272 @@
+"""
+Sinkhorn's algorithm on one pair of clouds, fast: one pass of exp for the absorbed kernel, then products with vectors only.
+
+The kernel absorbs the potentials that the iteration starts from, K_ij = exp((g_j − c_ij) / ε + log q_j − max_j), so that the
+scalings that the products work on stay near one, and float32 is enough (Schmitzer 2019). A cold start solves a subsample
+first, a small one goes through larger ε. Scalings are mixed by Anderson acceleration. Where a kernel's column dies, the log
+domain takes over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from sb3_wasserstein.duals.anderson import Anderson
+from sb3_wasserstein.duals.clouds import Array
+from sb3_wasserstein.duals.costs import namespace
+
+#: entries that a block of rows may have, to stay in the cache
+BLOCK = 2**16
+#: smaller clouds start from a larger ε, larger ones from every COARSE-th point
+SMALL = 256
+COARSE = 8
+#: the marginal error that a start is solved to
+START_TOL = 0.05
+START_ITERATIONS = 200
+#: the factor between one ε and the next
+SCALING = 4.0
+#: c / ε up to which a start from zero needs no larger ε before
+DIRECT = 50.0
+#: log-scalings that may build up before the kernel absorbs them
+LARGEST_LOG_SCALING = 30.0
+#: a residual so many times the best one means that mixing has overshot; so often, and it is given up
+OVERSHOT = 2.0
+MOST_OVERSHOOTS = 20
+#: iterations without a better residual after which the type's rounding is what is left
+PATIENCE = 200
+
+
+class Solution(NamedTuple):
+    """Potentials on the samples, with the L1 error of both marginals that they leave."""
+
+    f: Array
+    g: Array
+    residual: float
+    iterations: int
+
+
+def solve(
+    costs: Callable[[], Array],
+    p: Array,
+    q: Array,
+    epsilon: float,
+    g: Array | None = None,
+    tol: float = 1e-3,
+    max_iterations: int = 10_000,
+) -> Solution:
+    """
+    The potentials between two clouds.
+
+    :param costs: makes the (n, m) costs, to be overwritten; called again only where the kernel has to be absorbed anew
+    :param p: (n,) weights > 0, of the costs' type
+    :param q: (m,) weights > 0
+    :param epsilon: ε in the cost's unit
+    :param g: (m,) where to start, ``None`` for cold
+    :param tol: L1 error of both marginals at which to stop
+    :param max_iterations: after which to stop in any case
+    :return: the potentials, f being g's soft c-transform
+    """
+    xp = namespace(p)
+    matrix = costs()
+    if g is None:
+        g = _cold_start(matrix, p, q, epsilon)
+    log_q = xp.log(q)
+    iterations = 0
+    while True:
+        offsets = _absorb(matrix, g / epsilon + log_q, epsilon)
+        scaled = _iterate(matrix, p, q, tol, max_iterations - iterations)
+        iterations += scaled.iterations
+        f = epsilon * (scaled.log_u - offsets)
+        if scaled.residual <= tol or scaled.stalled or iterations >= max_iterations:
+            return Solution(f, g + epsilon * scaled.log_v, scaled.residual, iterations)
+        g = _column_transform(costs(), xp.log(p), f, epsilon)
+        matrix = costs()
+
+
+def solve_symmetric(
+    costs: Callable[[], Array],
+    p: Array,
+    epsilon: float,
+    f: Array | None = None,
+    tol: float = 1e-3,
+    max_iterations: int = 10_000,
+) -> Solution:
+    """
+    The symmetric potential of a cloud against itself, by averaged steps f ← (f + T f) / 2.
+
+    :param costs: makes the (n, n) symmetric costs, to be overwritten
+    :param p: (n,) weights > 0, of the costs' type
+    :param epsilon: ε in the cost's unit
+    :param f: (n,) where to start, ``None`` for cold
+    :param tol: L1 error of the marginals at which to stop
+    :param max_iterations: after which to stop in any case
+    :return: f twice
+    """
+    xp = namespace(p)
+    f = xp.zeros_like(p) if f is None else f
+    kernel = costs()
+    iterations = 0
+    while True:
+        _kernel_in_place(kernel, f / epsilon, f / epsilon, epsilon)
+        scaled = _iterate_symmetric(kernel, p, tol, max_iterations - iterations)
+        iterations += scaled.iterations
+        f = f + epsilon * scaled.log_u
+        if scaled.residual <= tol or scaled.stalled or iterations >= max_iterations:
+            return Solution(f, f, scaled.residual, iterations)
+        kernel = costs()
+
+
+class _Scaled(NamedTuple):
+    log_u: Array
+    log_v: Array
+    residual: float
+    iterations: int
+    stalled: bool
+
+
+class _Search:
+    """Which log-scaling comes next, and which was the best: mixing, and plain steps where mixing overshoots."""
+
+    def __init__(self, weights: Array) -> None:
+        self._mixer = Anderson(weights)
+        self._overshoots = 0
+        self._since_best = 0
+        self.best: tuple[float, Array, Array] = (math.inf, None, None)
+        self.best_rows: Array = None
+
+    @property
+    def stalled(self) -> bool:
+        return self._since_best > PATIENCE
+
+    def seen(self, residual: float, point: Array, step: Array, rows: Array) -> None:
+        if residual < self.best[0]:
+            self._since_best = 0
+            self.best, self.best_rows = (residual, point, step), rows
+        else:
+            self._since_best += 1
+
+    def next(self, residual: float, point: Array, step: Array) -> Array:
+        if residual > OVERSHOT * self.best[0]:
+            self._overshoots += 1
+            self._mixer.forget()
+            return self.best[1] + self.best[2] if self._overshoots <= MOST_OVERSHOOTS else point + step
+        return self._mixer.next(point, step) if self._overshoots <= MOST_OVERSHOOTS else point + step
+
+
+def _iterate(kernel: Array, p: Array, q: Array, tol: float, max_iterations: int) -> _Scaled:
+    """Scale an absorbed kernel until both marginals fit, or the scalings leave what the type can hold."""
+    xp = namespace(p)
+    log_v = xp.zeros_like(q)
+    search = _Search(q)
+    iterations = 0
+    while True:
+        iterations += 1
+        v = xp.exp(log_v)
+        rows = kernel @ v
+        columns = (p / rows) @ kernel
+        columns *= v
+        residual = float(xp.abs(columns - q).sum())
+        step = _log_ratio(q, columns)
+        search.seen(residual, log_v, step, rows)
+        if residual <= tol or iterations >= max_iterations or search.stalled or not _in_range(step, log_v):
+            break
+        log_v = search.next(residual, log_v, step)
+    residual, log_v, _ = search.best
+    return _Scaled(-xp.log(search.best_rows), log_v, residual, iterations, search.stalled)
+
+
+def _iterate_symmetric(kernel: Array, p: Array, tol: float, max_iterations: int) -> _Scaled:
+    """Scale a symmetric kernel from both sides until its marginals fit."""
+    xp = namespace(p)
+    log_u = xp.zeros_like(p)
+    search = _Search(p)
+    iterations = 0
+    while True:
+        iterations += 1
+        u = xp.exp(log_u)
+        rows = u * (kernel @ (p * u))
+        residual = float(xp.abs(rows - 1.0) @ p)
+        step = -0.5 * xp.log(rows)
+        search.seen(residual, log_u, step, rows)
+        if residual <= tol or iterations >= max_iterations or search.stalled or not _in_range(step, log_u):
+            break
+        log_u = search.next(residual, log_u, step)
+    residual, log_u, _ = search.best
+    return _Scaled(log_u, log_u, residual, iterations, search.stalled)
+
+
+def _log_ratio(q: Array, columns: Array) -> Array:
+    """log(q / columns); a column that has died (0) gives a number that is out of range, not a warning."""
+    xp = namespace(q)
+    return xp.log(q / xp.clip(columns, xp.finfo(q.dtype).tiny, None))
+
+
+def _in_range(step: Array, log_scaling: Array) -> bool:
+    xp = namespace(step)
+    return float(xp.abs(step).max()) < LARGEST_LOG_SCALING and float(xp.abs(log_scaling).max()) < LARGEST_LOG_SCALING
+
+
+def _cold_start(matrix: Array, p: Array, q: Array, epsilon: float) -> Array:
+    """g to start from: of a subsample where the clouds are large, else by way of larger ε."""
+    xp = namespace(p)
+    by_row = COARSE if len(p) >= SMALL else 1
+    by_column = COARSE if len(q) >= SMALL else 1
+    if by_row * by_column > 1:
+        coarse_p, coarse_q = p[::by_row] / p[::by_row].sum(), q[::by_column] / q[::by_column].sum()
+        coarse = solve(
+            lambda: 1.0 * matrix[::by_row, ::by_column], coarse_p, coarse_q, epsilon, None, START_TOL, START_ITERATIONS
+        )
+        return _column_transform(1.0 * matrix[::by_row], xp.log(coarse_p), coarse.f, epsilon)
+    g = xp.zeros_like(q)
+    stages: list[float] = []
+    while float(matrix.max()) > DIRECT * epsilon * SCALING ** len(stages):
+        stages.append(epsilon * SCALING ** (len(stages) + 1))
+    for stage in reversed(stages):
+        g = solve(lambda: 1.0 * matrix, p, q, stage, g, 2 * START_TOL, START_ITERATIONS).g
+    return g
+
+
+def _absorb(matrix: Array, log_scaling: Array, epsilon: float) -> Array:
+    """Turn costs into the kernel exp(log_scaling_j − c_ij / ε − max_i), in place; returns the rows' maxima."""
+    xp = namespace(matrix)
+    maxima = xp.empty_like(matrix[:, 0])
+    for rows in _blocks(matrix):
+        block = matrix[rows]
+        block *= -1.0 / epsilon
+        block += log_scaling
+        maxima[rows] = xp.amax(block, 1)
+        block -= maxima[rows][:, None]
+        xp.exp(block, out=block)
+    return maxima
+
+
+def _kernel_in_place(matrix: Array, log_u: Array, log_v: Array, epsilon: float) -> None:
+    """Turn costs into the kernel exp(log_u_i + log_v_j − c_ij / ε), in place."""
+    xp = namespace(matrix)
+    for rows in _blocks(matrix):
+        block = matrix[rows]
+        block *= -1.0 / epsilon
+        block += log_v
+        block += log_u[rows][:, None]
+        xp.exp(block, out=block)
+
+
+def _column_transform(matrix: Array, log_p: Array, f: Array, epsilon: float) -> Array:
+    """g's soft c-transform, in the log domain; overwrites the costs."""
+    xp = namespace(matrix)
+    matrix *= -1.0 / epsilon
+    matrix += (f / epsilon + log_p)[:, None]
+    largest = xp.amax(matrix, 0)
+    matrix -= largest
+    xp.exp(matrix, out=matrix)
+    return -epsilon * (largest + xp.log(xp.ones_like(f) @ matrix))
+
+
+def _blocks(matrix: Array) -> list[slice]:
+    """Rows that fit the cache together; all of them where there is no cache to fit."""
+    rows = max(1, BLOCK // matrix.shape[1]) if namespace(matrix) is np else len(matrix)
+    return [slice(start, start + rows) for start in range(0, len(matrix), rows)]

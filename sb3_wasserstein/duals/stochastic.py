@@ -1,0 +1,196 @@
+"""What the duals share that see samples instead of laws: batches in, an estimate on the most recent samples out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from sb3_wasserstein.duals.base import Dual
+from sb3_wasserstein.duals.clouds import Floats, as_cloud, as_weights
+from sb3_wasserstein.duals.costs import Cost, check_positive
+
+#: samples a side that distance, residual, coupling and the second term of h are estimated on
+RECENT = 256
+
+
+class StochasticDual(Dual):
+    """
+    A dual that ascends on samples, a batch at a time, and keeps its state between updates.
+
+    ``x`` is the stream: each of its samples counts once, in order (with weights: as many are drawn by weight). ``y`` is paired
+    with it in order where it is as long and unweighted; else it is a law that is drawn from, with the dual's own generator.
+
+    :param epsilon: ε, in units of the ground-cost scale if ``relative``, else in the cost's own unit
+    :param cost: a scipy metric name, a callable (x (n, d), y (m, d)) -> (n, m), or a ``SaturatingCost``
+    :param relative: whether ε is in units of the median ground cost of the first update
+    :param step: the step's size; each dual says in what unit
+    :param seed: of the dual's own generator; ``None`` for a fresh one
+    """
+
+    _arguments: ClassVar[tuple[str, ...]] = ("epsilon", "cost", "relative", "step", "seed")
+
+    #: what bounds exp((f + g − c) / ε) while a dual has not converged
+    _largest_exponent = 50.0
+
+    def __init__(self, epsilon: float, cost: Cost, relative: bool, step: float, seed: int | None) -> None:
+        super().__init__(epsilon, cost, relative)
+        self.step = check_positive(step, "step")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
+            raise ValueError(f"`seed` must be a whole number >= 0 or None, got {seed!r}")
+        self.seed = None if seed is None else int(seed)
+        self._rng = np.random.default_rng(self.seed)
+        self._samples = 0
+        self._recent_x = self._recent_y = np.empty((0, 0))
+
+    def update(self, x: Any, y: Any, x_weights: Any = None, y_weights: Any = None) -> None:
+        """
+        Ascend on a batch of samples.
+
+        :param x: (n, d) samples of μ, array or tensor
+        :param y: (m, d) samples of ν, or its points
+        :param x_weights: (n,) weights ≥ 0, ``None`` for equal ones
+        :param y_weights: (m,)
+        :raises ValueError: if a cloud or its weights are empty, not finite, or do not match
+        """
+        x = as_cloud(x, "x", self._dim)
+        y = as_cloud(y, "y", x.shape[1])
+        p = None if x_weights is None else as_weights(x_weights, len(x), "x_weights")
+        q = None if y_weights is None else as_weights(y_weights, len(y), "y_weights")
+        if self._scale is None:
+            self._scale = self.ground_cost.measure(self.ground_cost.base_matrix(x, y))
+        if not self.is_fitted:
+            self._start(x, y)
+        stream = x if p is None else x[self._rng.choice(len(x), size=len(x), p=p)]
+        drawn = self._ascend(stream, y, q)
+        self._recent_x = _append_recent(self._recent_x, stream)
+        self._recent_y = _append_recent(self._recent_y, drawn)
+        self._samples += len(x)
+        self._dim = x.shape[1]
+
+    def potential(self, x: Any) -> Any:
+        """
+        f at any points, centred to a running mean of zero under μ.
+
+        :param x: (k, d) array or tensor
+        :return: (k,) float64, a tensor if ``x`` is one
+        :raises RuntimeError: before the first update
+        """
+        return self._like(self._f(self._points(x, "x")) - self._mean_f(), x)
+
+    def potential_y(self, y: Any) -> Any:
+        """
+        g at any points, centred to a running mean of zero under ν.
+
+        :param y: (k, d) array or tensor
+        :return: (k,) float64, a tensor if ``y`` is one
+        :raises RuntimeError: before the first update
+        """
+        return self._like(self._g(self._points(y, "y")) - self._mean_g(), y)
+
+    def shaping(self, x: Any) -> Any:
+        """
+        h(x) = f(x) − ε (E_ν exp((f(x) + g(y) − c(x, y)) / ε) − 1), f centred: the second term is zero once f has converged.
+
+        :param x: (k, d) array or tensor
+        :return: (k,) float64, a tensor if ``x`` is one
+        :raises RuntimeError: before the first update
+        """
+        points = self._points(x, "x")
+        f = self._f(points)
+        y, q = self._law_y()
+        return self._like(f - self._mean_f() - self.epsilon_ * (self._density(points, f, y) @ q - 1.0), x)
+
+    def coupling(self) -> Floats:
+        """
+        γ = exp((f + g − c) / ε) p q between the most recent samples (at most 256 a side, equal weights unless ν's are known).
+
+        :return: (n, m) float64
+        :raises RuntimeError: before the first update
+        """
+        self._require_fit()
+        y, q = self._law_y()
+        return self._density(self._recent_x, self._f(self._recent_x), y) * q / len(self._recent_x)
+
+    @property
+    def distance(self) -> float:
+        """The dual objective on the most recent samples: an estimate of W_ε from below, in the cost's own unit."""
+        self._require_fit()
+        y, q = self._law_y()
+        f = self._f(self._recent_x)
+        mass = self._density(self._recent_x, f, y).mean(axis=0) @ q
+        return float(f.mean() + self._g(y) @ q - self.epsilon_ * (mass - 1.0))
+
+    @property
+    def residual(self) -> float:
+        """L1 error of both marginals of the coupling on the most recent samples: sampling noise included."""
+        _, q = self._law_y()
+        gamma = self.coupling()
+        return float(np.abs(gamma.sum(axis=1) - 1.0 / len(gamma)).sum() + np.abs(gamma.sum(axis=0) - q).sum())
+
+    @property
+    def iterations(self) -> int:
+        """Samples of μ seen."""
+        self._require_fit()
+        return self._samples
+
+    @abstractmethod
+    def _start(self, x: Floats, y: Floats) -> None:
+        """Set up on the first update's clouds."""
+
+    @abstractmethod
+    def _ascend(self, x: Floats, y: Floats, q: Floats | None) -> Floats:
+        """Take in the stream ``x`` against ``y`` and return the samples of ν that were used."""
+
+    @abstractmethod
+    def _f(self, x: Floats) -> Floats:
+        """f, not centred."""
+
+    @abstractmethod
+    def _g(self, y: Floats) -> Floats:
+        """g, not centred."""
+
+    @abstractmethod
+    def _mean_f(self) -> float:
+        """A running mean of f under μ."""
+
+    @abstractmethod
+    def _mean_g(self) -> float:
+        """A running mean of g under ν."""
+
+    def _law_y(self) -> tuple[Floats, Floats]:
+        """Points and weights that stand for ν."""
+        return self._recent_y, np.full(len(self._recent_y), 1.0 / len(self._recent_y))
+
+    def _draw_y(self, n: int, y: Floats, q: Floats | None, at_least: int = 1) -> Floats:
+        """Samples of ν for n samples of μ: the given ones where they come as pairs."""
+        if q is None and len(y) == n:
+            return y
+        return y[self._rng.choice(len(y), size=max(n, at_least), p=q)]
+
+    def _density(self, x: Floats, f: Floats, y: Floats) -> Floats:
+        """exp((f + g − c) / ε), the density of γ, bounded against overflow."""
+        exponents = (f[:, None] + self._g(y)[None, :] - self.ground_cost.matrix(x, y)) / self.epsilon_
+        return np.asarray(np.exp(np.minimum(exponents, self._largest_exponent)))
+
+    def _extra_state(self) -> dict[str, Any]:
+        return {
+            "samples": self._samples,
+            "recent_x": torch.tensor(self._recent_x),
+            "recent_y": torch.tensor(self._recent_y),
+            "rng": self._rng.bit_generator.state,
+        }
+
+    def _load_extra_state(self, state: dict[str, Any]) -> None:
+        self._samples = state["samples"]
+        self._recent_x = state["recent_x"].cpu().numpy().copy()
+        self._recent_y = state["recent_y"].cpu().numpy().copy()
+        self._rng.bit_generator.state = state["rng"]
+
+
+def _append_recent(recent: Floats, new: Floats) -> Floats:
+    if len(new) >= RECENT or not len(recent):
+        return new[-RECENT:].copy()
+    return np.concatenate([recent, new])[-RECENT:]

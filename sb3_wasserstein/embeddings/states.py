@@ -1,0 +1,182 @@
+"""Embeddings that summarise the sequence of states: the last, the mean, the path, and each of them."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding, FeatureEmbedding, Mask
+from sb3_wasserstein.embeddings.features import Features, FeatureSpec
+from sb3_wasserstein.embeddings.trajectory import Observations
+
+
+class FinalState(FeatureEmbedding):
+    """φ(τ) = the features of the last observation, (dim,). See :class:`FeatureEmbedding` for ``features``."""
+
+    def bind(
+        self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
+    ) -> BoundEmbedding:
+        return _BoundFinalState(self.feature_map(observation_space), n_envs)
+
+
+class _BoundFinalState(BoundEmbedding):
+    def __init__(self, features: Features, n_envs: int) -> None:
+        super().__init__(features.dim, n_envs)
+        self._features = features
+        self._last = np.zeros((n_envs, self.dim))
+
+    def reset(self, observations: Observations, mask: Mask) -> None:
+        self.update(observations, None, None, mask)
+
+    def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
+        self._last[mask] = self._features(observations)[mask]
+
+    def value(self) -> NDArray[np.float64]:
+        return self._last.copy()
+
+
+class MeanState(FeatureEmbedding):
+    """
+    φ(τ) = the mean of the features over all T + 1 observations, (dim,).
+
+    On a Discrete space this is the visit frequency of S1 §4.1. See :class:`FeatureEmbedding` for ``features``.
+    """
+
+    def bind(
+        self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
+    ) -> BoundEmbedding:
+        return _BoundMeanState(self.feature_map(observation_space), n_envs)
+
+
+class _BoundMeanState(BoundEmbedding):
+    def __init__(self, features: Features, n_envs: int) -> None:
+        super().__init__(features.dim, n_envs)
+        self._features = features
+        self._sum = np.zeros((n_envs, self.dim))
+        self._count = np.ones((n_envs, 1))
+
+    def reset(self, observations: Observations, mask: Mask) -> None:
+        self._sum[mask] = self._features(observations)[mask]
+        self._count[mask] = 1.0
+
+    def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
+        self._sum[mask] += self._features(observations)[mask]
+        self._count[mask] += 1.0
+
+    def value(self) -> NDArray[np.float64]:
+        return self._sum / self._count
+
+
+class Path(FeatureEmbedding):
+    """
+    φ(τ) = the features at ``n_points`` equally spaced times of the episode so far, linearly interpolated, one after the
+    other: (n_points · d,).
+
+    :param n_points: at least 2; the first is the reset's observation, the last the current one
+    :param features: see :class:`FeatureEmbedding`
+    :raises ValueError: if ``n_points`` < 2
+    """
+
+    def __init__(self, n_points: int = 5, features: FeatureSpec = None) -> None:
+        super().__init__(features)
+        if int(n_points) != n_points or n_points < 2:
+            raise ValueError(f"n_points of a Path must be an integer >= 2; got {n_points!r}")
+        self.n_points = int(n_points)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"n_points": self.n_points, **super().arguments()}
+
+    def bind(
+        self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
+    ) -> BoundEmbedding:
+        return _BoundPath(self.feature_map(observation_space), n_envs, self.n_points)
+
+
+class _BoundPath(BoundEmbedding):
+    def __init__(self, features: Features, n_envs: int, n_points: int) -> None:
+        super().__init__(n_points * features.dim, n_envs)
+        self._features = features
+        self._fractions = np.linspace(0.0, 1.0, n_points)
+        self._history = np.zeros((64, n_envs, features.dim))
+        self._last = np.zeros(n_envs, dtype=np.intp)
+        self._envs = np.arange(n_envs)[:, None]
+
+    def reset(self, observations: Observations, mask: Mask) -> None:
+        self._history[0, mask] = self._features(observations)[mask]
+        self._last[mask] = 0
+
+    def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
+        self._last[mask] += 1
+        if self._last.max() >= len(self._history):
+            self._history = np.concatenate([self._history, np.zeros_like(self._history)])
+        self._history[self._last[mask], np.flatnonzero(mask)] = self._features(observations)[mask]
+
+    def value(self) -> NDArray[np.float64]:
+        times = self._last[:, None] * self._fractions
+        # At the end of the path the right neighbour is the point itself: its weight is zero there.
+        left = np.minimum(times.astype(np.intp), np.maximum(self._last - 1, 0)[:, None])
+        right = np.minimum(left + 1, self._last[:, None])
+        weight = (times - left)[..., None]
+        points: NDArray[np.float64] = (1.0 - weight) * self._history[left, self._envs] + weight * self._history[
+            right, self._envs
+        ]
+        return points.reshape((self.n_envs, self.dim))
+
+
+class StateOccupancy(FeatureEmbedding):
+    """
+    Each state is a sample (S1 §4.2, "the position of the agent along the trajectory"): the law is the occupancy measure,
+    the potential lives on the state space, and credit lands step by step.
+
+    The value while an episode runs is the current state's features, (dim,).
+
+    :param features: see :class:`FeatureEmbedding`
+    :param after_termination: "hold" repeats the terminal state up to the horizon, so that an early end is neither a bonus
+        nor a malus in itself; "ignore" counts the visited states only
+    :param horizon: number of steps of a full episode; None takes the environment's time limit
+    :raises ValueError: if ``after_termination`` is unknown or ``horizon`` < 1
+    """
+
+    samples_states = True
+
+    def __init__(self, features: FeatureSpec = None, after_termination: str = "hold", horizon: int | None = None) -> None:
+        super().__init__(features)
+        if after_termination not in ("hold", "ignore"):
+            raise ValueError(f'after_termination must be "hold" or "ignore"; got {after_termination!r}')
+        if horizon is not None and (int(horizon) != horizon or horizon < 1):
+            raise ValueError(f"horizon must be an integer >= 1, or None for the environment's time limit; got {horizon!r}")
+        self.after_termination = after_termination
+        self.horizon = None if horizon is None else int(horizon)
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "after_termination": self.after_termination, "horizon": self.horizon}
+
+    def with_time_limit(self, max_episode_steps: int | None) -> Embedding:
+        if self.horizon is not None or max_episode_steps is None:
+            return self
+        return StateOccupancy(self.features, self.after_termination, max_episode_steps)
+
+    def bind(
+        self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
+    ) -> BoundEmbedding:
+        if self.after_termination == "hold" and self.horizon is None:
+            raise ValueError(
+                'StateOccupancy(after_termination="hold") needs horizon=: the environment has no time limit to take it from'
+            )
+        return _BoundFinalState(self.feature_map(observation_space), n_envs)
+
+    def times(self, length: int, terminated: bool, n_samples: int, offset: float) -> NDArray[np.intp]:
+        """
+        Equally spaced indices into the T + 1 states of an episode: a bounded sample of its occupancy, each of equal weight.
+
+        :param length: number of steps T
+        :param terminated: whether the episode ended by itself; only then is its last state held
+        :param n_samples: upper bound of the number of indices
+        :param offset: in [0, 1), where in its stratum each sample lies
+        :return: indices in 0 … T
+        """
+        hold = terminated and self.after_termination == "hold"
+        total = max(length, self.horizon or 0) + 1 if hold else length + 1
+        n = min(n_samples, total)
+        return np.minimum(((np.arange(n) + offset) * total / n).astype(np.intp), length)

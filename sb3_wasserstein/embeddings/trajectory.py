@@ -1,0 +1,56 @@
+"""A finished episode, as embeddings and targets see it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Observations = NDArray[Any] | dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """
+    An episode of T steps: T + 1 observations (the reset's first, the terminal one last), T actions, T rewards.
+
+    :param observations: shape (T + 1, ...), or a dict of such arrays for a ``Dict`` space
+    :param actions: shape (T, ...), or None where they are not known
+    :param rewards: shape (T,), or None where they are not known
+    :raises ValueError: if there is no observation, or if the lengths do not fit each other
+    """
+
+    observations: Observations
+    actions: NDArray[Any] | None = None
+    rewards: NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        observations: Observations
+        if isinstance(self.observations, dict):
+            observations = {key: np.asarray(value) for key, value in self.observations.items()}
+            parts = list(observations.values())
+        else:
+            observations = np.asarray(self.observations)
+            parts = [observations]
+        lengths = {len(part) if part.ndim else 0 for part in parts}
+        if len(lengths) != 1 or 0 in lengths:
+            raise ValueError(
+                f"observations of a Trajectory must have T + 1 >= 1 entries, as many for every key; got {sorted(lengths)}"
+            )
+        object.__setattr__(self, "observations", observations)
+        for name in ("actions", "rewards"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            value = np.asarray(value)
+            if len(value) != len(self):
+                raise ValueError(
+                    f"{name} of a Trajectory with {len(self) + 1} observations must have {len(self)} entries; got {len(value)}"
+                )
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        """Number of steps T."""
+        observations = self.observations
+        first = next(iter(observations.values())) if isinstance(observations, dict) else observations
+        return len(first) - 1

@@ -1,0 +1,170 @@
+"""Visit histograms: how often each cell was visited, blurred over its neighbours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding, Mask
+from sb3_wasserstein.embeddings.features import Features, FeatureSpec
+from sb3_wasserstein.embeddings.trajectory import Observations
+
+MAX_CELLS = 65_536
+
+
+class VisitHistogram(FeatureEmbedding):
+    """
+    φ(τ) = visits of each cell / (T + 1), blurred by a Gaussian over the cells (S1 §4.1: "a count is made of the number of
+    times each cell is visited and this value is normalised by the trajectory length"). Entries sum to one; the blur keeps
+    that. What falls outside the range counts in the nearest cell. The mean over episodes is the occupancy.
+
+    Without arguments: a Discrete space gives one cell a value, a bounded Box ten bins an axis.
+
+    :param low: lower corner, (d,), for continuous features
+    :param high: upper corner, (d,)
+    :param bins: number of cells an axis, an integer or (d,)
+    :param smoothing: the Gaussian's σ, in cells; 0 for none. Without it an L1 or Euclidean cost sees two neighbouring
+        cells as no closer than two distant ones
+    :param features: see :class:`FeatureEmbedding`; for continuous spaces only
+    :param shape: (rows, columns, ...) of the grid that a Discrete space numbers, row by row
+    :raises ValueError: if the range is empty, if a number is not positive, or if both forms are mixed
+    """
+
+    def __init__(
+        self,
+        low: ArrayLike | None = None,
+        high: ArrayLike | None = None,
+        bins: int | Sequence[int] | None = None,
+        smoothing: float = 0.0,
+        features: FeatureSpec = None,
+        shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(features)
+        if (low is None) != (high is None):
+            raise ValueError(f"low and high of a VisitHistogram go together; got low={low!r}, high={high!r}")
+        if shape is not None and (low is not None or bins is not None or features is not None):
+            raise ValueError("shape= is for Discrete spaces and does not go with low, high, bins or features")
+        if not (np.isfinite(smoothing) and smoothing >= 0):
+            raise ValueError(f"smoothing must be a finite number of cells >= 0; got {smoothing!r}")
+        for name, counts in (("bins", bins), ("shape", shape)):
+            if counts is not None and (np.any(np.asarray(counts) != np.round(counts)) or np.any(np.asarray(counts) < 1)):
+                raise ValueError(f"{name} of a VisitHistogram must be integers >= 1; got {counts!r}")
+        self.low = None if low is None else np.atleast_1d(np.asarray(low, dtype=np.float64))
+        self.high = None if high is None else np.atleast_1d(np.asarray(high, dtype=np.float64))
+        if self.low is not None and self.high is not None:
+            if self.low.shape != self.high.shape or self.low.ndim != 1:
+                raise ValueError(f"low and high must be vectors of one length; got shapes {self.low.shape}, {self.high.shape}")
+            if not (np.all(np.isfinite([self.low, self.high])) and np.all(self.low < self.high)):
+                raise ValueError(f"low must be finite and below high in every entry; got low={low!r}, high={high!r}")
+        self.bins = bins if bins is None or np.ndim(bins) == 0 else tuple(int(b) for b in np.asarray(bins))
+        self.smoothing = float(smoothing)
+        self.shape = None if shape is None else tuple(int(s) for s in shape)
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "low": None if self.low is None else self.low.tolist(),
+            "high": None if self.high is None else self.high.tolist(),
+            "bins": list(self.bins) if isinstance(self.bins, tuple) else self.bins,
+            "smoothing": self.smoothing,
+            **super().arguments(),
+            "shape": None if self.shape is None else list(self.shape),
+        }
+
+    def bind(
+        self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
+    ) -> BoundEmbedding:
+        if self.shape is not None or (isinstance(observation_space, spaces.Discrete) and self.low is None):
+            return self._bind_discrete(observation_space, n_envs)
+        features = self.feature_map(observation_space)
+        low, high = self._range(observation_space, features)
+        counts = np.broadcast_to(np.asarray(10 if self.bins is None else self.bins), (features.dim,))
+        cells = math.prod(int(count) for count in counts)
+        if cells > MAX_CELLS:
+            raise ValueError(
+                f"a VisitHistogram of {' x '.join(map(str, counts))} = {cells} cells is too large (limit {MAX_CELLS}): "
+                "choose fewer bins, or the features that matter with features="
+            )
+        return _BoundVisitHistogram(_Cells(features, low, high, counts), n_envs, self.smoothing)
+
+    def _bind_discrete(self, space: spaces.Space[Any], n_envs: int) -> BoundEmbedding:
+        if not isinstance(space, spaces.Discrete):
+            raise ValueError(
+                f"shape={self.shape} of a VisitHistogram is for a Discrete space; got {space}: use low, high and bins"
+            )
+        shape = self.shape or (int(space.n),)
+        if math.prod(shape) != space.n:
+            raise ValueError(f"shape={shape} of the VisitHistogram has {math.prod(shape)} cells, but the space is {space}")
+        return _BoundVisitHistogram(_GridCells(shape, int(space.start)), n_envs, self.smoothing)
+
+    def _range(self, space: spaces.Space[Any], features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if self.low is not None and self.high is not None:
+            if len(self.low) != features.dim:
+                raise ValueError(f"low and high have {len(self.low)} entries, but the features have {features.dim}")
+            return self.low, self.high
+        if not isinstance(space, spaces.Box) or self.features is not None or not space.is_bounded():
+            raise ValueError(
+                f"low and high of the VisitHistogram are needed: the space {space} gives no range for its features"
+            )
+        return space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+
+
+class _Cells:
+    """Cell indices of continuous features."""
+
+    def __init__(self, features: Features, low: NDArray[np.float64], high: NDArray[np.float64], counts: NDArray[Any]) -> None:
+        self.counts = tuple(int(count) for count in counts)
+        self._features, self._low, self._per_unit = features, low, counts / (high - low)
+
+    def __call__(self, observations: Observations) -> NDArray[np.intp]:
+        cells = np.floor((self._features(observations) - self._low) * self._per_unit)
+        # Clipped before the cast: a float beyond the integers' range would wrap around.
+        return np.clip(cells, 0, np.array(self.counts) - 1).astype(np.intp)
+
+
+class _GridCells:
+    """Cell indices of a Discrete space that numbers a grid row by row."""
+
+    def __init__(self, shape: tuple[int, ...], start: int) -> None:
+        self.counts = shape
+        self._start = start
+
+    def __call__(self, observations: Observations) -> NDArray[np.intp]:
+        indices = np.asarray(observations).reshape(-1).astype(np.intp) - self._start
+        return np.stack(np.unravel_index(indices, self.counts), axis=1)
+
+
+class _BoundVisitHistogram(BoundEmbedding):
+    def __init__(self, cells: _Cells | _GridCells, n_envs: int, smoothing: float) -> None:
+        super().__init__(math.prod(cells.counts), n_envs)
+        self._cells = cells
+        # Row k of an axis is the blurred image of a visit to cell k. scipy's "reflect" keeps the sum at one.
+        self._axes = [
+            gaussian_filter1d(np.eye(count), smoothing, axis=1, mode="reflect") if smoothing > 0 else np.eye(count)
+            for count in cells.counts
+        ]
+        self._sum = np.zeros((n_envs, self.dim))
+        self._count = np.ones((n_envs, 1))
+
+    def _visit(self, observations: Observations, mask: Mask) -> NDArray[np.float64]:
+        cells = self._cells(observations)[mask]
+        bump = self._axes[0][cells[:, 0]]
+        for axis, rows in enumerate(self._axes[1:], start=1):
+            bump = (bump[:, :, None] * rows[cells[:, axis]][:, None, :]).reshape(len(bump), -1)
+        return bump
+
+    def reset(self, observations: Observations, mask: Mask) -> None:
+        self._sum[mask] = self._visit(observations, mask)
+        self._count[mask] = 1.0
+
+    def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
+        self._sum[mask] += self._visit(observations, mask)
+        self._count[mask] += 1.0
+
+    def value(self) -> NDArray[np.float64]:
+        return self._sum / self._count

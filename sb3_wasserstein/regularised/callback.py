@@ -1,0 +1,266 @@
+"""The callback that records embeddings and keeps the dual."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_wasserstein.duals import Dual, make_dual
+from sb3_wasserstein.duals.stochastic import StochasticDual
+from sb3_wasserstein.embeddings import Embedding, Recorder, Rollout, StateOccupancy, make_embedding
+from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales, thinned
+from sb3_wasserstein.targets import Target, as_target
+from sb3_wasserstein.vec_env import EpisodeReader
+
+#: a law and a spread need two episodes
+MIN_EPISODES = 2
+#: steps after which a window that is still too small is worth a warning before training ends
+PATIENCE = 10_000
+
+
+class DualCallback(BaseCallback):
+    """
+    Records the embeddings of finished episodes, estimates μ from the last ``episode_window`` of them, and solves for the
+    dual between μ and the target at a rollout's end. With SB3's own algorithms it measures and logs, and changes nothing.
+
+    :param embedding: a name or an Embedding; where the environment is wrapped, the wrapper's is used
+    :param target: the law ν: a Target, an (n, dim) array, a path, or None to record only
+    :param dual: a name or a Dual
+    :param dual_kwargs: the constructor's arguments of a dual given by name
+    :param episode_window: number of episodes that μ is estimated from
+    :param segment_length: count every so many steps as an episode, for tasks whose episodes never end
+    :param verbose: as in SB3
+    :raises ValueError: if an argument is unknown or out of range, with its name
+
+    Example:
+        >>> from stable_baselines3 import PPO
+        >>> from sb3_wasserstein import DualCallback
+        >>> callback = DualCallback("final_state", target=[[0.0, 0.0, 0.0, 0.0]])
+        >>> _ = PPO("MlpPolicy", "CartPole-v1", n_steps=128, batch_size=64, seed=0).learn(256, callback)
+        >>> len(callback.window) > 2 and callback.dual.distance > 0
+        True
+    """
+
+    def __init__(
+        self,
+        embedding: str | Embedding | dict[str, Any],
+        target: Any = None,
+        dual: str | Dual = "sinkhorn",
+        dual_kwargs: dict[str, Any] | None = None,
+        episode_window: int = 256,
+        *,
+        segment_length: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(verbose)
+        check_count("episode_window", episode_window, MIN_EPISODES)
+        if segment_length is not None:
+            check_count("segment_length", segment_length, 1)
+        self.embedding = make_embedding(embedding)
+        self.target: Target | None = None if target is None else as_target(target)
+        self.dual = make_dual(dual, dual_kwargs)
+        self.window = EpisodeWindow(int(episode_window))
+        self.scales = Scales()
+        self.segment_length = segment_length
+        #: units of an occupancy's features, (dim,); None until measured, and for embeddings of whole episodes
+        self.feature_scale: NDArray[np.float64] | None = None
+        #: the rollout that has just ended
+        self.rollout: Rollout | None = None
+        self._fresh = 0
+        self._warned = False
+        self._reader: EpisodeReader | None = None
+        self._recorder: Recorder | None = None
+        self._last_seen: Any = None
+
+    def bind(self, reader: EpisodeReader) -> None:
+        """
+        Fit the recorder to an environment; done by itself when training starts.
+
+        :param reader: of the environment
+        :raises ValueError: if the embedding cannot read its observations, or if the target has another dimension
+        """
+        summary = reader.wrapped()
+        if summary is not None and summary["is_plain"]:
+            self.embedding = make_embedding(summary["config"])
+        self.embedding = self.embedding.with_time_limit(reader.max_episode_steps)
+        self._recorder = reader.recorder(self.embedding, self.segment_length)
+        self._reader = reader
+        self.dim = summary["dim"] if summary else self.embedding.bind(reader.observation_space, reader.action_space).dim
+        self.check_target()
+
+    def check_target(self) -> None:
+        """
+        :raises ValueError: if the target's dimension is not the embedding's
+        """
+        if self.target is not None and self.target.dim != self.dim:
+            raise ValueError(
+                f"target has dimension {self.target.dim}, but the embedding {self.embedding} has {self.dim} here: "
+                "make the target with this embedding (Target.from_policy, Target.from_trajectories)"
+            )
+
+    @property
+    def has_prefixes(self) -> bool:
+        """Whether the embedding of an episode so far is known at every step."""
+        return self._recorder is not None and self._recorder.has_prefixes
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a potential to shape with."""
+        return self.target is not None and self.dual.is_fitted
+
+    def shaping(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """
+        h of MATH.md at points of the embedding space.
+
+        :param points: (k, dim)
+        :return: (k,)
+        """
+        scaled = points if self.feature_scale is None else points / self.feature_scale
+        return np.asarray(self.dual.shaping(scaled))
+
+    def _on_training_start(self) -> None:
+        env = self.training_env
+        if self._reader is None or self._reader.env is not env:
+            self.bind(EpisodeReader(env))
+        if self.model._last_obs is not self._last_seen:
+            self._start()
+
+    def _start(self) -> None:
+        assert self._reader is not None and self._recorder is not None
+        assert self.model._last_obs is not None
+        self._recorder = self._reader.recorder(self.embedding, self.segment_length)
+        everywhere = np.ones(self.training_env.num_envs, dtype=bool)
+        self._recorder.start(self._reader.observations(self.model._last_obs), everywhere, self._reader.reset_infos)
+        self._last_seen = self.model._last_obs
+
+    def _on_step(self) -> bool:
+        assert self._reader is not None and self._recorder is not None
+        step = self.locals
+        actions = step.get("clipped_actions", step["actions"])
+        dones, infos = step["dones"], step["infos"]
+        self._recorder.step(
+            self._reader.observations(step["new_obs"]),
+            actions,
+            self._reader.rewards(step["rewards"]),
+            dones,
+            infos,
+            self._reader.terminal(dones, infos),
+            self._reader.reset_infos if dones.any() else (),
+        )
+        self._last_seen = step["new_obs"]
+        return True
+
+    def _on_rollout_end(self) -> None:
+        assert self._recorder is not None
+        self.rollout = self._recorder.flush()
+        self.window.extend(self.rollout.episodes)
+        self._fresh += len(self.rollout.episodes)
+        if self.target is not None:
+            self._solve()
+            if not self.dual.is_fitted and self.num_timesteps >= PATIENCE:
+                self._warn_too_few()
+        self._log()
+
+    def _on_training_end(self) -> None:
+        assert self._recorder is not None
+        # What a callback that stopped training left behind; a complete rollout leaves nothing.
+        left = self._recorder.flush()
+        self.window.extend(left.episodes)
+        self._fresh += len(left.episodes)
+        if self.target is not None:
+            self._solve()
+            if not self.dual.is_fitted:
+                self._warn_too_few()
+
+    def _solve(self) -> None:
+        """Solve for the dual where enough has changed since the last time."""
+        stochastic = isinstance(self.dual, StochasticDual)
+        needed = 1 if stochastic or not self.dual.is_fitted else max(1, self.window.size // 32)
+        if len(self.window) < MIN_EPISODES or self._fresh < needed:
+            return
+        assert self.target is not None
+        occupancy = isinstance(self.embedding, StateOccupancy)
+        # A stochastic dual sees each episode once (S1 Alg. 1, 3, 4); Sinkhorn solves for the law of the window.
+        cloud = self.window.last(self._fresh) if stochastic else self.window.embeddings
+        if occupancy:
+            # Episodes of many states: a window's worth of them would be older than the policy.
+            cloud = self.window.recent(MAX_CLOUD, MIN_EPISODES)
+        points, weights = self.target.draw(len(cloud))
+        if occupancy:
+            points, weights = thinned(points, weights)
+            # A stochastic dual keeps what it has seen: its points cannot be measured anew.
+            if self.feature_scale is None or not (self.scales.frozen or stochastic):
+                spread = np.concatenate([cloud, points]).std(axis=0)
+                self.feature_scale = np.where(spread > 0, spread, 1.0)
+            cloud, points = cloud / self.feature_scale, points / self.feature_scale
+        if not self.scales.frozen:
+            self.scales.measure(self.window.returns, cloud, points, self.dual.ground_cost)
+            self.scales.frozen = self.window.seen >= self.window.size
+        self.dual.update(cloud, points, None, weights)
+        self._fresh = 0
+
+    def _log(self) -> None:
+        self.logger.record("wasserstein/window_episodes", len(self.window))
+        if self.is_ready:
+            self.logger.record("wasserstein/distance", self.dual.distance)
+            self.logger.record("wasserstein/dual_residual", self.dual.residual)
+            self.logger.record("wasserstein/dual_iterations", self.dual.iterations)
+
+    def _warn_too_few(self) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{len(self.window)} episodes have finished, {MIN_EPISODES} are needed for a distance: learning goes on "
+                "unshaped until then. Train for longer, or set segment_length= where episodes do not end",
+                stacklevel=2,
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: window, target, scales: tensors and plain Python. The dual keeps its own."""
+        target = None
+        if self.target is not None and not self.target.is_sampled:
+            target = {"points": th.from_numpy(self.target.points.copy()), "weights": th.from_numpy(self.target.weights.copy())}
+        return {
+            "embedding": json.dumps(self.embedding.config()),
+            "target": target,
+            "window": self.window.state_dict(),
+            "scales": self.scales.state_dict(),
+            "feature_scale": None if self.feature_scale is None else th.from_numpy(self.feature_scale.copy()),
+            "fresh": self._fresh,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> None:
+        """
+        :param state: from :meth:`state_dict`
+        :param strict: whether the state must come from the same embedding
+        :raises ValueError: if it does not, or if the target is neither saved nor given
+        """
+        if strict and state["embedding"] != json.dumps(self.embedding.config()):
+            raise ValueError(f"the state was saved with the embedding {state['embedding']}; this one is {self.embedding}")
+        if self.target is None:
+            if state["target"] is None:
+                raise ValueError("the target was a sampler, and functions are not saved: pass target= to load()")
+            self.target = Target(state["target"]["points"].cpu().numpy())
+            # As they were: normalising again would change the last bit.
+            self.target._weights = state["target"]["weights"].cpu().numpy()
+            if self._reader is not None:
+                self.check_target()
+        self.window.load_state_dict(state["window"])
+        self.scales = Scales(**state["scales"])
+        feature_scale = state["feature_scale"]
+        self.feature_scale = None if feature_scale is None else feature_scale.cpu().numpy().copy()
+        self._fresh = int(state["fresh"])
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """
+    :raises ValueError: if ``value`` is not an integer >= ``least``
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be an integer >= {least}; got {value!r}")

@@ -1,0 +1,129 @@
+"""
+From h to a rollout (S1 "The gradient": the return of an episode becomes R(τ) + λ h(φ(τ))): pure functions.
+
+T is the number of the rollout's steps, n the number of environments. All bonuses here are in units of h; λ comes later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_wasserstein.embeddings.recorder import Episode, Rollout
+from sb3_wasserstein.embeddings.states import StateOccupancy
+
+CREDITS = ("telescoping", "terminal", "episode")
+Shaping = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def telescoping_bonus(rollout: Rollout, shaping: Shaping) -> NDArray[np.float64]:
+    """
+    r_t += h(φ(τ_{0:t+1})) − h(φ(τ_{0:t})): credit lands where the behaviour changed, and nothing is lost at a rollout's cut.
+
+    The sum over an episode is h(φ(τ)) − h(φ(τ_{0:0})). With γ < 1 the discounted sum weights the prefixes by (1 − γ) γ^t.
+
+    :param rollout: with prefixes
+    :param shaping: h, (k, dim) -> (k,)
+    :return: (T, n)
+    """
+    assert rollout.after is not None
+    n_steps, n_envs, dim = rollout.after.shape
+    values = shaping(np.concatenate([rollout.after.reshape(-1, dim), rollout.start_values]))
+    after = values[: n_steps * n_envs].reshape(n_steps, n_envs)
+    before = np.empty_like(after)
+    before[1:] = after[:-1]
+    before[rollout.starts] = values[n_steps * n_envs :]
+    bonus: NDArray[np.float64] = after - before
+    return bonus
+
+
+def occupancy_bonus(rollout: Rollout, shaping: Shaping, embedding: StateOccupancy, mean_length: float) -> NDArray[np.float64]:
+    """
+    Each state's h with its weight in the occupancy measure, when the state is entered; the reset's goes to the first step.
+
+    With a horizon H each of the H + 1 states weighs 1 / (H + 1), and a terminal state that is held weighs for all the steps
+    that are left. The sum over an episode is the mean of h over its states.
+
+    :param rollout: of states
+    :param shaping: h, (k, dim) -> (k,)
+    :param embedding: says what happens after termination
+    :param mean_length: mean number of steps of an episode, which stands for H where there is no horizon
+    :return: (T, n)
+    """
+    assert rollout.after is not None
+    n_steps, n_envs, dim = rollout.after.shape
+    values = shaping(np.concatenate([rollout.after.reshape(-1, dim), rollout.start_values]))
+    bonus = values[: n_steps * n_envs].reshape(n_steps, n_envs).copy()
+    hold = embedding.after_termination == "hold" and embedding.horizon is not None
+    horizon = embedding.horizon if hold and embedding.horizon is not None else mean_length
+    if hold:
+        bonus *= 1.0 + np.where(rollout.terminated, np.maximum(horizon - rollout.lengths, 0), 0)
+    first = rollout.lengths[rollout.starts] == 1
+    steps, envs = (index[first] for index in np.nonzero(rollout.starts))
+    bonus[steps, envs] += values[n_steps * n_envs :][first]
+    scaled: NDArray[np.float64] = bonus / (horizon + 1.0)
+    return scaled
+
+
+def episode_values(episodes: list[Episode], shaping: Shaping) -> NDArray[np.float64]:
+    """
+    :param episodes: k finished episodes
+    :param shaping: h, (k, dim) -> (k,)
+    :return: (k,) h(φ(τ)) of each; for an occupancy the mean of h over its states
+    """
+    if not episodes:
+        return np.zeros(0)
+    values = shaping(np.concatenate([episode.points for episode in episodes]))
+    sizes = [len(episode.points) for episode in episodes]
+    return np.array([part.mean() for part in np.split(values, np.cumsum(sizes)[:-1])])
+
+
+def terminal_bonus(rollout: Rollout, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """
+    The whole of h(φ(τ)) at the episode's last step. Faithful, but diluted by γ^T.
+
+    :param rollout: with k finished episodes
+    :param values: (k,) h(φ(τ)) of each
+    :return: (T, n)
+    """
+    bonus = np.zeros(rollout.ends.shape)
+    for episode, value in zip(rollout.episodes, values, strict=True):
+        bonus[episode.step, episode.env] = value
+    return bonus
+
+
+def episode_advantages(rollout: Rollout, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """
+    h(φ(τ)) − mean h on the advantage of each step of the episode that lies in this rollout: the REINFORCE estimator.
+
+    :param rollout: with k finished episodes; steps of unfinished ones get nothing
+    :param values: (k,) h(φ(τ)) of each
+    :return: (T, n)
+    """
+    advantages = np.zeros(rollout.ends.shape)
+    for episode, value in zip(rollout.episodes, values - values.mean() if len(values) else values, strict=True):
+        advantages[max(0, episode.step + 1 - episode.length) : episode.step + 1, episode.env] = value
+    return advantages
+
+
+def bonus_advantages(
+    bonus: NDArray[np.float64], dones: NDArray[np.bool_], gamma: float, gae_lambda: float
+) -> NDArray[np.float64]:
+    """
+    GAE(λ) of the bonus alone, with V = 0. GAE is linear in the rewards, so this is what the bonus adds to SB3's advantages.
+
+    :param bonus: (T, n)
+    :param dones: (T, n) whether the episode ended with the step
+    :param gamma: discount factor
+    :param gae_lambda: GAE's λ
+    :return: (T, n)
+    """
+    decay = gamma * gae_lambda * ~dones
+    advantages = np.empty_like(bonus)
+    running = np.zeros(bonus.shape[1])
+    for step in range(len(bonus) - 1, -1, -1):
+        running = bonus[step] + decay[step] * running
+        advantages[step] = running
+    return advantages

@@ -1,0 +1,155 @@
+"""The window of recent episodes that the law μ is estimated from, and the scales that λ is measured in."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+
+from sb3_wasserstein.duals import GroundCost
+from sb3_wasserstein.embeddings import Episode
+
+#: bound on the cloud of states that an occupancy measure is estimated from
+MAX_CLOUD = 1024
+
+
+class EpisodeWindow:
+    """
+    The last ``size`` episodes: their points, returns and lengths. It outlives rollouts.
+
+    :param size: number of episodes
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        #: number of episodes ever taken in
+        self.seen = 0
+        self._points: deque[NDArray[np.float64]] = deque(maxlen=size)
+        self._returns: deque[float] = deque(maxlen=size)
+        self._lengths: deque[int] = deque(maxlen=size)
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def extend(self, episodes: Iterable[Episode]) -> None:
+        """Take in finished episodes; the oldest drop out."""
+        for episode in episodes:
+            self._points.append(episode.points)
+            self._returns.append(episode.episode_return)
+            self._lengths.append(episode.length)
+            self.seen += 1
+
+    @property
+    def embeddings(self) -> NDArray[np.float64]:
+        """(n, dim) all points; (0, 0) while there is none."""
+        return np.concatenate(self._points) if self._points else np.zeros((0, 0))
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """(k,) episode returns, the environment's own."""
+        return np.array(self._returns)
+
+    @property
+    def mean_length(self) -> float:
+        """Mean number of steps of an episode."""
+        return float(np.mean(self._lengths))
+
+    def last(self, n: int) -> NDArray[np.float64]:
+        """(m, dim) points of the last ``n`` episodes."""
+        return np.concatenate(list(self._points)[-n:])
+
+    def recent(self, limit: int, least: int) -> NDArray[np.float64]:
+        """
+        :param limit: upper bound of the points, from the newest episode back
+        :param least: number of episodes that are taken in any case
+        :return: (m, dim) their points
+        """
+        sizes = np.cumsum([len(points) for points in reversed(self._points)])
+        return self.last(max(least, int((sizes <= limit).sum())))
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: tensors and plain Python"""
+        return {
+            "points": th.from_numpy(self.embeddings.copy()),
+            "sizes": [len(points) for points in self._points],
+            "returns": list(self._returns),
+            "lengths": list(self._lengths),
+            "seen": self.seen,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: from :meth:`state_dict`"""
+        points = state["points"].cpu().numpy()
+        parts = np.split(points, np.cumsum(state["sizes"])[:-1]) if state["sizes"] else []
+        self._points = deque((part.copy() for part in parts), maxlen=self.size)
+        self._returns = deque((float(value) for value in state["returns"]), maxlen=self.size)
+        self._lengths = deque((int(value) for value in state["lengths"]), maxlen=self.size)
+        self.seen = int(state["seen"])
+
+
+@dataclass
+class Scales:
+    """
+    The units that make the coefficient dimensionless: measured while the first window fills, then frozen.
+
+    A running unit would drift with the policy, and attraction that succeeds sends the median cost to zero.
+
+    :param episode_return: spread of the episode returns, from the 1st to the 99th percentile, in the environment's own unit
+    :param ground_cost: median ground cost over pairs of the pooled samples of μ and ν
+    :param frozen: whether the warm-up is over
+    """
+
+    episode_return: float = 1.0
+    ground_cost: float = 1.0
+    frozen: bool = False
+    warned: bool = False
+
+    def measure(
+        self, returns: NDArray[np.float64], cloud: NDArray[np.float64], target: NDArray[np.float64], cost: GroundCost
+    ) -> None:
+        """
+        :param returns: (k,) episode returns
+        :param cloud: (n, dim) sample of μ
+        :param target: (m, dim) sample of ν
+        :param cost: the ground cost
+        """
+        pooled = np.concatenate([cloud, target])
+        self.ground_cost = cost.median_within(pooled)
+        # From a bad episode to a good one. A standard deviation is a fifth of that, and a coefficient of one then too weak.
+        low, high = np.quantile(returns, [0.01, 0.99])
+        spread = float(high - low)
+        # Equal up to rounding counts as equal: the spread of rounding errors is no unit.
+        if not np.isfinite(spread) or spread <= 1e-9 * float(np.abs(returns).max()):
+            spread = 1.0
+            # The first few may be equal by chance.
+            if not self.warned and len(returns) >= 8:
+                self.warned = True
+                warnings.warn(
+                    f"the returns of the first {len(returns)} episodes do not differ: the spread of returns, the unit of "
+                    "wasserstein_coef, counts as 1 (normalize_bonus=False takes λ as it is)",
+                    stacklevel=2,
+                )
+        self.episode_return = spread
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: plain Python"""
+        return asdict(self)
+
+
+def thinned(
+    points: NDArray[np.float64], weights: NDArray[np.float64], limit: int = MAX_CLOUD
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """
+    :param points: (n, dim)
+    :param weights: (n,)
+    :param limit: upper bound of what is kept
+    :return: points at a fixed stride, at most ``limit``, and their weights
+    """
+    keep = np.linspace(0, len(points) - 1, min(limit, len(points))).astype(np.intp)
+    return points[keep], weights[keep]

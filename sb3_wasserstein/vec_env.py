@@ -1,0 +1,119 @@
+"""What a vectorised environment shows of its episodes: original observations, rewards, terminal observations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize, unwrap_vec_normalize
+
+from sb3_wasserstein.embeddings import Embedding, EmbeddingError, Recorder, TrajectoryEmbeddingWrapper
+from sb3_wasserstein.embeddings.checked import CheckedEmbedding
+from sb3_wasserstein.embeddings.recorder import BoundSource, InfoSource, Source
+from sb3_wasserstein.embeddings.trajectory import Observations
+
+
+class EpisodeReader:
+    """
+    Reads a VecEnv's steps for a recorder. Under VecNormalize it reads the original observations and rewards.
+
+    :param env: the vectorised environment
+    """
+
+    def __init__(self, env: VecEnv) -> None:
+        self.env = env
+        self.normalize: VecNormalize | None = unwrap_vec_normalize(env)
+        inner = env if self.normalize is None else self.normalize.venv
+        self.observation_space: spaces.Space[Any] = inner.observation_space
+        self.action_space: spaces.Space[Any] = env.action_space
+        self._base = env
+        while isinstance(self._base, VecEnvWrapper):
+            self._base = self._base.venv
+        if self.normalize is not None:
+            _keep_terminal_observations(self.normalize.venv)
+
+    def observations(self, observations: Observations) -> Observations:
+        """:return: the original of what the environment has just returned"""
+        return observations if self.normalize is None else self.normalize.old_obs
+
+    def rewards(self, rewards: NDArray[Any]) -> NDArray[Any]:
+        """:return: the environments' own rewards, a copy: SB3 adds to its array in place at a time-out"""
+        return np.array(rewards if self.normalize is None else self.normalize.old_reward, dtype=np.float64)
+
+    def terminal(self, dones: NDArray[np.bool_], infos: Sequence[Mapping[str, Any]]) -> dict[int, Any]:
+        """
+        :return: the original terminal observation of each environment whose episode ended
+        :raises EmbeddingError: if an environment does not say it
+        """
+        ended = [int(env) for env in np.flatnonzero(dones)]
+        if self.normalize is not None and ended:
+            # Normalised ones are clipped: they cannot be turned back.
+            return self.normalize.venv.__dict__[_TERMINAL]  # type: ignore[no-any-return]
+        for env in ended:
+            if "terminal_observation" not in infos[env]:
+                raise EmbeddingError(
+                    f'env {env} ended an episode without info["terminal_observation"], which SB3\'s VecEnvs give'
+                )
+        return {env: infos[env]["terminal_observation"] for env in ended}
+
+    @property
+    def reset_infos(self) -> Sequence[Mapping[str, Any]]:
+        """The infos of each environment's last reset."""
+        return self._base.reset_infos
+
+    @property
+    def max_episode_steps(self) -> int | None:
+        """The environments' time limit, None if they have none."""
+        specs = self.env.get_attr("spec")
+        return None if specs[0] is None else specs[0].max_episode_steps
+
+    def wrapped(self) -> dict[str, Any] | None:
+        """:return: what :class:`TrajectoryEmbeddingWrapper` says of itself, None unless it wraps every environment"""
+        if not all(self.env.env_is_wrapped(TrajectoryEmbeddingWrapper)):
+            return None
+        return self.env.get_attr("embedding_summary")[0]  # type: ignore[no-any-return]
+
+    def recorder(self, embedding: Embedding, segment_length: int | None = None) -> Recorder:
+        """
+        :param embedding: used where the environments are not wrapped
+        :param segment_length: count every so many steps as an episode
+        :return: a recorder for this environment
+        :raises ValueError: if the embedding cannot read the observation space
+        """
+        summary = self.wrapped()
+        source: Source
+        if summary is None:
+            bound = embedding.bind(self.observation_space, self.action_space, self.env.num_envs)
+            source = BoundSource(CheckedEmbedding(bound, repr(embedding)))
+        elif segment_length is not None:
+            raise ValueError("segment_length does not go with TrajectoryEmbeddingWrapper, which knows whole episodes only")
+        else:
+            source = InfoSource(summary["dim"], self.env.num_envs, summary["every_step"])
+        return Recorder(source, embedding, self.env.num_envs, segment_length)
+
+
+_TERMINAL = "_wasserstein_terminal_observations"
+
+
+def _keep_terminal_observations(venv: VecEnv) -> None:
+    """
+    Keep each step's terminal observations before VecNormalize, which surrounds ``venv``, overwrites them.
+
+    A VecEnvWrapper in between would be the plain way, but SB3 walks the wrappers of the training and the evaluation
+    environment in step when it copies the statistics, and fails where they differ.
+    """
+    if _TERMINAL in venv.__dict__:
+        return
+    step_wait = venv.step_wait
+
+    def step_wait_and_keep() -> Any:
+        result = step_wait()
+        kept = {i: result[3][i].get("terminal_observation") for i in np.flatnonzero(result[2])}
+        venv.__dict__[_TERMINAL] = {int(i): observation for i, observation in kept.items()}
+        return result
+
+    venv.__dict__[_TERMINAL] = {}
+    venv.__dict__["step_wait"] = step_wait_and_keep

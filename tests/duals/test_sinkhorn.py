@@ -1,0 +1,82 @@
+"""SinkhornDual against POT's dense solve, closed forms, and what must hold of any divergence."""
+
+import numpy as np
+import ot
+import pytest
+from scipy.spatial.distance import cdist
+
+from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, behaviour_distance
+
+
+@pytest.fixture
+def clouds():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 3)), rng.normal(size=(40, 3)) * 0.7 + 0.5
+    return x, y, rng.random(30) + 0.1, rng.random(40) + 0.1
+
+
+def exact(tol=1e-12, **kwargs):
+    return SinkhornDual(tol=tol, dtype="float64", max_iterations=100_000, **kwargs)
+
+
+def dense(costs, p, q, epsilon):
+    """POT's log-domain Sinkhorn to the last digit, as potentials of the product reference, f centred under p."""
+    log = ot.sinkhorn(p, q, costs, epsilon, method="sinkhorn_log", stopThr=1e-14, numItermax=100_000, log=True)[1]
+    f, g = epsilon * (log["log_u"] - np.log(p)), epsilon * (log["log_v"] - np.log(q))
+    return f - p @ f, g - q @ g
+
+
+@pytest.mark.parametrize("cost", ["euclidean", "sqeuclidean", "cityblock"])
+@pytest.mark.parametrize("epsilon", [0.5, 0.05])
+def test_potentials_at_samples_and_new_points_agree_with_pot(clouds, cost, epsilon):
+    x, y, p, q = clouds
+    p, q = p / p.sum(), q / q.sum()
+    dual = exact(cost=cost, epsilon=epsilon, debias=False)
+    dual.update(x, y, p, q)
+    costs = cdist(x, y, cost)
+    assert dual.epsilon_ == pytest.approx(epsilon * np.median(costs), rel=1e-12)
+    f, g = dense(costs, p, q, dual.epsilon_)
+    spread = np.ptp(f)
+    np.testing.assert_allclose(dual.potential(x), f, atol=1e-5 * spread)
+    np.testing.assert_allclose(dual.potential_y(y), g, atol=1e-5 * spread)
+
+    new = np.array([[0.3, -0.2, 0.9], [3.0, 3.0, -3.0]])
+    for point in new:
+        tiny = 1e-12
+        f_with, _ = dense(cdist(np.vstack([x, point]), y, cost), np.append(p * (1 - tiny), tiny), q, dual.epsilon_)
+        assert dual.potential(point[None])[0] == pytest.approx(f_with[-1] - p @ f_with[:-1], abs=1e-5 * spread)
+
+
+def test_dirac_target_gives_the_cost_itself(clouds):
+    x, _, p, _ = clouds
+    point = np.array([[0.2, 0.1, -0.3]])
+    dual = SinkhornDual(debias=False)
+    dual.update(x, point, p)
+    new = np.random.default_rng(1).normal(size=(50, 3)) * 3
+    difference = dual.potential(new) - cdist(new, point)[:, 0]
+    assert np.ptp(difference) < 1e-6
+    assert dual.distance == pytest.approx(p / p.sum() @ cdist(x, point)[:, 0], rel=1e-6)
+
+
+def test_distance_of_a_law_to_itself_is_zero(clouds):
+    x, y, p, _ = clouds
+    for dual in (exact(tol=1e-11), exact(tol=1e-11, cost=SaturatingCost()), exact(tol=1e-11, cost="cityblock")):
+        dual.update(x, x, p, p)
+        assert abs(dual.distance) < 1e-6
+    assert behaviour_distance(x, y) > 0.1
+
+
+def test_state_round_trip_is_exact(clouds, tmp_path):
+    import torch
+
+    x, y, p, q = clouds
+    dual = SinkhornDual()
+    fresh = SinkhornDual()
+    fresh.load_state_dict(dual.state_dict())
+    assert not fresh.is_fitted
+    dual.update(x, y, p, q)
+    torch.save(dual.state_dict(), tmp_path / "dual.pt")
+    fresh.load_state_dict(torch.load(tmp_path / "dual.pt", weights_only=True))
+    np.testing.assert_array_equal(fresh.potential(x), dual.potential(x))
+    np.testing.assert_array_equal(fresh.coupling(), dual.coupling())
+    assert fresh.distance == dual.distance

@@ -1,0 +1,136 @@
+"""The stochastic duals against POT's exact dual and against the algorithms' own first steps."""
+
+import numpy as np
+import ot
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from sb3_wasserstein.duals import AlternatingDual, RKHSDual, SemiDiscreteDual, SinkhornDual, make_dual
+
+STOCHASTIC = ["rkhs", "alternating", "semidiscrete"]
+
+
+@pytest.fixture(scope="module")
+def atoms():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(100, 2)), rng.normal(size=(100, 2)) * 0.7 + 1.0
+    p, q = np.full(100, 0.01), np.full(100, 0.01)
+    costs = cdist(x, y)
+    epsilon = 0.1 * np.median(costs)
+    log = ot.sinkhorn(p, q, costs, epsilon, method="sinkhorn_log", stopThr=1e-11, numItermax=20_000, log=True)[1]
+    f = epsilon * log["log_u"]
+    return x, y, epsilon, f - f.mean()
+
+
+def batches(rng, x, y, total, size):
+    for _ in range(total // size):
+        yield x[rng.integers(len(x), size=size)], y[rng.integers(len(y), size=size)]
+
+
+def test_semidiscrete_finds_the_exact_potential_in_4000_samples(atoms):
+    x, y, epsilon, f = atoms
+    dual = SemiDiscreteDual(epsilon=epsilon, relative=False, seed=0)
+    for batch, _ in batches(np.random.default_rng(1), x, y, 4000, 20):
+        dual.update(batch, y)
+    assert np.abs(dual.potential(x) - dual.potential(x).mean() - f).max() <= 0.03 * np.ptp(f)
+
+
+def test_alternating_error_falls_with_the_samples(atoms):
+    x, y, epsilon, f = atoms
+    dual = AlternatingDual(epsilon=epsilon, relative=False, seed=0)
+    errors, seen = [], 0
+    for batch_x, batch_y in batches(np.random.default_rng(1), x, y, 40_000, 50):
+        dual.update(batch_x, batch_y)
+        seen += 50
+        if seen in (400, 4000, 40_000):
+            values = dual.potential(x)
+            errors.append(np.std(values - f) / np.std(f))
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.03
+    assert np.corrcoef(dual.potential(x), f)[0, 1] > 0.99
+
+
+def test_faithful_rkhs_starts_with_the_bump_of_algorithm_1():
+    x, y = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])
+    dual = RKHSDual(epsilon=2.0, relative=False, budget=None, bandwidth=1.5, step=10.0)
+    dual.update(x, y)
+    height = 10.0 * 2.0 * (1 - np.exp(-5.0 / 2.0))
+    points = np.array([[0.0, 0.0], [1.5, 0.0], [100.0, 0.0]])
+    bump = dual.potential(points) - dual.potential(points)[-1]
+    np.testing.assert_allclose(bump, height * np.array([1.0, np.exp(-0.5), 0.0]), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("epsilon", "least"), [(0.1, 0.95), (0.02, 0.90)])
+def test_bounded_rkhs_correlates_with_the_exact_potential(epsilon, least):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(1500, 2)), rng.normal(size=(1500, 2)) * 0.7 + 1.0
+    exact = SinkhornDual(epsilon=epsilon, debias=False)
+    exact.update(x, y)
+    dual = RKHSDual(epsilon=epsilon, seed=0)
+    for _ in range(20):
+        dual.update(rng.normal(size=(500, 2)), rng.normal(size=(500, 2)) * 0.7 + 1.0)
+    new = rng.normal(size=(500, 2))
+    assert np.corrcoef(dual.potential(new), exact.potential(new))[0, 1] > least
+    assert np.corrcoef(dual.shaping(new), exact.potential(new))[0, 1] > least
+
+
+@pytest.mark.parametrize("budget", [None, 64])
+def test_rkhs_stays_finite_at_small_epsilon_and_far_clouds(budget):
+    rng = np.random.default_rng(0)
+    for epsilon, gap in [(0.005, 1.0), (0.005, 100.0)]:
+        dual = RKHSDual(epsilon=epsilon, budget=budget, seed=0)
+        for _ in range(10):
+            dual.update(rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + gap)
+        assert np.isfinite(dual.shaping(rng.normal(size=(50, 2)) * 100)).all()
+        assert np.isfinite([dual.distance, dual.residual]).all()
+
+
+def test_bounded_rkhs_follows_a_cloud_that_moves_away():
+    rng = np.random.default_rng(0)
+    dual = RKHSDual(epsilon=0.1, relative=False, budget=64, seed=0)
+    for shift in np.linspace(0, 4, 60):
+        dual.update(rng.normal(size=(64, 2)) + shift, np.zeros((1, 2)))
+    new = rng.normal(size=(300, 2)) + 4
+    assert np.corrcoef(dual.potential(new), np.linalg.norm(new, axis=1))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_state_goes_on_to_the_bit(name, tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
+    weights = rng.random(40)
+    dual, other = make_dual(name, {"seed": 1}), make_dual(name, {"seed": 1})
+    other.load_state_dict(dual.state_dict())
+    assert not other.is_fitted
+    for _ in range(3):
+        dual.update(x, y, weights)
+    torch.save(dual.state_dict(), tmp_path / "state.pt")
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    for _ in range(2):
+        np.testing.assert_array_equal(other.shaping(x), dual.shaping(x))
+        np.testing.assert_array_equal(other.potential_y(y), dual.potential_y(y))
+        dual.update(x + 0.1, y, weights)
+        other.update(x + 0.1, y, weights)
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_a_dirac_target_ranks_by_distance(name):
+    rng = np.random.default_rng(0)
+    dual = make_dual(name, {"seed": 0, "epsilon": 0.1})
+    for _ in range(40):
+        dual.update(rng.normal(size=(50, 2)), np.full((1, 2), 0.5))
+    new = rng.normal(size=(200, 2))
+    assert np.corrcoef(dual.potential(new), np.linalg.norm(new - 0.5, axis=1))[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_nothing_is_drawn_from_a_global_generator(name):
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state().clone()  # noqa: NPY002
+    dual = make_dual(name)
+    dual.update(np.random.default_rng(0).normal(size=(9, 2)), np.zeros((2, 2)), np.ones(9))
+    dual.shaping(np.zeros((3, 2)))
+    assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[1])

@@ -1,0 +1,75 @@
+"""Data flows one way: the imports say so."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import sb3_wasserstein
+
+ROOT = Path(sb3_wasserstein.__file__).parent
+MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+
+#: each may import the ones of a lower number, and its own folder
+LEVELS = {
+    "embeddings": 0,
+    "duals": 0,
+    "envs": 0,
+    "flow": 0,
+    "vec_env": 1,
+    "collect": 2,
+    "targets": 3,
+    "regularised": 4,
+    "population": 5,
+    "figures": 6,
+    "zoo": 6,
+    "__init__": 7,
+    "__main__": 7,
+}
+
+
+def part_of(module: Path) -> str:
+    return module.parts[0] if len(module.parts) > 1 else module.stem
+
+
+def imported_by(module: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return names
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_imports_point_one_way(module):
+    own = part_of(module)
+    for name in imported_by(module):
+        parts = name.split(".")
+        if parts[0] != "sb3_wasserstein" or len(parts) == 1 or parts[1] not in LEVELS:
+            continue
+        assert parts[1] == own or LEVELS[parts[1]] < LEVELS[own], f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("part", ["embeddings", "duals", "envs", "flow"])
+def test_the_leaves_know_nothing_of_sb3(part):
+    for module in MODULES:
+        if part_of(module) == part:
+            assert not [name for name in imported_by(module) if name.startswith("stable_baselines3")], module
+
+
+def test_modules_are_small():
+    sizes = {module: len((ROOT / module).read_text().splitlines()) for module in MODULES}
+    assert {module: size for module, size in sizes.items() if size > 350} == {}
+    assert sorted(sizes.values())[len(sizes) // 2] <= 150
+
+
+def test_pot_is_not_imported_with_the_package():
+    for module in MODULES:
+        tree = ast.parse((ROOT / module).read_text())
+        top = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        names = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module.split(".")[0] for node in top if isinstance(node, ast.ImportFrom) and node.module}
+        assert not names & {"ot", "matplotlib", "ray", "sb3_contrib", "rl_zoo3", "tensorboard"}, module
