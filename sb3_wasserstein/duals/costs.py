@@ -11,6 +11,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals.clouds import Array, Floats, Kind, as_cloud, to_floats
+from sb3_wasserstein.duals.pairwise import euclidean, median_of, namespace
 
 CostFunction: TypeAlias = Callable[[Any, Any], Any]
 """(x (n, d), y (m, d)) -> (n, m)"""
@@ -23,13 +24,6 @@ DATA_DEPENDENT = ("mahalanobis", "seuclidean")
 PRODUCT_FORM = ("euclidean", "sqeuclidean")
 
 FLOAT64 = Kind()
-
-ALL_PAIRS = 2**20
-STRIDED_PAIRS = 2**17
-
-# |x − y|² by a matrix product loses what lies below rounding · |x|²: pairs this close are computed again from the differences.
-CLOSE = 1e-3
-CLOSE_CHUNK = 2**18
 
 
 @dataclass(frozen=True)
@@ -145,7 +139,7 @@ class GroundCost:
         if isinstance(self.base, str):
             if self.base in PRODUCT_FORM:
                 centre = y.mean(axis=0)
-                return _euclidean(kind.array(x - centre), kind.array(y - centre), squared=self.base == "sqeuclidean")
+                return euclidean(kind.array(x - centre), kind.array(y - centre), squared=self.base == "sqeuclidean")
             costs = cdist(x, y, cast(Any, self.base))
         else:
             costs = self._by_callable(x, y)
@@ -186,42 +180,3 @@ class GroundCost:
         if tuple(np.shape(costs)) != (len(x), len(y)):
             raise ValueError(f"`cost` returned shape {tuple(np.shape(costs))} for clouds of {len(x)} and {len(y)} points")
         return to_floats(costs.detach() if isinstance(costs, torch.Tensor) else costs)
-
-
-def namespace(array: Array) -> Any:
-    """numpy for an array, torch for a tensor."""
-    return np if isinstance(array, np.ndarray) else torch
-
-
-def median_of(costs: Array) -> float:
-    """The median of a matrix: exact up to 2²⁰ entries, above that of a strided subset of about 2¹⁷."""
-    flat = costs.reshape(-1)
-    if flat.shape[0] > ALL_PAIRS:
-        # An odd stride does not fall in step with an even row length.
-        flat = flat[:: (flat.shape[0] // STRIDED_PAIRS) | 1]
-    if isinstance(flat, torch.Tensor):
-        flat = flat.cpu().numpy()
-    return float(np.median(flat))
-
-
-def _euclidean(x: Array, y: Array, squared: bool) -> Array:
-    """|x − y| as one matrix product of augmented, centred clouds (x, |x|², 1) · (−2y, 1, |y|²), close pairs by differences."""
-    xp = namespace(x)
-    x2, y2 = (x * x).sum(1), (y * y).sum(1)
-    left = xp.ones((x.shape[0], x.shape[1] + 2), dtype=x.dtype, **device_of(x))
-    right = xp.ones((y.shape[0], y.shape[1] + 2), dtype=y.dtype, **device_of(y))
-    left[:, :-2], left[:, -2] = x, x2
-    right[:, :-2], right[:, -1] = -2 * y, y2
-    squares = left @ right.T
-    rows, columns = xp.where(squares < CLOSE * float(x2.max() + y2.max()))
-    chunk = max(1, CLOSE_CHUNK // x.shape[1])
-    for start in range(0, len(rows), chunk):
-        i, j = rows[start : start + chunk], columns[start : start + chunk]
-        difference = x[i] - y[j]
-        squares[i, j] = (difference * difference).sum(1)
-    return squares if squared else xp.sqrt(squares, out=squares)
-
-
-def device_of(array: Array) -> dict[str, Any]:
-    """The keyword that makes a namespace allocate beside ``array``."""
-    return {"device": array.device} if isinstance(array, torch.Tensor) else {}

@@ -102,8 +102,8 @@ class SinkhornDual(Dual):
         if x.shape[1] != y.shape[1]:
             raise ValueError(f"`x` has points of dimension {x.shape[1]}, `y` of {y.shape[1]}: both clouds live in one space")
         p, q = as_weights(x_weights, len(x), "x_weights"), as_weights(y_weights, len(y), "y_weights")
-        kept_x, kept_y = p > LEAST_WEIGHT, q > LEAST_WEIGHT
-        x, p, y, q = x[kept_x], p[kept_x], y[kept_y], q[kept_y]
+        x, p, kept_x = _present(x, p)
+        y, q, kept_y = _present(y, q)
 
         base = None
         if self._scale is None:
@@ -111,13 +111,14 @@ class SinkhornDual(Dual):
             self._scale = self.ground_cost.measure(base)
         epsilon = self.epsilon_if(self._scale)
         start_g, start_f, start_y = self._warm_starts(x, y, epsilon)
-        cross = self._solve(x, y, p, q, epsilon, start_g, base)
+        equal = np.array_equal(x, y) and np.array_equal(p, q)
+        cross = self._self_solve(x, p, epsilon, start_f) if equal else self._solve(x, y, p, q, epsilon, start_g, base)
         solutions = [cross]
         self._distance = float(p @ cross.f + q @ cross.g)
         self._fxx = self._gyy = None
         if self.debias:
-            self_x = self._self_solve(x, p, epsilon, start_f)
-            self_y = self._self_solve(y, q, epsilon, start_y)
+            self_x = cross if equal else self._self_solve(x, p, epsilon, start_f)
+            self_y = cross if equal else self._self_solve(y, q, epsilon, start_y)
             self._fxx, self._gyy = self_x.f, self_y.f
             self._distance -= float(p @ self_x.f + q @ self_y.f)
             solutions += [self_x, self_y]
@@ -129,8 +130,7 @@ class SinkhornDual(Dual):
         self._dim = x.shape[1]
         self._residual = max(solution.residual for solution in solutions)
         self._iterations = cross.iterations
-        self._offsets = (0.0, 0.0)
-        self._offsets = (float(p @ self._raw(x, mirror=False)), float(q @ self._raw(y, mirror=True)))
+        self._offsets = self._means()
         if self._residual > self.tol:
             self._warn(
                 "not converged",
@@ -242,13 +242,24 @@ class SinkhornDual(Dual):
         own, other = (self._y, self._x) if mirror else (self._x, self._y)
         weights, other_weights = (self._q, self._p) if mirror else (self._p, self._q)
         partner, self_potential = (self._f, self._gyy) if mirror else (self._g, self._fxx)
-        epsilon = self.epsilon_
-        values = extend(points, other, np.log(other_weights), partner, epsilon, self.ground_cost)
+        epsilon, kind = self.epsilon_, Kind(self.dtype)
+        values = extend(points, other, np.log(other_weights), partner, epsilon, self.ground_cost, kind)
         if self_potential is not None:
-            values -= extend(points, own, np.log(weights), self_potential, epsilon, self.ground_cost)
+            values -= extend(points, own, np.log(weights), self_potential, epsilon, self.ground_cost, kind)
         elif self.reference == "entropy":
             values += epsilon * np.log(_mass_at(points, own, weights))
         return values
+
+    def _means(self) -> tuple[float, float]:
+        """What centres f and g; the solver's values stand for their extensions, which they equal to second order in tol."""
+        f_mean, g_mean = float(self._p @ self._f), float(self._q @ self._g)
+        if self._fxx is not None and self._gyy is not None:
+            return f_mean - float(self._p @ self._fxx), g_mean - float(self._q @ self._gyy)
+        if self.reference == "entropy":
+            epsilon = self.epsilon_
+            f_mean += epsilon * float(self._p @ np.log(_mass_at(self._x, self._x, self._p)))
+            g_mean += epsilon * float(self._q @ np.log(_mass_at(self._y, self._y, self._q)))
+        return f_mean, g_mean
 
     def _warn(self, kind: str, message: str) -> None:
         if kind not in self._warned:
@@ -274,6 +285,12 @@ class SinkhornDual(Dual):
         self._gyy = None if state["gyy"] is None else state["gyy"].cpu().numpy().copy()
         self._offsets = (state["offsets"][0], state["offsets"][1])
         self._residual, self._distance, self._iterations = state["residual"], state["distance"], state["iterations"]
+
+
+def _present(points: Floats, weights: Floats) -> tuple[Floats, Floats, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """The points that have weight, and which they are."""
+    kept = weights > LEAST_WEIGHT
+    return (points, weights, kept) if kept.all() else (points[kept], weights[kept], kept)
 
 
 def _closed_form(costs: Floats) -> Solution:

@@ -2,9 +2,9 @@
 Sinkhorn's algorithm on one pair of clouds, fast: one pass of exp for the absorbed kernel, then products with vectors only.
 
 The kernel absorbs the potentials that the iteration starts from, K_ij = exp((g_j − c_ij) / ε + log q_j − max_j), so that the
-scalings that the products work on stay near one, and float32 is enough (Schmitzer 2019). A cold start solves a subsample
-first, a small one goes through larger ε. Scalings are mixed by Anderson acceleration. Where a kernel's column dies, the log
-domain takes over.
+scalings that the products work on stay near one, and float32 is enough (Schmitzer 2019). A cold start solves a subsample,
+a small one goes through larger ε. Scalings are mixed by Anderson acceleration. Where a kernel's column dies, the log domain
+takes over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from sb3_wasserstein.duals.anderson import Anderson
 from sb3_wasserstein.duals.clouds import Array
-from sb3_wasserstein.duals.costs import namespace
+from sb3_wasserstein.duals.pairwise import namespace
 
 #: entries that a block of rows may have, to stay in the cache
 BLOCK = 2**16
@@ -29,15 +29,24 @@ START_TOL = 0.05
 START_ITERATIONS = 200
 #: the factor between one ε and the next
 SCALING = 4.0
-#: c / ε up to which a start from zero needs no larger ε before
-DIRECT = 50.0
+#: c / ε up to which a start from zero needs no larger ε before, and no subsample
+DIRECT = 20.0
+#: iterations before mixing
+PLAIN_STEPS = 3
+QUICK = 0.2
+#: a column sum below this has died: the kernel has to be absorbed anew
+LEAST_COLUMN = 1e-30
+#: row maxima of the log-kernel within which exp needs no offset: what float32 then loses is 1e-16 of the row
+SAFE_EXPONENT = 50.0
 #: log-scalings that may build up before the kernel absorbs them
 LARGEST_LOG_SCALING = 30.0
 #: a residual so many times the best one means that mixing has overshot; so often, and it is given up
-OVERSHOT = 2.0
+OVERSHOT = 3.0
+OBJECTIVE_SLACK = 1e-5
 MOST_OVERSHOOTS = 20
-#: iterations without a better residual after which the type's rounding is what is left
+#: so many iterations without a better residual, and below this, and the type's rounding is what is left
 PATIENCE = 200
+ROUNDING = 1e-2
 
 
 class Solution(NamedTuple):
@@ -129,40 +138,62 @@ class _Scaled(NamedTuple):
 
 
 class _Search:
-    """Which log-scaling comes next, and which was the best: mixing, and plain steps where mixing overshoots."""
+    """
+    Which log-scaling comes next. Mixing may not lose what the dual objective, which plain steps never lower, has gained: then
+    the highest point so far goes on by its plain step.
+    """
 
     def __init__(self, weights: Array) -> None:
         self._mixer = Anderson(weights)
         self._overshoots = 0
         self._since_best = 0
+        self._highest: tuple[float, Array, Array] | None = None
         self.best: tuple[float, Array, Array] = (math.inf, None, None)
-        self.best_rows: Array = None
 
     @property
     def stalled(self) -> bool:
-        return self._since_best > PATIENCE
+        return self._since_best > PATIENCE and self.best[0] < ROUNDING
 
-    def seen(self, residual: float, point: Array, step: Array, rows: Array) -> None:
+    def seen(self, residual: float, point: Array, rows: Array) -> None:
+        """Keep the point of the smallest residual: what is returned if the tolerance is not reached."""
+        self._since_best += 1
         if residual < self.best[0]:
-            self._since_best = 0
-            self.best, self.best_rows = (residual, point, step), rows
-        else:
-            self._since_best += 1
+            self.best, self._since_best = (residual, point, rows), 0
 
-    def next(self, residual: float, point: Array, step: Array) -> Array:
-        if residual > OVERSHOT * self.best[0]:
+    def next(self, residual: float, objective: float, point: Array, step: Array) -> Array:
+        if self._overshoots > MOST_OVERSHOOTS:
+            return point + step
+        slack = OBJECTIVE_SLACK * (1.0 + abs(objective))
+        if self._highest is not None and (objective < self._highest[0] - slack or residual > OVERSHOT * self.best[0]):
             self._overshoots += 1
             self._mixer.forget()
-            return self.best[1] + self.best[2] if self._overshoots <= MOST_OVERSHOOTS else point + step
-        return self._mixer.next(point, step) if self._overshoots <= MOST_OVERSHOOTS else point + step
+            _, point, step = self._highest
+            # Whatever comes next is taken: rounding must not send it back here for ever.
+            self._highest = None
+            return point + step
+        if self._highest is None or objective >= self._highest[0]:
+            self._highest = (objective, point, step)
+        return self._mixer.next(point, step)
 
 
 def _iterate(kernel: Array, p: Array, q: Array, tol: float, max_iterations: int) -> _Scaled:
     """Scale an absorbed kernel until both marginals fit, or the scalings leave what the type can hold."""
     xp = namespace(p)
-    log_v = xp.zeros_like(q)
-    search = _Search(q)
+    v = xp.ones_like(q)
     iterations = 0
+    last = residual = math.inf
+    # Plain steps are cheap, and good as long as they are long.
+    while iterations < max_iterations and (iterations < PLAIN_STEPS or residual < QUICK * last):
+        iterations += 1
+        last = residual
+        rows = kernel @ v
+        columns = (p / rows) @ kernel
+        residual = float(xp.abs(v * columns - q).sum())
+        if residual <= tol or float(columns.min()) < LEAST_COLUMN:
+            return _Scaled(-xp.log(rows), xp.log(v), residual, iterations, False)
+        v = q / columns
+    log_v = xp.log(v)
+    search = _Search(q)
     while True:
         iterations += 1
         v = xp.exp(log_v)
@@ -171,12 +202,15 @@ def _iterate(kernel: Array, p: Array, q: Array, tol: float, max_iterations: int)
         columns *= v
         residual = float(xp.abs(columns - q).sum())
         step = _log_ratio(q, columns)
-        search.seen(residual, log_v, step, rows)
-        if residual <= tol or iterations >= max_iterations or search.stalled or not _in_range(step, log_v):
+        search.seen(residual, log_v, rows)
+        if residual <= tol or iterations >= max_iterations or search.stalled:
             break
-        log_v = search.next(residual, log_v, step)
-    residual, log_v, _ = search.best
-    return _Scaled(-xp.log(search.best_rows), log_v, residual, iterations, search.stalled)
+        if not _in_range(step, log_v):
+            # Not to the best: where mass has to go far the residual stays as it is until the scalings have grown.
+            return _Scaled(-xp.log(rows), log_v, residual, iterations, False)
+        log_v = search.next(residual, float(q @ log_v - p @ xp.log(rows)), log_v, step)
+    residual, log_v, rows = search.best
+    return _Scaled(-xp.log(rows), log_v, residual, iterations, search.stalled)
 
 
 def _iterate_symmetric(kernel: Array, p: Array, tol: float, max_iterations: int) -> _Scaled:
@@ -191,10 +225,12 @@ def _iterate_symmetric(kernel: Array, p: Array, tol: float, max_iterations: int)
         rows = u * (kernel @ (p * u))
         residual = float(xp.abs(rows - 1.0) @ p)
         step = -0.5 * xp.log(rows)
-        search.seen(residual, log_u, step, rows)
-        if residual <= tol or iterations >= max_iterations or search.stalled or not _in_range(step, log_u):
+        search.seen(residual, log_u, rows)
+        if residual <= tol or iterations >= max_iterations or search.stalled:
             break
-        log_u = search.next(residual, log_u, step)
+        if not _in_range(step, log_u):
+            return _Scaled(log_u, log_u, residual, iterations, False)
+        log_u = search.next(residual, float(2.0 * (p @ log_u) - p @ rows), log_u, step)
     residual, log_u, _ = search.best
     return _Scaled(log_u, log_u, residual, iterations, search.stalled)
 
@@ -215,7 +251,8 @@ def _cold_start(matrix: Array, p: Array, q: Array, epsilon: float) -> Array:
     xp = namespace(p)
     by_row = COARSE if len(p) >= SMALL else 1
     by_column = COARSE if len(q) >= SMALL else 1
-    if by_row * by_column > 1:
+    largest = float(matrix[::by_row, ::by_column].max())
+    if largest > DIRECT * epsilon and by_row * by_column > 1:
         coarse_p, coarse_q = p[::by_row] / p[::by_row].sum(), q[::by_column] / q[::by_column].sum()
         coarse = solve(
             lambda: 1.0 * matrix[::by_row, ::by_column], coarse_p, coarse_q, epsilon, None, START_TOL, START_ITERATIONS
@@ -223,7 +260,7 @@ def _cold_start(matrix: Array, p: Array, q: Array, epsilon: float) -> Array:
         return _column_transform(1.0 * matrix[::by_row], xp.log(coarse_p), coarse.f, epsilon)
     g = xp.zeros_like(q)
     stages: list[float] = []
-    while float(matrix.max()) > DIRECT * epsilon * SCALING ** len(stages):
+    while largest > DIRECT * epsilon * SCALING ** len(stages):
         stages.append(epsilon * SCALING ** (len(stages) + 1))
     for stage in reversed(stages):
         g = solve(lambda: 1.0 * matrix, p, q, stage, g, 2 * START_TOL, START_ITERATIONS).g
@@ -231,15 +268,17 @@ def _cold_start(matrix: Array, p: Array, q: Array, epsilon: float) -> Array:
 
 
 def _absorb(matrix: Array, log_scaling: Array, epsilon: float) -> Array:
-    """Turn costs into the kernel exp(log_scaling_j − c_ij / ε − max_i), in place; returns the rows' maxima."""
+    """Turn costs into the kernel exp(log_scaling_j − c_ij / ε − max_i), in place; returns max_i, or 0 where that is safe."""
     xp = namespace(matrix)
-    maxima = xp.empty_like(matrix[:, 0])
+    maxima = xp.zeros_like(matrix[:, 0])
     for rows in _blocks(matrix):
         block = matrix[rows]
         block *= -1.0 / epsilon
         block += log_scaling
-        maxima[rows] = xp.amax(block, 1)
-        block -= maxima[rows][:, None]
+        largest = xp.amax(block, 1)
+        if float(largest.max()) > SAFE_EXPONENT or float(largest.min()) < -SAFE_EXPONENT:
+            block -= largest[:, None]
+            maxima[rows] = largest
         xp.exp(block, out=block)
     return maxima
 

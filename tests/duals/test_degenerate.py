@@ -1,0 +1,44 @@
+"""
+Duplicated points and clusters farther apart than ε: everyday in RL (discrete states, policies that have become deterministic).
+From the lead: see LEAD_NOTE.txt; these fail since the fast core, and were right in the log domain.
+"""
+
+import numpy as np
+import ot
+import pytest
+
+from sb3_wasserstein.duals import SinkhornDual
+
+
+def pot(x, y, p, q, epsilon):
+    cost = np.abs(x - y.T)
+    plan = ot.bregman.sinkhorn_log(p, q, cost, epsilon, numItermax=200_000, stopThr=1e-12)
+    positive = plan > 0
+    kl = float((plan[positive] * np.log((plan / np.outer(p, q))[positive])).sum())
+    return float((plan * cost).sum()) + epsilon * kl
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("epsilon", [0.02, 0.05, 0.3])
+@pytest.mark.parametrize("share", [0.5, 0.6, 0.95, 1.0])
+def test_two_atoms(share, epsilon, dtype):
+    n = 256
+    x = (np.arange(n) < share * n).astype(float)[:, None]
+    y = np.array([[0.0], [1.0]])
+    dual = SinkhornDual(epsilon=epsilon, relative=False, debias=False, dtype=dtype, tol=1e-6)
+    dual.update(x, y)
+    law, counts = np.unique(x, return_counts=True)
+    expected = pot(law[:, None], y, counts / n, np.full(2, 0.5), epsilon)
+    assert dual.residual <= 1e-6
+    assert dual.distance == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_policy_that_has_become_deterministic_but_for_a_few():
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(1, 8)), 256, axis=0)
+    x[:5] = rng.normal(size=(5, 8)) * 3
+    dual = SinkhornDual()
+    for _ in range(3):
+        dual.update(x, x[-1:])
+        assert dual.residual <= 1e-3
+        assert dual.iterations < 1000
