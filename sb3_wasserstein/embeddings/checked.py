@@ -25,16 +25,18 @@ class CheckedEmbedding:
     """
     Every embedding, built-in or not, goes through here, under the wrapper as well as under the recorder.
 
-    :param bound: a fresh bound embedding
+    :param bound: a fresh bound embedding; a user's own needs ``dim``, ``has_prefixes``, ``reset``, ``update`` and ``value``
     :param name: the embedding's name, for messages
+    :param n_envs: number of parallel environments
     """
 
-    def __init__(self, bound: BoundEmbedding, name: str) -> None:
+    def __init__(self, bound: BoundEmbedding, name: str, n_envs: int = 1) -> None:
         self.bound = bound
+        self.n_envs = n_envs
         self.name = name
         self.has_prefixes = bound.has_prefixes
         #: number of episodes begun in each environment, for messages
-        self.episodes = np.zeros(bound.n_envs, dtype=np.int64)
+        self.episodes = np.zeros(n_envs, dtype=np.int64)
 
     def start(self, observations: Observations, mask: Mask) -> None:
         """
@@ -59,7 +61,7 @@ class CheckedEmbedding:
         :param rewards: (n_envs,) or None
         :raises EmbeddingError: if the embedding raises
         """
-        everywhere = np.ones(self.bound.n_envs, dtype=bool)
+        everywhere = np.ones(self.n_envs, dtype=bool)
         try:
             self.bound.update(observations, actions, rewards, everywhere)
         except Exception as error:
@@ -70,12 +72,12 @@ class CheckedEmbedding:
         :return: (n_envs, dim) embedding of each episode so far
         :raises EmbeddingError: if the embedding raises, returns NaN or infinity, or another shape than (n_envs, dim)
         """
-        everywhere = np.ones(self.bound.n_envs, dtype=bool)
+        everywhere = np.ones(self.n_envs, dtype=bool)
         try:
             values = np.asarray(self.bound.value())
         except Exception as error:
             raise self._error(f"raised {type(error).__name__}: {error}", everywhere) from error
-        expected = (self.bound.n_envs, self.bound.dim)
+        expected = (self.n_envs, self.bound.dim)
         if values.shape != expected:
             raise self._error(f"returned shape {values.shape}; expected (n_envs, dim) = {expected}", everywhere)
         if not np.isfinite(values).all():
@@ -98,9 +100,10 @@ class CheckedEmbedding:
             begin; (k, dim) values of the episodes that ended
         :raises EmbeddingError: as :meth:`values`
         """
-        everywhere = np.ones(self.bound.n_envs, dtype=bool)
+        everywhere = np.ones(self.n_envs, dtype=bool)
         try:
-            scanned = self.bound.scan(observations, resets, ends, lengths)
+            scan = getattr(self.bound, "scan", None)
+            scanned = None if scan is None else scan(observations, resets, ends, lengths)
         except Exception as error:
             raise self._error(f"raised {type(error).__name__}: {error}", everywhere) from error
         if scanned is None:
@@ -110,7 +113,7 @@ class CheckedEmbedding:
             bad = ~np.isfinite(after).all(axis=2)
             time, env = np.argwhere(bad)[0] if bad.any() else (len(after), np.nonzero(ends.mask)[1][0])
             self.episodes[env] += np.count_nonzero(ends.mask[:time, env])
-            mask = np.arange(self.bound.n_envs) == env
+            mask = np.arange(self.n_envs) == env
             raise self._error("returned NaN or infinity; every entry must be finite: is the observation?", mask)
         self.episodes += ends.mask.sum(axis=0)
         return after, fresh, after[ends.mask]
@@ -143,10 +146,10 @@ class CheckedEmbedding:
         :return: (dim,) embedding of its episode so far
         :raises EmbeddingError: as :meth:`values`
         """
-        mask = np.zeros(self.bound.n_envs, dtype=bool)
+        mask = np.zeros(self.n_envs, dtype=bool)
         mask[env] = True
         try:
-            value = np.asarray(self.bound.value_of(env))
+            value = np.asarray(self.bound.value_of(env) if hasattr(self.bound, "value_of") else self.bound.value()[env])
         except Exception as error:
             raise self._error(f"raised {type(error).__name__}: {error}", mask) from error
         if value.shape != (self.bound.dim,):
