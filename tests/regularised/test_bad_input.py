@@ -195,5 +195,5 @@ def test_callback_arguments():
 def test_a_space_that_no_embedding_can_flatten():
     from sb3_wasserstein.embeddings import MeanState
 
-    with pytest.raises(ValueError, match="cannot be flattened.*features="):
+    with pytest.raises(ValueError, match=r"cannot be flattened.*features="):
         MeanState().bind(spaces.Text(5), None)
