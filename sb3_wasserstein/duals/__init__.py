@@ -7,6 +7,7 @@ policy gets by doing more of x: that is what a return is shaped with. Useful alo
 
 from sb3_wasserstein.duals.alternating import AlternatingDual
 from sb3_wasserstein.duals.base import Dual
+from sb3_wasserstein.duals.batched import batched_sinkhorn
 from sb3_wasserstein.duals.costs import GroundCost, SaturatingCost
 from sb3_wasserstein.duals.divergence import behaviour_distance
 from sb3_wasserstein.duals.factory import dual_from_config, make_dual
@@ -22,6 +23,7 @@ __all__ = [
     "SaturatingCost",
     "SemiDiscreteDual",
     "SinkhornDual",
+    "batched_sinkhorn",
     "behaviour_distance",
     "dual_from_config",
     "make_dual",

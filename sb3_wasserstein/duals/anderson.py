@@ -57,9 +57,9 @@ class Anderson:
         # Steps that do not differ (mass that has far to go) say nothing but their rounding: then the plain step is the answer.
         noise = NOISE * float(self._weights @ (step * step))
         gram.flat[:: len(gram) + 1] += self._ridge * gram.trace() + noise + np.finfo(np.float64).tiny
-        mixing = np.linalg.solve(gram, right)
+        mixing = np.linalg.solve(gram, right) if len(right) > 1 else right / gram[0]
         mixed = plain - self._xp.asarray(mixing, dtype=plain.dtype, **device_of(plain)) @ self._images[: self._stored]
-        return self._xp.clip(mixed, point - LARGEST_STEP, point + LARGEST_STEP)
+        return self._xp.minimum(self._xp.maximum(mixed, point - LARGEST_STEP), point + LARGEST_STEP)
 
     def forget(self) -> None:
         """Start again from plain steps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,8 @@ from sb3_wasserstein.duals.transform import extend
 
 REFERENCES = ("product", "entropy")
 DTYPES = ("float32", "float64")
+ROUNDING_32 = 2.0**-24
+COARSE_32 = 2.5e-4
 #: points that weigh less are as good as absent
 LEAST_WEIGHT = 1e-30
 
@@ -209,24 +212,42 @@ class SinkhornDual(Dual):
     ) -> Solution:
         if len(x) == 1 or len(y) == 1:
             return _closed_form(self.ground_cost.matrix(x, y))
-        matrices = [] if base is None else [self.ground_cost.saturate(base)]
-        kind = self._kind
+        first = self.ground_cost.matrix(x, y, self._kind) if base is None else self.ground_cost.saturate(base)
 
-        def costs() -> Array:
-            return matrices.pop() if matrices else self.ground_cost.matrix(x, y, kind)
+        def run(kind: Kind, costs: Callable[[], Array]) -> Solution:
+            start = None if g is None else kind.array(g)
+            return solve(costs, kind.array(p), kind.array(q), epsilon, start, self.tol, self.max_iterations)
 
-        start = None if g is None else kind.array(g)
-        found = solve(costs, kind.array(p), kind.array(q), epsilon, start, self.tol, self.max_iterations)
-        return Solution(to_floats(found.f), to_floats(found.g), found.residual, found.iterations)
+        return self._in_enough_digits(run, first, x, y, epsilon)
 
     def _self_solve(self, x: Floats, p: Floats, epsilon: float, f: Floats | None) -> Solution:
         if len(x) == 1:
             return _closed_form(0.5 * self.ground_cost.matrix(x, x))
-        kind = self._kind
-        start = None if f is None else kind.array(f)
-        found = solve_symmetric(
-            lambda: self.ground_cost.matrix(x, x, kind), kind.array(p), epsilon, start, self.tol, self.max_iterations
-        )
+
+        def run(kind: Kind, costs: Callable[[], Array]) -> Solution:
+            start = None if f is None else kind.array(f)
+            return solve_symmetric(costs, kind.array(p), epsilon, start, self.tol, self.max_iterations)
+
+        return self._in_enough_digits(run, self.ground_cost.matrix(x, x, self._kind), x, x, epsilon)
+
+    def _in_enough_digits(
+        self, run: Callable[[Kind, Callable[[], Array]], Solution], first: Array, x: Floats, y: Floats, epsilon: float
+    ) -> Solution:
+        """Solve in this dual's type, in float64 where float32's rounding of c / ε would be seen in the marginals."""
+        found, largest = None, float(first.max())
+        if self.dtype == "float64" or largest * ROUNDING_32 <= 0.25 * self.tol * epsilon:
+            made = [first]
+            found = run(self._kind, lambda: made.pop() if made else self.ground_cost.matrix(x, y, self._kind))
+        if found is None or (self.dtype == "float32" and found.residual > self.tol and found.iterations < self.max_iterations):
+            # A tolerance that asks for more digits than float32 has is no reason to worry anybody; an ε that does is.
+            if largest * ROUNDING_32 > COARSE_32 * epsilon:
+                self._warn(
+                    "float32",
+                    f"`dtype`='float32' is too coarse for ε = {epsilon:.2g} at costs up to {largest:.2g}: solved in "
+                    "float64; pass dtype='float64', or a larger epsilon",
+                )
+            exact = Kind("float64", self.device)
+            found = run(exact, lambda: self.ground_cost.matrix(x, y, exact))
         return Solution(to_floats(found.f), to_floats(found.g), found.residual, found.iterations)
 
     def _warm_starts(self, x: Floats, y: Floats, epsilon: float) -> tuple[Floats | None, Floats | None, Floats | None]:
