@@ -69,9 +69,8 @@ def collect_embeddings(
             terminal = reader.terminal(dones, infos)
             rewards = reader.rewards(local["rewards"])
             observations = reader.observations(last)
-            finished = recorder.step(observations, local["actions"], rewards, dones, infos, terminal, reader.reset_infos)
-            recorder.flush()
-            ended = {episode.env: episode.points for episode in finished}
+            recorder.step(observations, local["actions"], rewards, dones, infos, terminal, reader.reset_infos)
+            ended = {episode.env: episode.points for episode in recorder.flush().episodes}
         if local["i"] in ended:
             points.append(ended[local["i"]])
 
@@ -95,7 +94,6 @@ class _FromReset:
 
     def predict(self, observation: Any, *args: Any, **kwargs: Any) -> Any:
         if not self._started:
-            everywhere = np.ones(self._reader.env.num_envs, dtype=bool)
-            self._recorder.start(self._reader.observations(observation), everywhere, self._reader.reset_infos)
+            self._recorder.start(self._reader.observations(observation), self._reader.reset_infos)
             self._started = True
         return self._model.predict(observation, *args, **kwargs)

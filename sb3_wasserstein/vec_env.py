@@ -87,7 +87,7 @@ class EpisodeReader:
         source: Source
         if summary is None:
             bound = embedding.bind(self.observation_space, self.action_space, self.env.num_envs)
-            source = BoundSource(CheckedEmbedding(bound, repr(embedding)))
+            source = BoundSource(CheckedEmbedding(bound, repr(embedding), self.env.num_envs))
         elif segment_length is not None:
             raise ValueError("segment_length does not go with TrajectoryEmbeddingWrapper, which knows whole episodes only")
         else:

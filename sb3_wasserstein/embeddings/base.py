@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -17,6 +17,9 @@ from sb3_wasserstein.embeddings.features import (
     features_from_config,
 )
 from sb3_wasserstein.embeddings.trajectory import Observations
+
+if TYPE_CHECKING:
+    from sb3_wasserstein.embeddings.running import Ends
 
 Mask = NDArray[np.bool_]
 
@@ -58,6 +61,20 @@ class BoundEmbedding(ABC):
     @abstractmethod
     def value(self) -> NDArray[np.float64]:
         """:return: (n_envs, dim) embedding of each episode so far, a fresh array"""
+
+    def scan(
+        self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """
+        A whole rollout at once, where that is faster than step by step; the same state and values as :meth:`update` gives.
+
+        :param observations: (T, n_envs, ...) after each step, terminal ones at the ends
+        :param resets: (k, ...) the first observation of each new episode, in the order of the ends
+        :param ends: where episodes end
+        :param lengths: (T, n_envs) number of steps of the episode after this one
+        :return: (T, n_envs, dim) values after each step and (k, dim) at each new episode's begin; None: step by step
+        """
+        return None
 
     def value_of(self, env: int) -> NDArray[np.float64]:
         """:return: (dim,) embedding of the episode so far in one environment"""

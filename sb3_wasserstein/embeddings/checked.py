@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.base import BoundEmbedding, Mask
+from sb3_wasserstein.embeddings.features import take
+from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.trajectory import Observations
+
+if TYPE_CHECKING:
+    from sb3_wasserstein.embeddings.recorder import Step
 
 
 class EmbeddingError(ValueError):
@@ -19,16 +25,18 @@ class CheckedEmbedding:
     """
     Every embedding, built-in or not, goes through here, under the wrapper as well as under the recorder.
 
-    :param bound: a fresh bound embedding
+    :param bound: a fresh bound embedding; a user's own needs ``dim``, ``has_prefixes``, ``reset``, ``update`` and ``value``
     :param name: the embedding's name, for messages
+    :param n_envs: number of parallel environments
     """
 
-    def __init__(self, bound: BoundEmbedding, name: str) -> None:
+    def __init__(self, bound: BoundEmbedding, name: str, n_envs: int = 1) -> None:
         self.bound = bound
+        self.n_envs = n_envs
         self.name = name
         self.has_prefixes = bound.has_prefixes
         #: number of episodes begun in each environment, for messages
-        self.episodes = np.zeros(bound.n_envs, dtype=np.int64)
+        self.episodes = np.zeros(n_envs, dtype=np.int64)
 
     def start(self, observations: Observations, mask: Mask) -> None:
         """
@@ -53,7 +61,7 @@ class CheckedEmbedding:
         :param rewards: (n_envs,) or None
         :raises EmbeddingError: if the embedding raises
         """
-        everywhere = np.ones(self.bound.n_envs, dtype=bool)
+        everywhere = np.ones(self.n_envs, dtype=bool)
         try:
             self.bound.update(observations, actions, rewards, everywhere)
         except Exception as error:
@@ -64,12 +72,12 @@ class CheckedEmbedding:
         :return: (n_envs, dim) embedding of each episode so far
         :raises EmbeddingError: if the embedding raises, returns NaN or infinity, or another shape than (n_envs, dim)
         """
-        everywhere = np.ones(self.bound.n_envs, dtype=bool)
+        everywhere = np.ones(self.n_envs, dtype=bool)
         try:
             values = np.asarray(self.bound.value())
         except Exception as error:
             raise self._error(f"raised {type(error).__name__}: {error}", everywhere) from error
-        expected = (self.bound.n_envs, self.bound.dim)
+        expected = (self.n_envs, self.bound.dim)
         if values.shape != expected:
             raise self._error(f"returned shape {values.shape}; expected (n_envs, dim) = {expected}", everywhere)
         if not np.isfinite(values).all():
@@ -77,16 +85,71 @@ class CheckedEmbedding:
             raise self._error(f"returned {values[np.argmax(bad)]}; every entry must be finite", bad)
         return values
 
+    def scan(
+        self, steps: Sequence[Step], observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]:
+        """
+        Follow a whole rollout.
+
+        :param steps: T steps; what follows is taken from them
+        :param observations: (T, n_envs, ...) after each step, terminal ones at the ends
+        :param resets: (k, ...) the first observation of each new episode
+        :param ends: where episodes end
+        :param lengths: (T, n_envs) number of steps of the episode after this one
+        :return: (T, n_envs, dim) values after each step, None without prefixes; (k, dim) values at each new episode's
+            begin; (k, dim) values of the episodes that ended
+        :raises EmbeddingError: as :meth:`values`
+        """
+        everywhere = np.ones(self.n_envs, dtype=bool)
+        try:
+            scan = getattr(self.bound, "scan", None)
+            scanned = None if scan is None else scan(observations, resets, ends, lengths)
+        except Exception as error:
+            raise self._error(f"raised {type(error).__name__}: {error}", everywhere) from error
+        if scanned is None:
+            return self._step_by_step(steps, observations, resets, ends)
+        after, fresh = scanned
+        if not (np.isfinite(after).all() and np.isfinite(fresh).all()):
+            bad = ~np.isfinite(after).all(axis=2)
+            time, env = np.argwhere(bad)[0] if bad.any() else (len(after), np.nonzero(ends.mask)[1][0])
+            self.episodes[env] += np.count_nonzero(ends.mask[:time, env])
+            mask = np.arange(self.n_envs) == env
+            raise self._error("returned NaN or infinity; every entry must be finite: is the observation?", mask)
+        self.episodes += ends.mask.sum(axis=0)
+        return after, fresh, after[ends.mask]
+
+    def _step_by_step(
+        self, steps: Sequence[Step], observations: Observations, resets: Observations, ends: Ends
+    ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]:
+        after, fresh, finals = [], [], []
+        for time, step in enumerate(steps):
+            self.step(take(observations, time), step.actions, step.rewards)
+            if self.has_prefixes:
+                after.append(self.values())
+            ended = ends.mask[time]
+            if not ended.any():
+                continue
+            finals += [after[-1][env] if self.has_prefixes else self.value_of(int(env)) for env in np.flatnonzero(ended)]
+            self.start(step.observations, ended)
+            if self.has_prefixes:
+                fresh += list(self.values()[ended])
+        none = np.zeros((0, self.bound.dim))
+        return (
+            np.stack(after) if self.has_prefixes else None,
+            np.stack(fresh) if fresh else none,
+            np.stack(finals) if finals else none,
+        )
+
     def value_of(self, env: int) -> NDArray[np.float64]:
         """
         :param env: index of an environment
         :return: (dim,) embedding of its episode so far
         :raises EmbeddingError: as :meth:`values`
         """
-        mask = np.zeros(self.bound.n_envs, dtype=bool)
+        mask = np.zeros(self.n_envs, dtype=bool)
         mask[env] = True
         try:
-            value = np.asarray(self.bound.value_of(env))
+            value = np.asarray(self.bound.value_of(env) if hasattr(self.bound, "value_of") else self.bound.value()[env])
         except Exception as error:
             raise self._error(f"raised {type(error).__name__}: {error}", mask) from error
         if value.shape != (self.bound.dim,):

@@ -1,13 +1,18 @@
 """From a batch of observations to a batch of feature vectors."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.trajectory import Observations
+
+if TYPE_CHECKING:
+    from sb3_wasserstein.embeddings.running import Ends
 
 FeatureSpec = Sequence[int] | slice | str | Callable[[Any], Any] | None
 
@@ -65,6 +70,23 @@ def take(observations: Observations, index: Any) -> Any:
     if isinstance(observations, dict):
         return {key: value[index] for key, value in observations.items()}
     return observations[index]
+
+
+def stacked(observations: Sequence[Observations]) -> Observations:
+    """T observations (n, ...) as one (T, n, ...), a copy."""
+    if isinstance(observations[0], dict):
+        parts = [part for part in observations if isinstance(part, dict)]
+        return {key: np.array([part[key] for part in parts]) for key in observations[0]}
+    return np.array(observations)
+
+
+def put(observations: Observations, index: tuple[int, ...], value: Any) -> None:
+    """``observations[index] = value``, key by key for a dict."""
+    if isinstance(observations, dict):
+        for key, part in observations.items():
+            part[index] = value[key]
+    else:
+        observations[index] = value
 
 
 class Features:
@@ -176,3 +198,24 @@ def one_hot(indices: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.float64]:
     columns = indices.astype(np.intp) + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
     out[np.arange(len(indices))[:, None], columns] = 1.0
     return out
+
+
+def merge_axes(observations: Observations) -> Observations:
+    """(T, n, ...) observations to (T · n, ...)."""
+    if isinstance(observations, dict):
+        return {key: value.reshape((-1, *value.shape[2:])) for key, value in observations.items()}
+    return observations.reshape((-1, *observations.shape[2:]))
+
+
+def scan_features(
+    features: Features, observations: Observations, resets: Observations, ends: Ends
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """
+    :param features: the map
+    :param observations: (T, n, ...) after each step
+    :param resets: (k, ...) the first ones of the new episodes
+    :param ends: where episodes end
+    :return: (T, n, dim) and (k, dim)
+    """
+    after = features(merge_axes(observations)).reshape((*ends.mask.shape, features.dim))
+    return after, features(resets) if ends.count else np.zeros((0, features.dim))

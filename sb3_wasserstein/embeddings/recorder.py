@@ -11,16 +11,40 @@ from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.base import Embedding, Mask
 from sb3_wasserstein.embeddings.checked import CheckedEmbedding, EmbeddingError
+from sb3_wasserstein.embeddings.features import put, stacked, take
+from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.states import StateOccupancy
 from sb3_wasserstein.embeddings.trajectory import Observations
 
 Infos = Sequence[Mapping[str, Any]]
+Scanned = tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]
 
 #: the key under which the wrapper writes the embedding
 INFO_KEY = "wasserstein"
 #: states kept of each episode for an occupancy measure
 STATES_PER_EPISODE = 64
 GOLDEN_RATIO = 0.6180339887498949
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """
+    What a vectorised environment returned for one step.
+
+    :param observations: (n, ...) the reset's where an episode ended
+    :param actions: (n, ...) the actions that the environments got
+    :param rewards: (n,) the environments' own
+    :param dones: (n,)
+    :param terminal: the terminal observation of each environment whose episode ended
+    :param truncated: the environments whose episode ended by a time limit
+    """
+
+    observations: Observations
+    actions: Any
+    rewards: NDArray[Any]
+    dones: Mask
+    terminal: Mapping[int, Any]
+    truncated: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -71,10 +95,9 @@ class Source(Protocol):
 
     has_prefixes: bool
 
-    def start(self, observations: Observations, mask: Mask, infos: Infos) -> None: ...
-    def step(self, observations: Observations, actions: Any, rewards: Any, infos: Infos) -> None: ...
-    def values(self) -> NDArray[np.float64]: ...
-    def value_of(self, env: int) -> NDArray[np.float64]: ...
+    def start(self, observations: Observations, mask: Mask, infos: Infos) -> NDArray[np.float64]: ...
+    def note(self, dones: Mask, infos: Infos, reset_infos: Infos) -> None: ...
+    def scan(self, steps: Sequence[Step], ends: Ends, lengths: NDArray[np.int64]) -> Scanned: ...
 
 
 class BoundSource:
@@ -83,14 +106,21 @@ class BoundSource:
     def __init__(self, embedding: CheckedEmbedding) -> None:
         self._embedding = embedding
         self.has_prefixes = embedding.has_prefixes
-        self.values = embedding.values
-        self.value_of = embedding.value_of
 
-    def start(self, observations: Observations, mask: Mask, infos: Infos) -> None:
+    def start(self, observations: Observations, mask: Mask, infos: Infos) -> NDArray[np.float64]:
         self._embedding.start(observations, mask)
+        return self._embedding.values() if self.has_prefixes else np.zeros((len(mask), 0))
 
-    def step(self, observations: Observations, actions: Any, rewards: Any, infos: Infos) -> None:
-        self._embedding.step(observations, actions, rewards)
+    def note(self, dones: Mask, infos: Infos, reset_infos: Infos) -> None:
+        """Nothing: all is in the steps."""
+
+    def scan(self, steps: Sequence[Step], ends: Ends, lengths: NDArray[np.int64]) -> Scanned:
+        observations = stacked([step.observations for step in steps])
+        resets = take(observations, ends.mask)
+        for time, step in enumerate(steps):
+            for env, last in step.terminal.items():
+                put(observations, (time, env), last)
+        return self._embedding.scan(steps, observations, resets, ends, lengths)
 
 
 class InfoSource:
@@ -98,32 +128,36 @@ class InfoSource:
 
     def __init__(self, dim: int, n_envs: int, has_prefixes: bool) -> None:
         self.has_prefixes = has_prefixes
-        self._values = np.zeros((n_envs, dim))
+        self._none = np.zeros((n_envs, dim if has_prefixes else 0))
+        self._after: list[NDArray[np.float64]] = []
+        self._fresh: list[NDArray[np.float64]] = []
+        self._finals: list[NDArray[np.float64]] = []
 
-    def start(self, observations: Observations, mask: Mask, infos: Infos) -> None:
+    def start(self, observations: Observations, mask: Mask, infos: Infos) -> NDArray[np.float64]:
+        values = self._none.copy()
         if self.has_prefixes:
-            self._read(infos, np.flatnonzero(mask))
+            values[mask] = [_read(infos, int(env)) for env in np.flatnonzero(mask)]
+        return values
 
-    def step(self, observations: Observations, actions: Any, rewards: Any, infos: Infos) -> None:
-        self._values = self._values.copy()
-        self._read(infos, range(len(infos)) if self.has_prefixes else [i for i, info in enumerate(infos) if INFO_KEY in info])
+    def note(self, dones: Mask, infos: Infos, reset_infos: Infos) -> None:
+        if self.has_prefixes:
+            self._after.append(np.array([_read(infos, env) for env in range(len(infos))], dtype=np.float64))
+        for env in np.flatnonzero(dones):
+            self._finals.append(_read(infos, int(env)))
+            if self.has_prefixes:
+                self._fresh.append(_read(reset_infos, int(env)))
 
-    def _read(self, infos: Infos, envs: Any) -> None:
-        for env in envs:
-            if INFO_KEY not in infos[env]:
-                raise EmbeddingError(f'info["{INFO_KEY}"] is missing in env {env}: a wrapper outside removed it')
-            self._values[env] = infos[env][INFO_KEY]
-
-    def values(self) -> NDArray[np.float64]:
-        return self._values.copy()
-
-    def value_of(self, env: int) -> NDArray[np.float64]:
-        return self._values[env].copy()  # type: ignore[no-any-return]
+    def scan(self, steps: Sequence[Step], ends: Ends, lengths: NDArray[np.int64]) -> Scanned:
+        fresh, finals = (np.stack(rows) if rows else self._none[:0] for rows in (self._fresh, self._finals))
+        after = np.stack(self._after) if self.has_prefixes else None
+        self._after, self._fresh, self._finals = [], [], []
+        return after, fresh, finals
 
 
 class Recorder:
     """
-    Follows ``n_envs`` environments that reset by themselves, as SB3's do, and hands out the rollout so far.
+    Follows ``n_envs`` environments that reset by themselves, as SB3's do, and hands out the rollout so far. A step only
+    keeps what the environment returned: the rollout is embedded at once.
 
     :param source: where the embeddings come from
     :param embedding: the recipe; a state occupancy keeps a sample of each episode's states
@@ -135,43 +169,28 @@ class Recorder:
         self._source = source
         self._occupancy = embedding if isinstance(embedding, StateOccupancy) else None
         self._segment_length = segment_length
+        self._n_envs = n_envs
         self._n_episodes = 0
         self._return = np.zeros(n_envs)
         self._length = np.zeros(n_envs, dtype=np.int64)
         self._prefix = np.zeros((n_envs, 0))
-        self._states: list[list[NDArray[np.float64]]] = [[] for _ in range(n_envs)]
-        self._clear()
-        self._begins = np.ones(n_envs, dtype=bool)
+        self._states: list[NDArray[np.float64]] = []
+        self._steps: list[Step] = []
 
     @property
     def has_prefixes(self) -> bool:
         """Whether the embedding of an episode so far is known at every step."""
         return self._source.has_prefixes
 
-    def _clear(self) -> None:
-        self._after: list[NDArray[np.float64]] = []
-        self._start_values: list[NDArray[np.float64]] = []
-        self._rows: dict[str, list[NDArray[Any]]] = {"starts": [], "ends": [], "terminated": [], "lengths": []}
-        self._episodes: list[Episode] = []
-
-    def start(self, observations: Observations, mask: Mask, infos: Infos = ()) -> None:
+    def start(self, observations: Observations, infos: Infos = ()) -> None:
         """
-        Start an episode where ``mask`` is set.
+        Start an episode in every environment.
 
-        :param observations: (n_envs, ...) after the reset
-        :param mask: (n_envs,)
+        :param observations: (n_envs, ...) after the resets
         :param infos: the infos of the resets
         """
-        self._source.start(observations, mask, infos)
-        self._return[mask] = 0.0
-        self._length[mask] = 0
-        if self.has_prefixes:
-            # A new array: the old one may be a row of the rollout.
-            self._prefix = np.where(mask[:, None], self._source.values(), self._prefix if self._prefix.size else 0.0)
-            self._begins = self._begins | mask
-        if self._occupancy is not None:
-            for env in np.flatnonzero(mask):
-                self._states[env] = [self._prefix[env]]
+        self._prefix = self._source.start(observations, np.ones(self._n_envs, dtype=bool), infos)
+        self._states = [state[None] for state in self._prefix]
 
     def step(
         self,
@@ -182,7 +201,7 @@ class Recorder:
         infos: Infos,
         terminal: Mapping[int, Any],
         reset_infos: Infos = (),
-    ) -> list[Episode]:
+    ) -> None:
         """
         Add one step of every environment.
 
@@ -193,83 +212,82 @@ class Recorder:
         :param infos: one mapping an environment
         :param terminal: the terminal observation of each environment whose episode ended
         :param reset_infos: the infos of the resets
-        :return: the episodes that ended
-        :raises EmbeddingError: if the embedding fails; the message names environment and episode
+        :raises EmbeddingError: if a wrapped environment does not say its embedding
         """
-        self._source.step(with_terminal(observations, terminal), actions, rewards, infos)
-        self._return += rewards
-        self._length += 1
-        truncated = np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos]) if dones.any() else ~dones
-        ends = dones if self._segment_length is None else dones | (self._length >= self._segment_length)
-        if self.has_prefixes:
-            after = self._source.values()
-            self._after.append(after)
-            self._start_values.append(self._prefix[self._begins])
-            self._prefix = after
-        for name, row in (
-            ("starts", self._begins),
-            ("ends", ends),
-            ("terminated", dones & ~truncated),
-            ("lengths", self._length.copy()),
-        ):
-            self._rows[name].append(row)
-        self._begins = np.zeros_like(dones)
-        finished = []
-        if self._occupancy is not None:
-            for env, states in enumerate(self._states):
-                states.append(self._prefix[env])
-        if ends.any():
-            finished = [self._finish(int(env), bool(dones[env] and not truncated[env])) for env in np.flatnonzero(ends)]
-            self._episodes.extend(finished)
-            self.start(observations, ends, reset_infos)
-        return finished
-
-    def _finish(self, env: int, terminated: bool) -> Episode:
-        self._n_episodes += 1
-        length = int(self._length[env])
-        if self._occupancy is not None:
-            # A low-discrepancy offset, not a random one: recording must not touch any random generator.
-            offset = self._n_episodes * GOLDEN_RATIO % 1.0
-            times = self._occupancy.times(length, terminated, STATES_PER_EPISODE, offset)
-            points = np.stack([self._states[env][time] for time in times])
-        else:
-            points = (self._prefix[env] if self.has_prefixes else self._source.value_of(env))[None].copy()
-        step = len(self._rows["ends"]) - 1
-        return Episode(env, step, points, float(self._return[env]), length)
+        truncated = [env for env in terminal if infos[env].get("TimeLimit.truncated", False)]
+        self._source.note(dones, infos, reset_infos)
+        self._steps.append(Step(observations, actions, rewards, dones, terminal, truncated))
 
     def flush(self) -> Rollout:
-        """:return: everything since the last call; the episodes that run go on"""
-        rows = {name: np.stack(row) for name, row in self._rows.items()} if self._rows["ends"] else None
-        n_envs = len(self._return)
-        empty = np.zeros((0, n_envs), dtype=bool)
-        rollout = Rollout(
-            after=np.stack(self._after) if self._after else None,
-            starts=empty if rows is None else rows["starts"],
-            start_values=np.concatenate(self._start_values) if self._start_values else np.zeros((0, 0)),
-            ends=empty if rows is None else rows["ends"],
-            terminated=empty if rows is None else rows["terminated"],
-            lengths=np.zeros((0, n_envs), dtype=np.int64) if rows is None else rows["lengths"],
-            episodes=self._episodes,
-        )
-        self._clear()
-        self._begins = np.ones(n_envs, dtype=bool)
-        return rollout
+        """
+        :return: everything since the last call; the episodes that run go on
+        :raises EmbeddingError: if the embedding fails; the message names environment and episode
+        """
+        steps, self._steps = self._steps, []
+        if not steps:
+            none = np.zeros((0, self._n_envs), dtype=bool)
+            return Rollout(None, none, np.zeros((0, 0)), none, none, np.zeros((0, self._n_envs), dtype=np.int64), [])
+        dones = np.array([step.dones for step in steps], dtype=bool)
+        ones = np.ones(dones.shape, dtype=np.int64)
+        by_done = Ends(dones)
+        lengths, running = by_done.running_sums(ones, np.zeros(by_done.count, dtype=np.int64), self._length)
+        self._length = np.where(dones[-1], 0, running)
+        ends = by_done
+        if self._segment_length is not None:
+            ends = Ends(dones | (lengths % self._segment_length == 0))
+            lengths = (lengths - 1) % self._segment_length + 1
+        terminated = dones.copy()
+        for time, step in enumerate(steps):
+            terminated[time, step.truncated] = False
+        rewards = np.array([step.rewards for step in steps], dtype=np.float64)
+        returns, running_return = ends.running_sums(rewards, np.zeros(ends.count), self._return)
+        self._return = np.where(ends.mask[-1], 0.0, running_return)
+
+        after, fresh, finals = self._source.scan(steps, ends, lengths)
+        starts = np.concatenate([np.ones((1, self._n_envs), dtype=bool), ends.mask[:-1]])
+        start_values = np.zeros((0, 0))
+        episode_points = [final[None] for final in finals]
+        if after is not None:
+            at_the_cut = len(fresh) - np.count_nonzero(ends.mask[-1])
+            start_values = np.concatenate([self._prefix, fresh[:at_the_cut]])
+            if self._occupancy is not None:
+                episode_points = self._occupied(self._occupancy, after, fresh, ends, terminated, lengths)
+            self._prefix = after[-1].copy()
+            self._prefix[ends.mask[-1]] = fresh[at_the_cut:]
+        episodes = [
+            Episode(int(env), int(time), points, float(returns[time, env]), int(lengths[time, env]))
+            for (time, env), points in zip(np.argwhere(ends.mask), episode_points, strict=True)
+        ]
+        return Rollout(after, starts, start_values, ends.mask, terminated, lengths, episodes)
+
+    def _occupied(
+        self,
+        occupancy: StateOccupancy,
+        after: NDArray[np.float64],
+        fresh: NDArray[np.float64],
+        ends: Ends,
+        terminated: Mask,
+        lengths: NDArray[np.int64],
+    ) -> list[NDArray[np.float64]]:
+        """A sample of the states of each episode that ended."""
+        points = []
+        begun = [0] * self._n_envs
+        for (time, env), first in zip(np.argwhere(ends.mask), fresh, strict=True):
+            states = np.concatenate([self._states[env], after[begun[env] : time + 1, env]])
+            self._n_episodes += 1
+            # A low-discrepancy offset, not a random one: recording must not touch any random generator.
+            offset = self._n_episodes * GOLDEN_RATIO % 1.0
+            times = occupancy.times(int(lengths[time, env]), bool(terminated[time, env]), STATES_PER_EPISODE, offset)
+            points.append(states[times])
+            self._states[env], begun[env] = first[None], time + 1
+        self._states = [
+            np.concatenate([states, after[begin:, env]])
+            for env, (states, begin) in enumerate(zip(self._states, begun, strict=True))
+        ]
+        return points
 
 
-def with_terminal(observations: Observations, terminal: Mapping[int, Any]) -> Observations:
-    """
-    :param observations: (n_envs, ...) with the reset's observation where an episode ended
-    :param terminal: the terminal observation of each of those environments
-    :return: the observations with the terminal ones in their place; the input is not changed
-    """
-    if not terminal:
-        return observations
-    if isinstance(observations, dict):
-        return {
-            key: with_terminal(value, {env: last[key] for env, last in terminal.items()})  # type: ignore[misc]
-            for key, value in observations.items()
-        }
-    observations = np.array(observations)
-    for env, last in terminal.items():
-        observations[env] = last
-    return observations
+def _read(infos: Infos, env: int) -> NDArray[np.float64]:
+    if INFO_KEY not in infos[env]:
+        raise EmbeddingError(f'info["{INFO_KEY}"] is missing in env {env}: a wrapper outside removed it')
+    return np.asarray(infos[env][INFO_KEY], dtype=np.float64)

@@ -7,8 +7,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding, FeatureEmbedding, Mask
-from sb3_wasserstein.embeddings.features import Features, FeatureSpec
+from sb3_wasserstein.embeddings.features import Features, FeatureSpec, scan_features
+from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.trajectory import Observations
+
+Scan = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class FinalState(FeatureEmbedding):
@@ -34,6 +37,12 @@ class _BoundFinalState(BoundEmbedding):
 
     def value(self) -> NDArray[np.float64]:
         return self._last.copy()
+
+    def scan(self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]) -> Scan:
+        after, fresh = scan_features(self._features, observations, resets, ends)
+        self._last = after[-1].copy()
+        self._last[ends.mask[-1]] = fresh[len(fresh) - np.count_nonzero(ends.mask[-1]) :]
+        return after, fresh
 
 
 class MeanState(FeatureEmbedding):
@@ -66,6 +75,13 @@ class _BoundMeanState(BoundEmbedding):
 
     def value(self) -> NDArray[np.float64]:
         return self._sum / self._count
+
+    def scan(self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]) -> Scan:
+        after, fresh = scan_features(self._features, observations, resets, ends)
+        sums, self._sum = ends.running_sums(after, fresh, self._sum)
+        self._count = np.where(ends.mask[-1], 0, lengths[-1])[:, None] + 1.0
+        sums /= lengths[:, :, None] + 1.0
+        return sums, fresh
 
 
 class Path(FeatureEmbedding):
@@ -122,6 +138,34 @@ class _BoundPath(BoundEmbedding):
             right, self._envs
         ]
         return points.reshape((self.n_envs, self.dim))
+
+    def scan(self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]) -> Scan:
+        after, fresh = scan_features(self._features, observations, resets, ends)
+        values = np.empty((*lengths.shape, self.dim))
+        order = np.cumsum(ends.mask.ravel()).reshape(lengths.shape) - 1
+        for env in range(self.n_envs):
+            steps = np.flatnonzero(ends.mask[:, env])
+            known = self._history[: self._last[env] + 1, env]
+            begun = fresh[order[steps, env]]
+            states = np.concatenate([known, np.insert(after[:, env], steps + 1, begun, axis=0)])
+            # A new episode's first state stands behind each end.
+            place = len(known) + np.arange(len(lengths)) + np.cumsum(np.concatenate([[0], ends.mask[:-1, env]]))
+            values[:, env] = self._interpolated(states, place, lengths[:, env])
+            running = 0 if ends.mask[-1, env] else int(lengths[-1, env])
+            while running >= len(self._history):
+                self._history = np.concatenate([self._history, np.zeros_like(self._history)])
+            self._history[: running + 1, env] = states[len(states) - running - 1 :]
+            self._last[env] = running
+        return values, np.repeat(fresh[:, None], len(self._fractions), axis=1).reshape(len(fresh), self.dim)
+
+    def _interpolated(self, states: NDArray[np.float64], place: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.float64]:
+        times = lengths[:, None] * self._fractions
+        left = np.minimum(times.astype(np.intp), np.maximum(lengths - 1, 0)[:, None])
+        right = np.minimum(left + 1, lengths[:, None])
+        weight = (times - left)[..., None]
+        first = (place - lengths)[:, None]
+        points: NDArray[np.float64] = (1.0 - weight) * states[first + left] + weight * states[first + right]
+        return points.reshape((len(lengths), self.dim))
 
 
 class StateOccupancy(FeatureEmbedding):

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding, Mask
-from sb3_wasserstein.embeddings.features import Features, FeatureSpec
+from sb3_wasserstein.embeddings.features import Features, FeatureSpec, merge_axes
+from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.trajectory import Observations
 
 MAX_CELLS = 65_536
@@ -157,6 +158,18 @@ class _BoundVisitHistogram(BoundEmbedding):
         for axis, rows in enumerate(self._axes[1:], start=1):
             bump = (bump[:, :, None] * rows[cells[:, axis]][:, None, :]).reshape(len(bump), -1)
         return bump
+
+    def scan(
+        self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        n_steps = len(lengths)
+        flat = merge_axes(observations)
+        after = self._visit(flat, np.ones(n_steps * self.n_envs, dtype=bool)).reshape(n_steps, self.n_envs, self.dim)
+        fresh = self._visit(resets, np.ones(ends.count, dtype=bool)) if ends.count else np.zeros((0, self.dim))
+        sums, self._sum = ends.running_sums(after, fresh, self._sum)
+        self._count = np.where(ends.mask[-1], 0, lengths[-1])[:, None] + 1.0
+        sums /= lengths[:, :, None] + 1.0
+        return sums, fresh
 
     def reset(self, observations: Observations, mask: Mask) -> None:
         self._sum[mask] = self._visit(observations, mask)

@@ -91,8 +91,9 @@ class GridMDP:
         """Estimate the memory that the flow will need, before anything is allocated."""
         n, corners = self.grid.size, 4**self.grid.dim
         particles = n * n_particles * (6 * corners + 10 * self.action_dim)
-        # B with its transpose, and either a factorisation of the full matrix or the vectors of GMRES.
-        needed = 8 * (particles + 3 * n * corners * min(n_particles, 8) + (3 * n * n if n <= KRYLOV_SIZE else 160 * n))
+        # B with its transpose, the noise along each axis, and either a factorisation of the full matrix or GMRES's vectors.
+        matrices = 3 * n * corners * min(n_particles, 8) + sum(cells**2 for cells in self.grid.cells)
+        needed = 8 * (particles + matrices + (3 * n * n if n <= KRYLOV_SIZE else 160 * n))
         try:
             available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         except (AttributeError, ValueError):

@@ -19,6 +19,8 @@ _COARSEST = {1: 300, 2: 1_000}
 _STEPS_PER_LEVEL = 3
 # What the quadratic model may still promise when a solve ends: of J, and of the spread of V on states that ρ hardly visits.
 _PROMISE_J, _PROMISE_V = 1e-14, 1e-12
+# Continuation takes a second and third step at one discount while they promise more than this share of V's spread.
+_ON_THE_WAY = 1e-2
 # A particle jumps to the greedy action when that is better by this share of V's spread.
 _JUMP = 1e-9
 _MAX_ROUNDS = 20
@@ -78,10 +80,12 @@ class _Run:
         at = flow.evaluation(discount)
         while self.left > 0 and (last or steps < _STEPS_PER_LEVEL):
             step = STEPS[method](flow, at)
-            steps, self.left = steps + 1, self.left - 1
-            flow.particles = step.actions
             promised = (step.promised * flow.weights).sum(1)
             spread = float(at.V.max() - at.V.min()) + abs(at.J)
+            if not last and steps and float(promised.mean()) <= _ON_THE_WAY * spread:
+                return
+            steps, self.left = steps + 1, self.left - 1
+            flow.particles = step.actions
             at = flow.evaluation(discount)
             self.history.append(at.J if last else flow.evaluation(flow.discount).J)
             settled = float(at.rho @ promised) <= _PROMISE_J * at.scale

@@ -20,6 +20,8 @@ from sb3_wasserstein.vec_env import EpisodeReader
 
 #: a law and a spread need two episodes
 MIN_EPISODES = 2
+#: environment steps between two solutions: A2C's rollouts are too short for one each
+SOLVE_EVERY = 512
 #: steps after which a window that is still too small is worth a warning before training ends
 PATIENCE = 10_000
 
@@ -73,6 +75,7 @@ class DualCallback(BaseCallback):
         #: the rollout that has just ended
         self.rollout: Rollout | None = None
         self._fresh = 0
+        self._solved_at = 0
         self._warned = False
         self._reader: EpisodeReader | None = None
         self._recorder: Recorder | None = None
@@ -130,13 +133,14 @@ class DualCallback(BaseCallback):
             self.bind(EpisodeReader(env))
         if self.model._last_obs is not self._last_seen:
             self._start()
+        # Steps may be counted anew.
+        self._solved_at = min(self._solved_at, self.num_timesteps)
 
     def _start(self) -> None:
         assert self._reader is not None and self._recorder is not None
         assert self.model._last_obs is not None
         self._recorder = self._reader.recorder(self.embedding, self.segment_length)
-        everywhere = np.ones(self.training_env.num_envs, dtype=bool)
-        self._recorder.start(self._reader.observations(self.model._last_obs), everywhere, self._reader.reset_infos)
+        self._recorder.start(self._reader.observations(self.model._last_obs), self._reader.reset_infos)
         self._last_seen = self.model._last_obs
 
     def _on_step(self) -> bool:
@@ -144,14 +148,15 @@ class DualCallback(BaseCallback):
         step = self.locals
         actions = step.get("clipped_actions", step["actions"])
         dones, infos = step["dones"], step["infos"]
+        ended = dones.any()
         self._recorder.step(
             self._reader.observations(step["new_obs"]),
             actions,
             self._reader.rewards(step["rewards"]),
             dones,
             infos,
-            self._reader.terminal(dones, infos),
-            self._reader.reset_infos if dones.any() else (),
+            self._reader.terminal(dones, infos) if ended else {},
+            self._reader.reset_infos if ended else (),
         )
         self._last_seen = step["new_obs"]
         return True
@@ -181,9 +186,12 @@ class DualCallback(BaseCallback):
     def _solve(self) -> None:
         """Solve for the dual where enough has changed since the last time."""
         stochastic = isinstance(self.dual, StochasticDual)
-        needed = 1 if stochastic or not self.dual.is_fitted else max(1, self.window.size // 32)
-        if len(self.window) < MIN_EPISODES or self._fresh < needed:
+        if len(self.window) < MIN_EPISODES or self._fresh == 0:
             return
+        changed = stochastic or not self.dual.is_fitted or self._fresh >= self.window.size // 4
+        if not changed and self.num_timesteps - self._solved_at < SOLVE_EVERY:
+            return
+        self._solved_at = self.num_timesteps
         assert self.target is not None
         occupancy = isinstance(self.embedding, StateOccupancy)
         # A stochastic dual sees each episode once (S1 Alg. 1, 3, 4); Sinkhorn solves for the law of the window.
@@ -233,6 +241,7 @@ class DualCallback(BaseCallback):
             "scales": self.scales.state_dict(),
             "feature_scale": None if self.feature_scale is None else th.from_numpy(self.feature_scale.copy()),
             "fresh": self._fresh,
+            "solved_at": self._solved_at,
         }
 
     def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> None:
@@ -256,6 +265,7 @@ class DualCallback(BaseCallback):
         feature_scale = state["feature_scale"]
         self.feature_scale = None if feature_scale is None else feature_scale.cpu().numpy().copy()
         self._fresh = int(state["fresh"])
+        self._solved_at = int(state["solved_at"])
 
 
 def check_count(name: str, value: Any, least: int) -> None:

@@ -174,13 +174,17 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         unit = behaviour.scales.episode_return / behaviour.scales.ground_cost if self.normalize_bonus else 1.0
         effective = coef * unit / self._reward_divisor(behaviour)
         rollout = behaviour.rollout
-        values = shaping.episode_values(rollout.episodes, behaviour.shaping)
         credit = self.credit or ("telescoping" if behaviour.has_prefixes else "terminal")
+        if credit == "telescoping":
+            step_bonus, values = self._prefix_bonus(rollout, behaviour)
+        else:
+            values = shaping.episode_values(rollout.episodes, behaviour.shaping)
+            spread = shaping.terminal_bonus if credit == "terminal" else shaping.episode_advantages
+            step_bonus = spread(rollout, values)
+        bonus = effective * step_bonus
         if credit == "episode":
-            bonus = effective * shaping.episode_advantages(rollout, values)
             buffer.advantages += bonus.astype(np.float32)
         else:
-            bonus = effective * self._step_bonus(credit, rollout, values, behaviour)
             ends = np.concatenate([buffer.episode_starts[1:], np.asarray(self._last_episode_starts)[None]]).astype(bool)
             added = shaping.bonus_advantages(bonus, ends, self.gamma, self.gae_lambda).astype(np.float32)
             buffer.rewards += bonus.astype(np.float32)
@@ -194,14 +198,14 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             ratio = np.abs(effective * values).mean() / np.abs(returns).mean()
             self.logger.record("wasserstein/bonus_to_return", float(ratio))
 
-    def _step_bonus(
-        self, credit: str, rollout: Rollout, values: NDArray[np.float64], behaviour: DualCallback
-    ) -> NDArray[np.float64]:
-        if credit == "terminal":
-            return shaping.terminal_bonus(rollout, values)
-        if isinstance(behaviour.embedding, StateOccupancy):
-            return shaping.occupancy_bonus(rollout, behaviour.shaping, behaviour.embedding, behaviour.window.mean_length)
-        return shaping.telescoping_bonus(rollout, behaviour.shaping)
+    def _prefix_bonus(self, rollout: Rollout, behaviour: DualCallback) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The bonus of each step, and h of each finished episode."""
+        after, starts = shaping.prefix_values(rollout, behaviour.shaping)
+        if not isinstance(behaviour.embedding, StateOccupancy):
+            return shaping.telescoping_bonus(rollout, after, starts), after[rollout.ends]
+        mean_length = behaviour.window.mean_length
+        bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, mean_length)
+        return bonus, shaping.episode_values(rollout.episodes, behaviour.shaping)
 
     def _coefficient(self) -> float:
         if not callable(self.wasserstein_coef):

@@ -18,28 +18,43 @@ CREDITS = ("telescoping", "terminal", "episode")
 Shaping = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-def telescoping_bonus(rollout: Rollout, shaping: Shaping) -> NDArray[np.float64]:
+def prefix_values(rollout: Rollout, shaping: Shaping) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """
+    :param rollout: with prefixes
+    :param shaping: h, (k, dim) -> (k,)
+    :return: (T, n) h of each prefix (of each state, for an occupancy) and (k,) h at the rollout's ``starts``
+    """
+    assert rollout.after is not None
+    n_steps, n_envs, dim = rollout.after.shape
+    values = shaping(np.concatenate([rollout.after.reshape(-1, dim), rollout.start_values]))
+    return values[: n_steps * n_envs].reshape(n_steps, n_envs), values[n_steps * n_envs :]
+
+
+def telescoping_bonus(rollout: Rollout, after: NDArray[np.float64], starts: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     r_t += h(φ(τ_{0:t+1})) − h(φ(τ_{0:t})): credit lands where the behaviour changed, and nothing is lost at a rollout's cut.
 
     The sum over an episode is h(φ(τ)) − h(φ(τ_{0:0})). With γ < 1 the discounted sum weights the prefixes by (1 − γ) γ^t.
 
     :param rollout: with prefixes
-    :param shaping: h, (k, dim) -> (k,)
+    :param after: (T, n) h of each prefix, as from :func:`prefix_values`
+    :param starts: (k,) h at the rollout's ``starts``
     :return: (T, n)
     """
-    assert rollout.after is not None
-    n_steps, n_envs, dim = rollout.after.shape
-    values = shaping(np.concatenate([rollout.after.reshape(-1, dim), rollout.start_values]))
-    after = values[: n_steps * n_envs].reshape(n_steps, n_envs)
     before = np.empty_like(after)
     before[1:] = after[:-1]
-    before[rollout.starts] = values[n_steps * n_envs :]
+    before[rollout.starts] = starts
     bonus: NDArray[np.float64] = after - before
     return bonus
 
 
-def occupancy_bonus(rollout: Rollout, shaping: Shaping, embedding: StateOccupancy, mean_length: float) -> NDArray[np.float64]:
+def occupancy_bonus(
+    rollout: Rollout,
+    after: NDArray[np.float64],
+    starts: NDArray[np.float64],
+    embedding: StateOccupancy,
+    mean_length: float,
+) -> NDArray[np.float64]:
     """
     Each state's h with its weight in the occupancy measure, when the state is entered; the reset's goes to the first step.
 
@@ -47,22 +62,20 @@ def occupancy_bonus(rollout: Rollout, shaping: Shaping, embedding: StateOccupanc
     that are left. The sum over an episode is the mean of h over its states.
 
     :param rollout: of states
-    :param shaping: h, (k, dim) -> (k,)
+    :param after: (T, n) h of each state, as from :func:`prefix_values`
+    :param starts: (k,) h at the rollout's ``starts``
     :param embedding: says what happens after termination
     :param mean_length: mean number of steps of an episode, which stands for H where there is no horizon
     :return: (T, n)
     """
-    assert rollout.after is not None
-    n_steps, n_envs, dim = rollout.after.shape
-    values = shaping(np.concatenate([rollout.after.reshape(-1, dim), rollout.start_values]))
-    bonus = values[: n_steps * n_envs].reshape(n_steps, n_envs).copy()
+    bonus = after.copy()
     hold = embedding.after_termination == "hold" and embedding.horizon is not None
     horizon = embedding.horizon if hold and embedding.horizon is not None else mean_length
     if hold:
         bonus *= 1.0 + np.where(rollout.terminated, np.maximum(horizon - rollout.lengths, 0), 0)
     first = rollout.lengths[rollout.starts] == 1
     steps, envs = (index[first] for index in np.nonzero(rollout.starts))
-    bonus[steps, envs] += values[n_steps * n_envs :][first]
+    bonus[steps, envs] += starts[first]
     scaled: NDArray[np.float64] = bonus / (horizon + 1.0)
     return scaled
 

@@ -10,6 +10,20 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+def run(script, *arguments):
+    """A script with this checkout's package, without a display."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    found = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    return found.stdout
+
+
 @pytest.mark.parametrize(
     ("name", "words"), [("flow_regulator", "Newton: J = 0.01205"), ("flow_pendulum", "Pendulum-v1, 5 episodes")]
 )
@@ -17,14 +31,12 @@ def test_example(name, words, tmp_path):
     figure = tmp_path / "figure.png"
     script = ROOT / "examples" / f"{name}.py"
     assert len(script.read_text().splitlines()) < 60
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    run = subprocess.run(
-        [sys.executable, str(script), "--quick", "--figure", str(figure)],
-        env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert run.returncode == 0, run.stderr
-    assert words in run.stdout
+    assert words in run(script, "--quick", "--figure", str(figure))
     assert figure.stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_benchmark(tmp_path):
+    table = tmp_path / "flow.csv"
+    assert "hold" in run(ROOT / "benchmarks" / "flow.py", "--quick", "--csv", str(table))
+    assert len(table.read_text().splitlines()) > 20

@@ -59,6 +59,23 @@ def test_coupled_flow_ends_at_the_soft_optimum():
     assert flow.evaluate()[0] > regulator(25, 1, bound=4.0).solve().J
 
 
+def test_two_actions_end_at_the_gaussian_of_a_quadratic_cost():
+    flow = ParticleFlow(
+        lambda s, a: 0.7 * s,
+        lambda s, a: s[:, 0] ** 2 + a[:, 0] ** 2 + 2 * a[:, 1] ** 2,
+        Grid(-3, 3, 9),
+        [-3, -3],
+        [3, 3],
+        300,
+        0.5,
+    )
+    tau = 0.5
+    free_energy = flow.langevin(tau, sweeps=8, steps=40, seed=0)
+    # π ∝ exp(−(a² + 2 b²) / τ), and x has variance .5² / (1 − .7²)
+    np.testing.assert_allclose(flow.particles.var(1).mean(0), [tau / 2, tau / 4], rtol=0.1)
+    assert free_energy == pytest.approx(0.25 / 0.51 - tau * np.log(np.pi * tau / 2**0.5), abs=0.15 * tau)
+
+
 @pytest.mark.parametrize("k", [1, 2])
 def test_entropy_of_known_laws(k):
     generator = torch.Generator().manual_seed(0)

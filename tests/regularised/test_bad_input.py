@@ -9,7 +9,6 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_wasserstein import DualCallback, Target, WassersteinA2C, WassersteinPPO
 from sb3_wasserstein.embeddings import Embedding, FunctionEmbedding, VisitHistogram
-from sb3_wasserstein.embeddings.base import BoundEmbedding
 
 OK = {"target": np.zeros((1, 4)), "wasserstein_coef": -1.0}
 
@@ -123,8 +122,10 @@ class Misbehaving(Embedding):
     def bind(self, observation_space, action_space, n_envs=1):
         how = self.how
 
-        class Bound(BoundEmbedding):
-            updates = 0
+        class Bound:
+            """Only what is asked of a bound embedding; no base class."""
+
+            dim, has_prefixes, updates = 2, True, 0
 
             def reset(self, observations, mask):
                 pass
@@ -136,12 +137,12 @@ class Misbehaving(Embedding):
 
             def value(self):
                 late = self.updates >= 5
-                values = np.zeros((self.n_envs, self.dim + (how == "length" and late)))
+                values = np.zeros((n_envs, self.dim + (how == "length" and late)))
                 if how == "nan" and late:
                     values[1] = np.nan
                 return values
 
-        return Bound(2, n_envs)
+        return Bound()
 
 
 @pytest.mark.parametrize(("how", "message"), [("nan", "nan"), ("length", "shape"), ("raise", "out of ideas")])
@@ -189,3 +190,10 @@ def test_callback_arguments():
         DualCallback("mean_state", episode_window=0)
     with pytest.raises(ValueError, match="embedding"):
         DualCallback("nothing")
+
+
+def test_a_space_that_no_embedding_can_flatten():
+    from sb3_wasserstein.embeddings import MeanState
+
+    with pytest.raises(ValueError, match=r"cannot be flattened.*features="):
+        MeanState().bind(spaces.Text(5), None)

@@ -106,7 +106,7 @@ def test_rewards_that_are_switched_off_count_as_a_spread_of_one_with_one_warning
         "MlpPolicy", env, embedding="final_state", target=[[1.0, 0.0, 0.0]], wasserstein_coef=-1.0, n_steps=128, seed=1
     )
     with pytest.warns(UserWarning, match="wasserstein_coef, counts as 1") as caught:
-        model.learn(512)
+        model.learn(1536)
     assert len([w for w in caught if "counts as 1" in str(w.message)]) == 1
     assert model.dual_callback.scales.episode_return == 1.0
 

@@ -30,7 +30,7 @@ def rollout_of(after, starts, start_values, ends, terminated=None, lengths=None,
 def test_a_hand_computed_three_step_table():
     # One environment. φ: 1 | 2, 4 (end), then a new episode from 7 | 8.
     rollout = rollout_of([[2], [4], [8]], [[1], [0], [1]], [1, 7], [[0], [1], [0]])
-    bonus = shaping.telescoping_bonus(rollout, h)
+    bonus = shaping.telescoping_bonus(rollout, *shaping.prefix_values(rollout, h))
     np.testing.assert_allclose(bonus[:, 0], [10.0, 20.0, 10.0])
     # γ = .5, λ = .5: A_2 = 10; A_1 = 20 (the episode ends); A_0 = 10 + .25 · 20.
     advantages = shaping.bonus_advantages(bonus, np.array([[False], [True], [False]]), 0.5, 0.5)
@@ -66,14 +66,14 @@ def test_telescoping_loses_nothing_at_a_rollouts_cut():
     # One episode over two rollouts: φ = 1 | 2, 5 || 3, 9 (end).
     first = rollout_of([[2], [5]], [[1], [0]], [1], [[0], [0]])
     second = rollout_of([[3], [9]], [[1], [0]], [5], [[0], [1]])
-    total = shaping.telescoping_bonus(first, h).sum() + shaping.telescoping_bonus(second, h).sum()
+    total = sum(shaping.telescoping_bonus(part, *shaping.prefix_values(part, h)).sum() for part in (first, second))
     assert total == pytest.approx(10.0 * (9 - 1))
 
 
 def test_with_a_discount_each_prefix_counts_with_one_minus_gamma_times_its_power():
     gamma, phi = 0.9, np.array([1.0, 2.0, 5.0, 4.0])
     rollout = rollout_of(phi[1:, None], [[1], [0], [0]], phi[:1], [[0], [0], [1]])
-    bonus = shaping.telescoping_bonus(rollout, h)[:, 0]
+    bonus = shaping.telescoping_bonus(rollout, *shaping.prefix_values(rollout, h))[:, 0]
     discounted = (gamma ** np.arange(3)) @ bonus
     prefixes = sum((1 - gamma) * gamma ** (t - 1) * 10 * phi[t] for t in (1, 2)) + gamma**2 * 10 * phi[3] - 10 * phi[0]
     assert discounted == pytest.approx(prefixes)
@@ -120,7 +120,7 @@ def test_an_occupancys_bonus_sums_to_the_mean_of_h_over_the_states(hold):
     # States 1 | 2, 5 (terminated), horizon 6 when held: 5 weighs five times.
     embedding = StateOccupancy(horizon=6) if hold else StateOccupancy(after_termination="ignore")
     rollout = rollout_of([[2], [5]], [[1], [0]], [1], [[0], [1]], [[0], [1]], [[1], [2]])
-    bonus = shaping.occupancy_bonus(rollout, h, embedding, mean_length=2.0)
+    bonus = shaping.occupancy_bonus(rollout, *shaping.prefix_values(rollout, h), embedding, mean_length=2.0)
     states = [1, 2, 5, 5, 5, 5, 5] if hold else [1, 2, 5]
     assert bonus.sum() == pytest.approx(10.0 * np.mean(states))
 
@@ -129,5 +129,7 @@ def test_an_occupancys_bonus_does_not_count_a_state_twice_at_a_rollouts_cut():
     embedding = StateOccupancy(horizon=3)
     first = rollout_of([[2]], [[1]], [1], [[0]], [[0]], [[1]])
     second = rollout_of([[4], [7]], [[1], [0]], [2], [[0], [1]], [[0], [0]], [[2], [3]])
-    total = sum(shaping.occupancy_bonus(part, h, embedding, 3.0).sum() for part in (first, second))
+    total = sum(
+        shaping.occupancy_bonus(part, *shaping.prefix_values(part, h), embedding, 3.0).sum() for part in (first, second)
+    )
     assert total == pytest.approx(10.0 * np.mean([1, 2, 4, 7]))
