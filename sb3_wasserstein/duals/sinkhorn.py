@@ -265,7 +265,7 @@ class SinkhornDual(Dual):
             return None, None, None
         if np.array_equal(y, self._y):
             return self._g, None, self._gyy
-        return extend(y, self._x, np.log(self._p), self._f, epsilon, self.ground_cost), None, None
+        return extend(y, self._x, np.log(self._p), self._f, epsilon, self.ground_cost, Kind(self.dtype)), None, None
 
     def _raw(self, points: Floats, mirror: bool) -> Floats:
         """f, or mirrored g, before it is centred."""
