@@ -13,6 +13,8 @@ from sb3_wasserstein.duals.stochastic import StochasticDual
 from sb3_wasserstein.duals.transform import soft_c_transform
 
 BATCH = 16
+#: samples whose costs are computed at once, a multiple of the batch
+BLOCK = 1024
 
 
 class SemiDiscreteDual(StochasticDual):
@@ -58,9 +60,10 @@ class SemiDiscreteDual(StochasticDual):
         q = np.full(len(y), 1.0 / len(y)) if q is None else q
         self._settle_on(y[q > 0], q[q > 0])
         epsilon, log_q, seen = self.epsilon_, np.log(self._q), self._samples
-        costs = self.ground_cost.matrix(x, self._support)
         for start in range(0, len(x), BATCH):
-            batch = costs[start : start + BATCH]
+            if start % BLOCK == 0:
+                costs = self.ground_cost.matrix(x[start : start + BLOCK], self._support)
+            batch = costs[start % BLOCK : start % BLOCK + BATCH]
             seen = seen + len(batch)
             exponents = log_q + (self._v - batch) / epsilon
             exponents -= exponents.max(axis=1)[:, None]

@@ -14,6 +14,8 @@ from sb3_wasserstein.duals.costs import Cost, check_positive
 
 #: samples a side that distance, residual, coupling and the second term of h are estimated on
 RECENT = 256
+#: points a side that the ground-cost scale is measured on where there are twice as many or more
+SCALE_POINTS = 1024
 
 
 class StochasticDual(Dual):
@@ -60,7 +62,9 @@ class StochasticDual(Dual):
         p = None if x_weights is None else as_weights(x_weights, len(x), "x_weights")
         q = None if y_weights is None else as_weights(y_weights, len(y), "y_weights")
         if self._scale is None:
-            self._scale = self.ground_cost.measure(self.ground_cost.base_matrix(x, y))
+            # A long stream stands for itself at a stride: its full matrix would not fit the memory.
+            every_x, every_y = (max(1, len(cloud) // SCALE_POINTS) for cloud in (x, y))
+            self._scale = self.ground_cost.measure(self.ground_cost.base_matrix(x[::every_x], y[::every_y]))
         if not self.is_fitted:
             self._start(x, y)
         stream = x if p is None else x[self._rng.choice(len(x), size=len(x), p=p)]

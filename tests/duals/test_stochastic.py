@@ -134,3 +134,16 @@ def test_nothing_is_drawn_from_a_global_generator(name):
     dual.shaping(np.zeros((3, 2)))
     assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[1])
+
+
+@pytest.mark.parametrize("name", ["alternating", "semidiscrete"])
+def test_a_long_stream_in_one_update(name, atoms):
+    x, y, epsilon, f = atoms
+    rng = np.random.default_rng(2)
+    i, j = rng.integers(100, size=(2, 60_000))
+    dual = make_dual(name, {"epsilon": 0.1, "seed": 0})
+    dual.update(x[i], y[j] if name == "alternating" else y)
+    assert dual.epsilon_ == pytest.approx(epsilon, rel=0.05)
+    values = dual.potential(x)
+    assert np.std(values - f) < 0.03 * np.std(f)
+    assert np.corrcoef(values, f)[0, 1] > 0.998
