@@ -1,7 +1,4 @@
-"""
-Duplicated points and clusters farther apart than ε: everyday in RL (discrete states, policies that have become deterministic).
-From the lead: see LEAD_NOTE.txt; these fail since the fast core, and were right in the log domain.
-"""
+"""Duplicated points and clusters farther apart than ε: discrete states, and policies that have become deterministic."""
 
 import numpy as np
 import ot
