@@ -138,7 +138,7 @@ class GroundCost:
         """The base cost of all pairs, before it saturates."""
         if isinstance(self.base, str):
             if self.base in PRODUCT_FORM:
-                centre = y.mean(axis=0)
+                centre = np.add.reduce(y, axis=0) / len(y)
                 return euclidean(kind.array(x - centre), kind.array(y - centre), squared=self.base == "sqeuclidean")
             costs = cdist(x, y, cast(Any, self.base))
         else:

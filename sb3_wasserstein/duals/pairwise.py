@@ -49,7 +49,7 @@ def median_of(costs: Array) -> float:
 
 def _bracket(flat: Array, low: int, high: int) -> tuple[Array, int] | None:
     """The few entries around two neighbouring ranks, and how many lie below them (Floyd and Rivest 1975): ten times faster."""
-    sample = np.sort(flat[:: len(flat) // BRACKET_SAMPLE])
+    sample = np.sort(flat[:: max(len(flat) // BRACKET_SAMPLE, 16)])
     share = len(sample) / len(flat)
     position, shift = low * share, 0.0
     # Two counts bring the guess so close that few entries have to be taken out, which is what costs.

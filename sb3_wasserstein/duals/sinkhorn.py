@@ -11,12 +11,14 @@ import torch
 
 from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.duals.clouds import Array, Floats, Kind, as_cloud, as_weights, to_floats
-from sb3_wasserstein.duals.costs import Cost, check_positive
+from sb3_wasserstein.duals.costs import Cost, SaturatingCost, check_positive
 from sb3_wasserstein.duals.solver import Solution, solve, solve_symmetric
 from sb3_wasserstein.duals.transform import extend
 
 REFERENCES = ("product", "entropy")
 DTYPES = ("float32", "float64")
+#: costs for which exp(−c/ε) is positive definite
+POSITIVE_DEFINITE = ("euclidean", "sqeuclidean", "cityblock")
 ROUNDING_32 = 2.0**-24
 COARSE_32 = 2.5e-4
 #: points that weigh less are as good as absent
@@ -134,6 +136,13 @@ class SinkhornDual(Dual):
         self._residual = max(solution.residual for solution in solutions)
         self._iterations = cross.iterations
         self._offsets = self._means()
+        if self.debias and not self._positive_definite() and (isinstance(self.ground_cost.base, str) or self._distance < 0):
+            self._warn(
+                "indefinite",
+                f"`debias`=True with `cost`={self.cost!r}: exp(−c/ε) is not positive definite, so the divergence can be "
+                f"negative (here {self._distance:.3g}), or zero for laws that differ; use {', '.join(POSITIVE_DEFINITE)}, or "
+                "debias=False",
+            )
         if self._residual > self.tol:
             self._warn(
                 "not converged",
@@ -256,7 +265,7 @@ class SinkhornDual(Dual):
             return None, None, None
         if np.array_equal(y, self._y):
             return self._g, None, self._gyy
-        return extend(y, self._x, np.log(self._p), self._f, epsilon, self.ground_cost), None, None
+        return extend(y, self._x, np.log(self._p), self._f, epsilon, self.ground_cost, Kind(self.dtype)), None, None
 
     def _raw(self, points: Floats, mirror: bool) -> Floats:
         """f, or mirrored g, before it is centred."""
@@ -281,6 +290,11 @@ class SinkhornDual(Dual):
             f_mean += epsilon * float(self._p @ np.log(_mass_at(self._x, self._x, self._p)))
             g_mean += epsilon * float(self._q @ np.log(_mass_at(self._y, self._y, self._q)))
         return f_mean, g_mean
+
+    def _positive_definite(self) -> bool:
+        """Whether theory has S_ε ≥ 0 for the cost (Feydy et al. 2019); of the saturating ones only the euclidean."""
+        saturating = isinstance(self.cost, SaturatingCost)
+        return self.ground_cost.base in (("euclidean",) if saturating else POSITIVE_DEFINITE)
 
     def _warn(self, kind: str, message: str) -> None:
         if kind not in self._warned:

@@ -31,6 +31,10 @@ START_ITERATIONS = 200
 SCALING = 4.0
 #: c / ε up to which a start from zero needs no larger ε before, and no subsample
 DIRECT = 20.0
+#: c / ε and size up to which a start from zero is tried first, and for how long: mass that has far to go shows by then
+TENTATIVE = 50.0
+TENTATIVE_SIZE = 2000
+TENTATIVE_ITERATIONS = 25
 #: iterations before mixing
 PLAIN_STEPS = 3
 QUICK = 0.2
@@ -81,19 +85,25 @@ def solve(
     """
     xp = namespace(p)
     matrix = costs()
+    tentative = g is None and max(len(p), len(q)) < TENTATIVE_SIZE and float(matrix.max()) < TENTATIVE * epsilon
     if g is None:
-        g = _cold_start(matrix, p, q, epsilon)
+        g = xp.zeros_like(q) if tentative else _cold_start(matrix, p, q, epsilon)
     log_q = xp.log(q)
     iterations = 0
     while True:
         offsets = _absorb(matrix, g / epsilon + log_q, epsilon)
-        scaled = _iterate(matrix, p, q, tol, max_iterations - iterations)
+        most = max_iterations - iterations
+        scaled = _iterate(matrix, p, q, tol, min(most, TENTATIVE_ITERATIONS) if tentative else most)
         iterations += scaled.iterations
         f = epsilon * (scaled.log_u - offsets)
         if scaled.residual <= tol or scaled.stalled or iterations >= max_iterations:
             return Solution(f, g + epsilon * scaled.log_v, scaled.residual, iterations)
-        g = _column_transform(costs(), xp.log(p), f, epsilon)
         matrix = costs()
+        if tentative and scaled.residual > 2 * START_TOL:
+            g = _cold_start(matrix, p, q, epsilon)
+        else:
+            g = _column_transform(1.0 * matrix, xp.log(p), f, epsilon)
+        tentative = False
 
 
 def solve_symmetric(

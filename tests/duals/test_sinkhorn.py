@@ -82,3 +82,17 @@ def test_state_round_trip_is_exact(clouds, tmp_path):
     np.testing.assert_array_equal(fresh.potential(x), dual.potential(x))
     np.testing.assert_array_equal(fresh.coupling(), dual.coupling())
     assert fresh.distance == dual.distance
+
+
+def test_pots_own_potentials_are_in_another_convention(clouds):
+    """They are not multiplied by ε, and contain the weights: whoever compares with them has to know."""
+    x, y, p, q = clouds
+    p, q = p / p.sum(), q / q.sum()
+    costs = cdist(x, y)
+    solved = ot.solve(costs, p, q, reg=0.5, reg_type="entropy", max_iter=10_000, tol=1e-12)
+    f, g = solved.potentials
+    np.testing.assert_allclose(np.exp(f[:, None] + g - costs / 0.5), solved.plan, atol=1e-9)
+    dual = exact(epsilon=0.5, relative=False, debias=False)
+    dual.update(x, y, p, q)
+    ours = 0.5 * (f - np.log(p))
+    np.testing.assert_allclose(dual.potential(x), ours - p @ ours, atol=1e-6)

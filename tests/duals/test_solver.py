@@ -131,3 +131,13 @@ def test_batched_agrees_with_one_by_one(debias):
         dual.update(x, y, p)
         np.testing.assert_allclose(f, dual.potential(x), atol=1e-3)
         assert distance == pytest.approx(dual.distance, abs=1e-3)
+
+
+def test_a_torch_device_gives_what_the_cpu_gives():
+    x, y = clouds(300, 3)
+    here, there = SinkhornDual(), SinkhornDual(device="cpu:0")
+    for dual in (here, there):
+        dual.update(x, y)
+        dual.update(x + 0.01, y)
+    assert there.distance == pytest.approx(here.distance, rel=1e-3)
+    np.testing.assert_allclose(there.potential(x), here.potential(x), atol=5e-3)
