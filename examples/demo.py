@@ -42,7 +42,7 @@ embedding = VisitHistogram(shape=grid.heights.shape, smoothing=1.0)
 target = Target.from_trajectories([grid.optimal_path], embedding)
 settings = {"n_steps": 96, "batch_size": 384, "n_epochs": 5, "gamma": 1.0, "learning_rate": lambda left: 3e-3 * left}
 # Returns are in the hundreds: at SB3's 0.5 the value loss drowns the policy's gradient, for both alike.
-settings.update(vf_coef=1e-3, ent_coef=3e-3, seed=args.seed, device="cpu", tensorboard_log=str(args.out))
+settings.update(vf_coef=1e-3, ent_coef=1e-2, seed=args.seed, device="cpu", tensorboard_log=str(args.out))
 attracted = WassersteinPPO("MlpPolicy", env, embedding=embedding, target=target, wasserstein_coef=-1.0, **settings)
 
 table, paths = Table("", "mean return", "optimum", "distance to target", "episodes to the optimum"), {}
