@@ -163,3 +163,24 @@ def test_learning_goes_on_where_it_stopped():
     assert sum(lengths) <= 640
     assert sum(lengths) + 2 * 500 > 640
     assert [info["l"] for info in model.ep_info_buffer] == lengths
+
+
+@pytest.mark.parametrize("dual", ["sinkhorn", "rkhs", "alternating", "semidiscrete"])
+def test_every_dual_is_saved_and_goes_on(tmp_path, dual):
+    model = model_for(dual=dual)
+    model.learn(1024)
+    assert model.dual.distance != 0
+    model.save(tmp_path / "model")
+    loaded = WassersteinPPO.load(tmp_path / "model", env=make_vec_env("CartPole-v1", 2, seed=0))
+    assert type(loaded.dual) is type(model.dual)
+    np.testing.assert_array_equal(loaded.dual.shaping(POINTS + 0.1), model.dual.shaping(POINTS + 0.1))
+    loaded.learn(256, reset_num_timesteps=False)
+
+
+@pytest.mark.parametrize("dual", ["rkhs", "alternating", "semidiscrete"])
+def test_a_stochastic_dual_takes_the_models_seed(dual):
+    # One after the other: SB3 seeds torch's global generator when a model is made.
+    first, second = (model_for(dual=dual, target=np.repeat(POINTS, 20, axis=0)).learn(1024) for _ in range(2))
+    np.testing.assert_array_equal(first.dual.shaping(POINTS), second.dual.shaping(POINTS))
+    for key, value in first.policy.state_dict().items():
+        assert th.equal(value, second.policy.state_dict()[key])
