@@ -1,7 +1,7 @@
 """
 Reward-free imitation from five state-only trajectories: StateOccupancy, λ < 0, the environment's reward switched off.
 
-    python benchmarks/imitation.py                # 4 tasks, 3 methods, 10 seeds: about 35 CPU-minutes; resumes from the CSV
+    python benchmarks/imitation.py                # 4 tasks, 3 methods, 10 seeds: about 45 CPU-minutes; resumes from the CSV
     python benchmarks/imitation.py --tasks CartPole-v1 --seeds 3
     python benchmarks/imitation.py --table        # the table of what the CSV holds, and its verdict
 
