@@ -230,8 +230,7 @@ class Recorder:
         dones = np.array([step.dones for step in steps], dtype=bool)
         ones = np.ones(dones.shape, dtype=np.int64)
         by_done = Ends(dones)
-        lengths, running = by_done.running_sums(ones, np.zeros(by_done.count, dtype=np.int64), self._length)
-        self._length = np.where(dones[-1], 0, running)
+        lengths, self._length = by_done.running_sums(ones, np.zeros(by_done.count, dtype=np.int64), self._length)
         ends = by_done
         if self._segment_length is not None:
             ends = Ends(dones | (lengths % self._segment_length == 0))
@@ -240,8 +239,7 @@ class Recorder:
         for time, step in enumerate(steps):
             terminated[time, step.truncated] = False
         rewards = np.array([step.rewards for step in steps], dtype=np.float64)
-        returns, running_return = ends.running_sums(rewards, np.zeros(ends.count), self._return)
-        self._return = np.where(ends.mask[-1], 0.0, running_return)
+        returns, self._return = ends.running_sums(rewards, np.zeros(ends.count), self._return)
 
         after, fresh, finals = self._source.scan(steps, ends, lengths)
         starts = np.concatenate([np.ones((1, self._n_envs), dtype=bool), ends.mask[:-1]])

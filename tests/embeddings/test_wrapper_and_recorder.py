@@ -6,6 +6,7 @@ import pytest
 from gymnasium import spaces
 from scripted import SPACES, ScriptedEnv
 from stable_baselines3.common.env_checker import check_env
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 from sb3_wasserstein import TrajectoryEmbeddingWrapper, WassersteinPPO
@@ -203,3 +204,44 @@ def test_occupancy_holds_the_terminal_state_to_the_horizon():
     np.testing.assert_array_equal(times, [0, 1, 2, 3, 3, 3, 3, 3, 3, 3])
     np.testing.assert_array_equal(occupancy.times(3, False, 10, 0.5), [0, 1, 2, 3])
     assert len(occupancy.times(9, True, 4, 0.0)) == 4
+
+
+@pytest.mark.parametrize("lengths", [(4,), (1, 3), (2,), (3, 5), (8,)])
+def test_lengths_and_returns_are_monitors_even_where_an_episode_ends_with_a_rollout(lengths):
+    env = make_vec_env(lambda: ScriptedEnv(lengths=lengths), 2)
+    model = WassersteinPPO("MlpPolicy", env, target=np.zeros((1, 3)), n_steps=4, batch_size=8, n_epochs=1, seed=0)
+    episodes = []
+
+    def keep():
+        episodes.extend(model.dual_callback.rollout.episodes)
+
+    model.train = keep
+    model.learn(4 * 2 * 8)
+    assert len(episodes) >= 8
+    assert [episode.length for episode in episodes] == [info["l"] for info in model.ep_info_buffer]
+    np.testing.assert_allclose([e.episode_return for e in episodes], [info["r"] for info in model.ep_info_buffer], atol=1e-5)
+
+
+@pytest.mark.parametrize("lengths", [(4,), (1, 3), (2,), (3, 5), (8,)])
+def test_prefixes_are_sb3s_own_observations_even_where_an_episode_ends_with_a_rollout(lengths):
+    """φ = the last observation: before a step it is what the buffer holds, whatever the recorder does."""
+    env = make_vec_env(lambda: ScriptedEnv(lengths=lengths), 2)
+    model = WassersteinPPO(
+        "MlpPolicy", env, embedding=FinalState(), target=np.zeros((1, 3)), n_steps=4, batch_size=8, n_epochs=1, seed=0
+    )
+    seen = []
+
+    def check_rollout():
+        rollout, buffer = model.dual_callback.rollout, model.rollout_buffer
+        starts = buffer.episode_starts.astype(bool)
+        np.testing.assert_array_equal(rollout.starts[1:], starts[1:])
+        assert rollout.starts[0].all()
+        np.testing.assert_allclose(rollout.start_values, buffer.observations[rollout.starts], atol=1e-6)
+        inside = ~starts[1:]
+        np.testing.assert_allclose(rollout.after[:-1][inside], buffer.observations[1:][inside], atol=1e-6)
+        seen.append(rollout.ends[-1].any())
+
+    model.train = check_rollout
+    model.learn(4 * 2 * 6)
+    assert len(seen) == 6
+    assert any(seen)
