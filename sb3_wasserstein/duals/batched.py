@@ -66,14 +66,14 @@ def batched_sinkhorn(
         costs = [ground_cost.base_matrix(x, y, FLOAT32).ravel() for (x, _), (y, _) in some]
         scale = ground_cost.measure(np.concatenate(costs))
         absolute = epsilon * scale if relative else epsilon
-    potentials, distances = _solve_all(laws_x, laws_y, ground_cost, absolute, tol, max_iterations)
+    potentials, distances = solve_pairs(laws_x, laws_y, ground_cost, absolute, tol, max_iterations)
     if debias:
         selves: dict[tuple[int, int], tuple[Floats, float]] = {}
         for k, ((x, p), (y, q)) in enumerate(zip(laws_x, laws_y, strict=True)):
             for points, weights in ((x, p), (y, q)):
                 key = id(points), id(weights)
                 if key not in selves:
-                    selves[key] = _solve_self(points, weights, ground_cost, absolute, tol, max_iterations)
+                    selves[key] = solve_self(points, weights, ground_cost, absolute, tol, max_iterations)
             own, value = selves[id(x), id(p)]
             potentials[k] = potentials[k] - own
             distances[k] -= value + selves[id(y), id(q)][1]
@@ -95,9 +95,18 @@ def _laws(clouds: Sequence[Any], weights: Sequence[Any] | None, name: str, weigh
     return laws
 
 
-def _solve_all(
+def solve_pairs(
     laws_x: list[Law], laws_y: list[Law], cost: GroundCost, epsilon: float, tol: float, max_iterations: int
 ) -> tuple[list[Floats], Floats]:
+    """
+    :param laws_x: K checked clouds (n_k, d) with their weights (n_k,)
+    :param laws_y: K clouds (m_k, d) with weights (m_k,)
+    :param cost: the ground cost, its scale measured
+    :param epsilon: ε in the cost's unit
+    :param tol: L1 error of both marginals at which a pair is done
+    :param max_iterations: after which a pair is done in any case
+    :return: the K potentials f, (n_k,) each and centred, and the K distances W_ε
+    """
     potentials: list[Floats] = [np.empty(0)] * len(laws_x)
     distances = np.empty(len(laws_x))
     sizes = [(len(x), len(y)) for (x, _), (y, _) in zip(laws_x, laws_y, strict=True)]
@@ -120,10 +129,18 @@ def _solve_all(
     return potentials, distances
 
 
-def _solve_self(
+def solve_self(
     x: Floats, p: Floats, cost: GroundCost, epsilon: float, tol: float, max_iterations: int
 ) -> tuple[Floats, float]:
-    """The symmetric potential of a cloud against itself, centred, and half the distance."""
+    """
+    :param x: (n, d) a checked cloud
+    :param p: (n,) its weights
+    :param cost: the ground cost, its scale measured
+    :param epsilon: ε in the cost's unit
+    :param tol: L1 error of both marginals at which to stop
+    :param max_iterations: after which to stop in any case
+    :return: the symmetric potential of the cloud against itself, (n,) and centred, and half the distance
+    """
     found = solve_symmetric(_costs_of(x, x, cost), FLOAT32.array(p), epsilon, None, tol, max_iterations)
     f = found.f.astype(np.float64)
     mean = float(p @ f)
