@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch as th
 from reinforce import Settings, reinforce, visits
+from stable_baselines3.common.callbacks import StopTrainingOnMaxEpisodes
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_wasserstein import Target, WassersteinA2C, WassersteinPPO, collect_embeddings
@@ -29,6 +30,8 @@ from sb3_wasserstein.embeddings import FunctionEmbedding, VisitHistogram
 from sb3_wasserstein.envs import HEIGHT_MAPS, HillyGrid
 
 FIELDS = ["learner", "map", "time_limit", "coef", "seed", "optimum", "mean", "greedy", "episodes", "cpu_s", "commit"]
+#: what every learner may use
+EPISODES = 12_000
 PPO = {"n_steps": 96, "batch_size": 384, "n_epochs": 5, "ent_coef": 1e-2}
 A2C = {"n_steps": 16, "ent_coef": 3e-3, "use_rms_prop": False, "gae_lambda": 0.95, "normalize_advantage": True}
 LEARNERS = {"ppo": (WassersteinPPO, PPO, 3e-3), "a2c": (WassersteinA2C, A2C, 3e-3)}
@@ -48,7 +51,7 @@ def maze(seed: int) -> np.ndarray:
 
 def by_reinforce(grid: HillyGrid, coef: float, seed: int, quick: bool) -> dict[str, float]:
     target = visits(grid, grid.optimal_path[None], smoothing=1.0)
-    settings = Settings(coef=coef, episodes=400 if quick else 12_000)
+    settings = Settings(coef=coef, episodes=400 if quick else EPISODES)
     result = reinforce(grid, target, settings, seed)
     return {"mean": result["mean"], "greedy": result["greedy"], "episodes": settings.episodes}
 
@@ -72,7 +75,8 @@ def by_sb3(learner: str, grid: HillyGrid, coef: float, seed: int, quick: bool) -
         device="cpu",
         **settings,
     )
-    model.learn(3_000 if quick else 120_000)
+    stop = StopTrainingOnMaxEpisodes(EPISODES // env.num_envs)
+    model.learn(3_000 if quick else 250_000, stop)
     total = FunctionEmbedding(lambda trajectory: [trajectory.rewards.sum()], 1)
     greedy = collect_embeddings(model, env, total, n_episodes=1, deterministic=True)
     seen = model.dual_callback.window.seen

@@ -3,6 +3,7 @@
 from sb3_wasserstein.collect import collect_embeddings
 from sb3_wasserstein.duals import behaviour_distance
 from sb3_wasserstein.embeddings import TrajectoryEmbeddingWrapper
+from sb3_wasserstein.population import Population
 from sb3_wasserstein.regularised import DualCallback, WassersteinA2C, WassersteinPPO
 from sb3_wasserstein.targets import Target
 
@@ -10,6 +11,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DualCallback",
+    "Population",
     "Target",
     "TrajectoryEmbeddingWrapper",
     "WassersteinA2C",

@@ -237,6 +237,7 @@ class DualCallback(BaseCallback):
         return {
             "embedding": json.dumps(self.embedding.config()),
             "target": target,
+            "records_only": self.target is None,
             "window": self.window.state_dict(),
             "scales": self.scales.state_dict(),
             "feature_scale": None if self.feature_scale is None else th.from_numpy(self.feature_scale.copy()),
@@ -252,7 +253,7 @@ class DualCallback(BaseCallback):
         """
         if strict and state["embedding"] != json.dumps(self.embedding.config()):
             raise ValueError(f"the state was saved with the embedding {state['embedding']}; this one is {self.embedding}")
-        if self.target is None:
+        if self.target is None and not state.get("records_only", False):
             if state["target"] is None:
                 raise ValueError("the target was a sampler, and functions are not saved: pass target= to load()")
             self.target = Target(state["target"]["points"].cpu().numpy())

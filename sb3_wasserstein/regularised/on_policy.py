@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -105,6 +106,13 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         self.embedding = make_embedding(self.embedding)
         self.target = None if self.target is None else as_target(self.target)
         if self.target is None and not (saved and saved["has_target"]):
+            if saved and saved.get("is_member"):
+                self.wasserstein_coef = 0.0
+                warnings.warn(
+                    "this model was a member of a population and is loaded alone: it has nobody to be repelled from, and "
+                    "comes with wasserstein_coef=0 (Population.load brings the population back)",
+                    stacklevel=2,
+                )
             if callable(self.wasserstein_coef) or self.wasserstein_coef != 0:
                 raise ValueError(
                     f"wasserstein_coef={self.wasserstein_coef!r} needs a target: pass target= (a Target, an (n, dim) array or "

@@ -1,0 +1,268 @@
+"""
+What happens between collecting and training: members show their behaviours, and each learns where the others are.
+
+Numpy only: nothing here knows of environments, networks or processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sb3_wasserstein.duals import SinkhornDual
+from sb3_wasserstein.duals.clouds import Floats
+from sb3_wasserstein.population.pairwise import Pairwise
+from sb3_wasserstein.population.potential import PairPotential
+from sb3_wasserstein.population.schedule import Burst, FreshStarts, RepulsionSchedule, check_schedule
+from sb3_wasserstein.regularised.window import Scales
+
+REPULSIONS = ("mutual", "ordered", "sequential")
+NEIGHBOURS = ("nearest", "mean")
+#: soft-min over a member's distances, in units of the ground-cost scale (MATH.md, "Populations")
+TEMPERATURE = 0.1
+#: pooled points that the units are measured on
+POOL = 1024
+LEAST_WEIGHT = 1e-6
+
+
+@dataclass(frozen=True)
+class Report:
+    """
+    What a member shows after a rollout.
+
+    :param cloud: (n, dim) its newest embeddings; (0, 0) before its first episode has ended
+    :param returns: (k,) the returns of the episodes that ended in this rollout
+    :param timesteps: environment steps that it has made in all
+    :param running: whether it wants to go on
+    """
+
+    cloud: Floats
+    returns: Floats
+    timesteps: int
+    running: bool
+
+
+@dataclass(frozen=True)
+class Turn:
+    """
+    What a member gets before it trains.
+
+    :param coef: wasserstein_coef now
+    :param episode_return: the unit of returns
+    :param ground_cost: the unit of distances
+    :param potential: of the others, None where there is nothing to be repelled from
+    :param restart: a seed to begin again with, None to go on
+    """
+
+    coef: float
+    episode_return: float
+    ground_cost: float
+    potential: PairPotential | None = None
+    restart: int | None = None
+
+
+@dataclass
+class Rules:
+    """
+    Who is repelled from whom, when and how much.
+
+    :param coef: wasserstein_coef, in units of (spread of returns) / (ground-cost scale)
+    :param schedule: "burst", "constant", or a function of progress_remaining
+    :param repulsion: "mutual": each from all others; "ordered": each from those before it; "sequential": one after the other
+    :param neighbours: "nearest": from the nearest other, by soft-min; "mean": from all alike
+    :param distance_target: repel only below this multiple of the way that the member has come from its untrained policy
+    :param warm_up: number of episodes, of all members together, that the units are measured on
+    :raises ValueError: if an argument is unknown or out of range, with its name
+    """
+
+    coef: float = 1.0
+    schedule: RepulsionSchedule = "burst"
+    repulsion: str = "mutual"
+    neighbours: str = "nearest"
+    distance_target: float | None = None
+    warm_up: int = 256
+    burst: Burst = field(default_factory=Burst)
+    fresh_starts: FreshStarts = field(default_factory=FreshStarts)
+
+    def __post_init__(self) -> None:
+        check_schedule(self.schedule)
+        if self.repulsion not in REPULSIONS:
+            raise ValueError(f"repulsion={self.repulsion!r} is not known; use one of {list(REPULSIONS)}")
+        if self.neighbours not in NEIGHBOURS:
+            raise ValueError(f"neighbours={self.neighbours!r} is not known; use one of {list(NEIGHBOURS)}")
+        target = self.distance_target
+        if target is not None and not (isinstance(target, (int, float)) and np.isfinite(target) and target > 0):
+            raise ValueError(f"distance_target must be a number > 0, or None; got {target!r}")
+
+
+class Exchange:
+    """
+    :param n_policies: K
+    :param rules: who is repelled from whom
+    :param dual: its ε, cost, debias, tol and max_iterations are those of every pair
+    :param occupancy: whether clouds are of states, whose features are brought to one unit
+    :param seed: of fresh starts
+    """
+
+    def __init__(self, n_policies: int, rules: Rules, dual: SinkhornDual, occupancy: bool = False, seed: int = 0) -> None:
+        self.n_policies = n_policies
+        self.rules = rules
+        self.pairwise = Pairwise(dual)
+        self.scales = Scales()
+        self.feature_scale: Floats | None = None
+        self.clouds: dict[int, Floats] = {}
+        self.first_clouds: dict[int, Floats] = {}
+        self.returns = np.zeros(0)
+        #: progress at which each member began, or began afresh
+        self.born = dict.fromkeys(range(n_policies), 0.0)
+        self.restarts = dict.fromkeys(range(n_policies), 0)
+        self._occupancy = occupancy
+        self._seed = seed
+
+    @property
+    def distances(self) -> Floats:
+        """(K, K) distances between members in the cost's unit; NaN where one has not finished an episode."""
+        matrix = np.full((self.n_policies, self.n_policies), np.nan)
+        np.fill_diagonal(matrix, 0.0)
+        for (k, l), distance in self.pairwise.distances.items():
+            matrix[k, l] = distance
+        return matrix
+
+    def turns(self, reports: dict[int, Report], progress: float) -> dict[int, Turn]:
+        """
+        :param reports: of the members that have just collected a rollout; the others stand where they stood
+        :param progress: fraction of these members' training that is over
+        :return: what each of them gets
+        """
+        self._take_in(reports)
+        scaled = {k: self._scaled(cloud) for k, cloud in self.clouds.items()}
+        if len(scaled) < 2 and not self.rules.distance_target:
+            return {k: self._turn() for k in reports}
+        references = {k: self._scaled(cloud) for k, cloud in self.first_clouds.items()} if self.rules.distance_target else {}
+        travelled = self.pairwise.solve(scaled, references)
+        fresh = self._to_begin_afresh(set(reports), progress)
+        turns = {}
+        for k in reports:
+            if k in fresh:
+                turns[k] = self._turn(restart=self._new_seed(k))
+                continue
+            coef = self.rules.coef * self._factor(k, progress)
+            weights = self.weights(k, travelled)
+            if coef == 0.0 or not weights:
+                turns[k] = self._turn()
+            else:
+                turns[k] = self._turn(coef, self.pairwise.potential(k, weights, self.feature_scale))
+        return turns
+
+    def begin(self) -> None:
+        """A training from its start: everybody is young again."""
+        self.born = dict.fromkeys(range(self.n_policies), 0.0)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
+        """:return: JSON-plain values, and arrays"""
+        arrays = {f"cloud_{k}": cloud for k, cloud in self.clouds.items()}
+        arrays.update({f"first_cloud_{k}": cloud for k, cloud in self.first_clouds.items()})
+        arrays["returns"] = self.returns
+        if self.feature_scale is not None:
+            arrays["feature_scale"] = self.feature_scale
+        pairs = [[k, l, distance] for (k, l), distance in self.pairwise.distances.items()]
+        plain = {
+            "scales": self.scales.state_dict(),
+            "scale": self.pairwise.scale,
+            "base_median": self.pairwise.cost.base_median,
+            "distances": pairs,
+            "born": [self.born[k] for k in range(self.n_policies)],
+            "restarts": [self.restarts[k] for k in range(self.n_policies)],
+        }
+        return plain, arrays
+
+    def load_state(self, plain: dict[str, Any], arrays: dict[str, Floats]) -> None:
+        """
+        :param plain: from :meth:`state`
+        :param arrays: from :meth:`state`
+        :raises ValueError: if they are not
+        """
+        try:
+            self.scales = Scales(**plain["scales"])
+            self.pairwise.scale, self.pairwise.cost.base_median = plain["scale"], plain["base_median"]
+            self.pairwise.distances = {(int(k), int(l)): float(distance) for k, l, distance in plain["distances"]}
+            self.born = dict(enumerate(float(value) for value in plain["born"]))
+            self.restarts = dict(enumerate(int(value) for value in plain["restarts"]))
+            self.returns = arrays["returns"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"the population's state is damaged: {error!r}") from error
+        self.feature_scale = arrays.get("feature_scale")
+        members = range(self.n_policies)
+        self.clouds = {k: arrays[f"cloud_{k}"] for k in members if f"cloud_{k}" in arrays}
+        self.first_clouds = {k: arrays[f"first_cloud_{k}"] for k in members if f"first_cloud_{k}" in arrays}
+
+    def weights(self, member: int, travelled: dict[int, float]) -> dict[int, float]:
+        """
+        p_kl (MATH.md, "Populations").
+
+        :param member: k
+        :param travelled: distance of each member from its untrained policy, where there is a ``distance_target``
+        :return: the weights of its pairs; empty where nothing repels it
+        """
+        others = [l for l in self.pairwise.clouds if l != member]
+        if self.rules.repulsion != "mutual":
+            others = [l for l in others if l < member]
+        if not others or member not in self.pairwise.clouds:
+            return {}
+        gaps = np.array([self.pairwise.distances[member, l] for l in others])
+        if self.rules.neighbours == "nearest":
+            exponents = -(gaps - gaps.min()) / (TEMPERATURE * self.scales.ground_cost)
+            weights = np.exp(exponents) / np.exp(exponents).sum()
+        else:
+            weights = np.full(len(others), 1.0 / len(others))
+        if self.rules.distance_target is not None:
+            weights = np.where(gaps < self.rules.distance_target * travelled[member], weights, 0.0)
+        return {l: float(weight) for l, weight in zip(others, weights, strict=True) if weight > LEAST_WEIGHT}
+
+    def _take_in(self, reports: dict[int, Report]) -> None:
+        for k, report in reports.items():
+            if len(report.cloud):
+                self.clouds[k] = report.cloud
+                self.first_clouds.setdefault(k, report.cloud)
+        if self.scales.frozen or not self.clouds:
+            return
+        self.returns = np.concatenate([self.returns, *(report.returns for report in reports.values())])
+        pooled = np.concatenate([self.clouds[k] for k in sorted(self.clouds)])
+        pooled = pooled[:: -(-len(pooled) // POOL)]
+        if self._occupancy:
+            spread = pooled.std(axis=0)
+            self.feature_scale = np.where(spread > 0, spread, 1.0)
+            pooled = self._scaled(pooled)
+        if len(pooled) > 1:
+            self.pairwise.measure(pooled)
+            self.scales.measure(self.returns, pooled[::2], pooled[1::2], self.pairwise.cost)
+        self.scales.frozen = len(self.returns) >= self.rules.warm_up
+
+    def _to_begin_afresh(self, present: set[int], progress: float) -> set[int]:
+        if self.rules.schedule != "burst":
+            return set()
+        ages = {k: progress - self.born[k] if k in present else 1.0 for k in range(self.n_policies)}
+        collapsed = self.rules.fresh_starts.collapsed(self.pairwise.distances, self.scales.ground_cost, progress, ages)
+        fresh = collapsed & present
+        for k in fresh:
+            self.born[k] = progress
+            self.restarts[k] += 1
+        return fresh
+
+    def _new_seed(self, member: int) -> int:
+        sequence = np.random.SeedSequence(self._seed, spawn_key=(member, self.restarts[member]))
+        return int(sequence.generate_state(1)[0] >> 1)
+
+    def _factor(self, member: int, progress: float) -> float:
+        schedule = self.rules.schedule
+        if schedule == "burst":
+            return self.rules.burst(progress - self.born[member])
+        return float(schedule(1.0 - progress)) if callable(schedule) else 1.0
+
+    def _scaled(self, cloud: Floats) -> Floats:
+        return cloud if self.feature_scale is None else cloud / self.feature_scale
+
+    def _turn(self, coef: float = 0.0, potential: PairPotential | None = None, restart: int | None = None) -> Turn:
+        return Turn(coef, self.scales.episode_return, self.scales.ground_cost, potential, restart)

@@ -1,0 +1,33 @@
+"""Where the members of a population live: in this process, in several, or on several machines."""
+
+from __future__ import annotations
+
+from sb3_wasserstein.population.executors.base import Executor, MemberError
+from sb3_wasserstein.population.member import MemberSpec
+
+__all__ = ["EXECUTORS", "Executor", "MemberError", "make_executor"]
+
+EXECUTORS = ("serial", "process", "ray")
+
+
+def make_executor(name: str, specs: list[MemberSpec]) -> Executor:
+    """
+    :param name: "serial", "process" or "ray"
+    :param specs: one for each member
+    :return: with its members made
+    :raises ValueError: if the name is not known, or if members cannot be sent to other processes
+    :raises ImportError: if ray is asked for and not installed
+    """
+    if name == "serial":
+        from sb3_wasserstein.population.executors.serial import SerialExecutor
+
+        return SerialExecutor(specs)
+    if name == "process":
+        from sb3_wasserstein.population.executors.process import ProcessExecutor
+
+        return ProcessExecutor(specs)
+    if name == "ray":
+        from sb3_wasserstein.population.executors.cluster import RayExecutor
+
+        return RayExecutor(specs)
+    raise ValueError(f"executor={name!r} is not known; use one of {list(EXECUTORS)}")

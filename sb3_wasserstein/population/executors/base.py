@@ -1,0 +1,65 @@
+"""Where members live, behind one small interface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from sb3_wasserstein.population.member import MemberSpec
+
+
+class MemberError(RuntimeError):
+    """
+    A member failed. The others have finished what they were doing, and can be saved.
+
+    :param member: its number
+    :param doing: what it was asked to do
+    :param traceback: where it failed, in its own process
+    """
+
+    def __init__(self, member: int, doing: str, traceback: str) -> None:
+        super().__init__(f"member {member} failed in {doing}(); the others are unharmed. Its own traceback:\n\n{traceback}")
+        self.member = member
+        self.doing = doing
+        self.traceback = traceback
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MemberError, (self.member, self.doing, self.traceback)
+
+
+class Executor(ABC):
+    """
+    Holds K members and passes calls on to them. What goes to and fro is arrays, and what members are made from.
+
+    :param specs: one for each member
+    """
+
+    #: whether members live in this process, and their models can be had without a copy
+    is_local = False
+
+    def __init__(self, specs: list[MemberSpec]) -> None:
+        self.specs = specs
+
+    @abstractmethod
+    def call(self, method: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
+        """
+        Call a method of some members, side by side where the executor can.
+
+        :param method: a method of :class:`Member`
+        :param arguments: of each member that is called
+        :return: what each of them returned
+        :raises MemberError: if one failed; after all others have finished
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the members' processes; calls after that are an error. Twice is no harm."""
+
+
+def raise_first(errors: dict[int, MemberError]) -> None:
+    """
+    :param errors: of the members that failed
+    :raises MemberError: the first of them, if any
+    """
+    if errors:
+        raise errors[min(errors)]

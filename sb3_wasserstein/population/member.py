@@ -1,0 +1,231 @@
+"""One policy of a population: an SB3 model, driven one rollout at a time."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import io
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.save_util import load_from_zip_file
+from stable_baselines3.common.type_aliases import MaybeCallback
+from stable_baselines3.common.utils import set_random_seed
+
+from sb3_wasserstein.duals.clouds import Floats
+from sb3_wasserstein.embeddings import StateOccupancy
+from sb3_wasserstein.population.exchange import Report, Turn
+from sb3_wasserstein.population.generators import Generators, OwnGenerators
+from sb3_wasserstein.population.potential import PairPotential
+from sb3_wasserstein.regularised import DualCallback, WassersteinA2C, WassersteinOnPolicyMixin, WassersteinPPO
+from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales
+
+#: episodes of earlier rollouts that a cloud is filled up with where a rollout has few
+LEAST_CLOUD = 64
+MIN_EPISODES = 2
+#: arguments of an algorithm that a saved model does not bring along
+LASTING = ("tensorboard_log", "verbose")
+
+
+@dataclass
+class MemberSpec:
+    """
+    All that a member is made from, wherever it lives.
+
+    :param algorithm: the class of its model
+    :param policy: as for SB3
+    :param env: environment id, or a callable that returns an Env, as for ``make_vec_env``
+    :param n_envs: number of environments
+    :param env_kwargs: the environment's arguments
+    :param seed: of its model and environments
+    :param name: of its TensorBoard run
+    :param kwargs: the algorithm's other arguments
+    :param spec: the registered environment, for a process that has not imported what registers it
+    :param blob: a saved model to start from
+    :param generators: states of the random generators to start from
+    """
+
+    algorithm: type[WassersteinOnPolicyMixin]
+    policy: Any
+    env: Any
+    n_envs: int
+    env_kwargs: dict[str, Any] | None
+    seed: int
+    name: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    spec: EnvSpec | None = None
+    blob: bytes | None = None
+    generators: dict[str, Any] | None = None
+
+
+class MemberCallback(DualCallback):
+    """Records a member's embeddings; what it shapes with comes from the population."""
+
+    potential: PairPotential | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something to be repelled from."""
+        return self.potential is not None
+
+    def shaping(self, points: Floats) -> Floats:
+        """
+        :param points: (n, dim)
+        :return: (n,) Σ_l p_kl h_kl
+        """
+        assert self.potential is not None
+        return self.potential(points)
+
+
+class Member:
+    """
+    :param spec: what it is made from
+    """
+
+    def __init__(self, spec: MemberSpec) -> None:
+        self.spec = spec
+        self._generators = OwnGenerators()
+        with self._generators.active():
+            if spec.spec is not None and isinstance(spec.env, str) and spec.env not in gym.registry:
+                gym.registry[spec.env] = spec.spec
+            self.model = self._made()
+        if spec.generators is not None:
+            self._generators.state = Generators.from_arrays(spec.generators)
+        self._callback: BaseCallback | None = None
+        self._total = 0
+        self._round = 0
+        self._progress = 0.0
+
+    def _made(self) -> WassersteinOnPolicyMixin:
+        spec = self.spec
+        env = make_vec_env(spec.env, spec.n_envs, seed=spec.seed, env_kwargs=spec.env_kwargs)
+        if spec.blob is None:
+            model = spec.algorithm(spec.policy, env, seed=spec.seed, **spec.kwargs)
+        else:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*member of a population.*")
+                model = spec.algorithm.load(io.BytesIO(spec.blob), env, **spec.kwargs)
+        behaviour = MemberCallback(
+            model.embedding, None, model.dual, episode_window=model.episode_window, segment_length=model.segment_length
+        )
+        model.dual_callback = behaviour
+        model._bind_wasserstein(env)
+        if spec.blob is not None:
+            _, states, _ = load_from_zip_file(io.BytesIO(spec.blob), device=model.device, load_data=False)
+            behaviour.load_state_dict(cast(dict[str, Any], states["dual_callback"]))
+        model.wasserstein_config = {**(model.wasserstein_config or {}), "is_member": True}
+        return model
+
+    @property
+    def behaviour(self) -> MemberCallback:
+        """What its episodes look like."""
+        behaviour = self.model.dual_callback
+        assert isinstance(behaviour, MemberCallback)
+        return behaviour
+
+    @property
+    def is_occupancy(self) -> bool:
+        """Whether its cloud is of states."""
+        return isinstance(self.behaviour.embedding, StateOccupancy)
+
+    def begin(self, total_timesteps: int, callback: MaybeCallback, reset_num_timesteps: bool) -> int:
+        """SB3's ``learn`` as far as its loop. :return: the number of steps to reach, earlier ones included"""
+        with self._generators.active():
+            model = self.model
+            self._total, self._callback = model._setup_learn(
+                total_timesteps, copy.deepcopy(callback), reset_num_timesteps, self.spec.name, False
+            )
+            self._round = 0
+            self._callback.on_training_start({"total_timesteps": self._total, "self": model}, globals())
+            return self._total
+
+    def begin_again(self, total: int, callback: MaybeCallback) -> None:
+        """:param total: the number of steps to reach, as :meth:`begin` returned it"""
+        self.begin(total - self.model.num_timesteps, callback, False)
+
+    def collect(self) -> Report:
+        """A rollout, without the bonus. :return: what the others may see of it"""
+        with self._generators.active():
+            model, behaviour = self.model, self.behaviour
+            assert self._callback is not None
+            assert model.env is not None
+            behaviour.potential = None
+            complete = model.collect_rollouts(model.env, self._callback, model.rollout_buffer, model.n_steps)
+            model._update_current_progress_remaining(model.num_timesteps, self._total)
+            episodes = [] if behaviour.rollout is None or not complete else behaviour.rollout.episodes
+            returns = np.array([episode.episode_return for episode in episodes])
+            return Report(self._cloud(len(episodes)), returns, model.num_timesteps, complete)
+
+    def train(self, turn: Turn) -> None:
+        """The bonus, SB3's ``train``, and the logs."""
+        with self._generators.active():
+            model, behaviour = self.model, self.behaviour
+            self._round += 1
+            if turn.restart is not None:
+                self._begin_afresh(turn.restart)
+            behaviour.potential = turn.potential
+            behaviour.scales = Scales(turn.episode_return, turn.ground_cost, frozen=True)
+            model.wasserstein_coef = turn.coef
+            if turn.potential is not None:
+                model._add_bonus(model.rollout_buffer, behaviour)
+            every = inspect.signature(type(model).learn).parameters["log_interval"].default
+            if self._round % every == 0:
+                model.dump_logs(self._round)
+            # What a new policy did not collect, it must not learn from.
+            if turn.restart is None:
+                model.train()
+
+    def end(self) -> None:
+        """SB3's ``learn`` after its loop."""
+        with self._generators.active():
+            assert self._callback is not None
+            self._callback.on_training_end()
+
+    def snapshot(self) -> tuple[bytes, dict[str, Any]]:
+        """:return: the model as SB3 saves it, and the states of its random generators"""
+        buffer = io.BytesIO()
+        self.model.save(buffer)
+        return buffer.getvalue(), self._generators.state.arrays()
+
+    def _cloud(self, n_new: int) -> Floats:
+        window = self.behaviour.window
+        if len(window) < MIN_EPISODES:
+            return np.zeros((0, 0))
+        if self.is_occupancy:
+            return window.recent(MAX_CLOUD, MIN_EPISODES)
+        return window.last(max(n_new, LEAST_CLOUD))
+
+    def _begin_afresh(self, seed: int) -> None:
+        model, behaviour = self.model, self.behaviour
+        set_random_seed(seed, using_cuda=model.device.type == "cuda")
+        kwargs: dict[str, Any] = {"use_sde": model.use_sde, **model.policy_kwargs}
+        made = model.policy_class(model.observation_space, model.action_space, model.lr_schedule, **kwargs)
+        model.policy = cast(ActorCriticPolicy, made.to(model.device))
+        # The old policy's episodes say nothing of the new one.
+        behaviour.window = EpisodeWindow(behaviour.window.size)
+
+
+def member_class(algorithm: Any) -> type[WassersteinOnPolicyMixin]:
+    """
+    :param algorithm: one of SB3's on-policy algorithms, or one of ours
+    :return: the class with Wasserstein regularisation
+    :raises TypeError: if it is neither
+    """
+    if isinstance(algorithm, type) and issubclass(algorithm, WassersteinOnPolicyMixin):
+        return algorithm
+    if algorithm in (PPO, A2C):
+        return WassersteinPPO if algorithm is PPO else WassersteinA2C
+    if isinstance(algorithm, type) and issubclass(algorithm, OnPolicyAlgorithm):
+        return type(f"Wasserstein{algorithm.__name__}", (WassersteinOnPolicyMixin, algorithm), {})
+    raise TypeError(
+        f"algorithm must be an on-policy algorithm of SB3 (PPO, A2C, or a subclass of OnPolicyAlgorithm); got {algorithm!r}"
+    )

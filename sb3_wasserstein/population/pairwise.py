@@ -1,0 +1,106 @@
+"""The distances and potentials of all pairs of members, at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sb3_wasserstein.duals import GroundCost, SinkhornDual
+from sb3_wasserstein.duals.batched import Law, solve_pairs, solve_self
+from sb3_wasserstein.duals.clouds import Floats, as_weights
+from sb3_wasserstein.duals.transform import extend
+from sb3_wasserstein.population.potential import PairPotential, Partner
+
+#: points of a cloud that pairs are solved on: an occupancy's many states are taken at a stride
+MAX_POINTS = 256
+
+
+class Pairwise:
+    """
+    Entropic transport between the laws of K members, debiased (Genevay et al. 2018): K (K − 1) / 2 pairs and K laws against
+    themselves, solved in batches.
+
+    :param dual: holds ε, cost, debias, tol and max_iterations
+    """
+
+    def __init__(self, dual: SinkhornDual) -> None:
+        self.dual = dual
+        self.cost: GroundCost = dual.ground_cost
+        #: the median ground cost that ε is in units of, None until measured
+        self.scale: float | None = None
+        self.clouds: dict[int, Floats] = {}
+        self._values: dict[tuple[int, int], Floats] = {}
+        self.distances: dict[tuple[int, int], float] = {}
+
+    @property
+    def epsilon(self) -> float:
+        """ε in the cost's own unit."""
+        return self.dual.epsilon_if(1.0 if self.scale is None else self.scale)
+
+    def measure(self, points: Floats) -> None:
+        """
+        Take the units from a pooled sample.
+
+        :param points: (n, dim)
+        """
+        base = self.cost.base_matrix(points, points)
+        off_diagonal = base[~np.eye(len(points), dtype=bool)]
+        self.scale = self.cost.measure(off_diagonal)
+
+    def solve(self, clouds: dict[int, Floats], references: dict[int, Floats] | None = None) -> dict[int, float]:
+        """
+        :param clouds: (n_k, dim) of each member
+        :param references: a second cloud of some members, e.g. from before training
+        :return: the distance of each member from its reference
+        """
+        self.clouds = {k: thin(cloud) for k, cloud in clouds.items()}
+        members = sorted(self.clouds)
+        pairs = [(k, l) for k in members for l in members if k < l]
+        marked = {k: thin(cloud) for k, cloud in (references or {}).items() if k in self.clouds}
+        laws = {k: (cloud, as_weights(None, len(cloud), "cloud")) for k, cloud in self.clouds.items()}
+        marks = {k: (cloud, as_weights(None, len(cloud), "cloud")) for k, cloud in marked.items()}
+        firsts = [laws[k] for k, _ in pairs] + [laws[k] for k in marks]
+        seconds = [laws[l] for _, l in pairs] + list(marks.values())
+        potentials, distances = self._solved(firsts, seconds) if firsts else ([], np.zeros(0))
+        selves = {k: self._self_solved(law) for k, law in laws.items()} if self.dual.debias else {}
+        self._values = {(k, k): values + mean for k, (values, mean) in selves.items()}
+        own = {k: 2 * mean for k, (_, mean) in selves.items()}
+        self.distances = {}
+        for (k, l), f, distance in zip(pairs, potentials, distances, strict=False):
+            (x, p), (y, _) = laws[k], laws[l]
+            self._values[k, l] = f
+            self._values[l, k] = extend(y, x, np.log(p), f, self.epsilon, self.cost)
+            self.distances[k, l] = self.distances[l, k] = float(distance) - (own.get(k, 0.0) + own.get(l, 0.0)) / 2
+        travelled = {}
+        for (k, mark), distance in zip(marks.items(), distances[len(pairs) :], strict=True):
+            mark_own = 2 * self._self_solved(mark)[1] if self.dual.debias else 0.0
+            travelled[k] = float(distance) - (own.get(k, 0.0) + mark_own) / 2
+        return travelled
+
+    def _solved(self, firsts: list[Law], seconds: list[Law]) -> tuple[list[Floats], Floats]:
+        return solve_pairs(firsts, seconds, self.cost, self.epsilon, self.dual.tol, self.dual.max_iterations)
+
+    def _self_solved(self, law: Law) -> tuple[Floats, float]:
+        return solve_self(*law, self.cost, self.epsilon, self.dual.tol, self.dual.max_iterations)
+
+    def potential(self, member: int, weights: dict[int, float], feature_scale: Floats | None = None) -> PairPotential:
+        """
+        :param member: k
+        :param weights: of its pairs (k, l)
+        :param feature_scale: units that points are to be divided by
+        :return: Σ_l p_kl h_kl, centred under the member's own law
+        """
+        partners = [Partner(self.clouds[l], self._values[l, member], weight) for l, weight in weights.items()]
+        own = Partner(self.clouds[member], self._values[member, member], 1.0) if self.dual.debias else None
+        made: dict[str, Any] = {"partners": partners, "own": own, "epsilon": self.epsilon, "cost": self.cost}
+        offset = float(PairPotential(**made)(self.clouds[member]).mean())
+        return PairPotential(**made, feature_scale=feature_scale, offset=offset)
+
+
+def thin(cloud: Floats) -> Floats:
+    """
+    :param cloud: (n, dim)
+    :return: at most ``MAX_POINTS`` of its points, at a fixed stride
+    """
+    return cloud[:: -(-len(cloud) // MAX_POINTS)]

@@ -1,0 +1,339 @@
+"""K policies that all solve the task, each in its own way (S1 §4.2; MATH.md, "Populations")."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import uuid
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
+from stable_baselines3.common.type_aliases import MaybeCallback
+
+from sb3_wasserstein.duals import SinkhornDual, dual_from_config, make_dual
+from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
+from sb3_wasserstein.population.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from sb3_wasserstein.population.exchange import Exchange, Rules
+from sb3_wasserstein.population.executors import EXECUTORS, Executor, make_executor
+from sb3_wasserstein.population.member import MemberSpec, member_class
+from sb3_wasserstein.population.rounds import Rounds
+from sb3_wasserstein.population.schedule import RepulsionSchedule
+from sb3_wasserstein.regularised import WassersteinA2C, WassersteinOnPolicyMixin, WassersteinPPO
+
+#: what ``load`` knows by name; other classes are passed to it
+NAMED = {"WassersteinPPO": WassersteinPPO, "WassersteinA2C": WassersteinA2C}
+
+
+class Population:
+    """
+    K policies that learn one task side by side and are repelled from each other's behaviour.
+
+    After each rollout, members show the embeddings of their episodes, and nothing else; the pairwise potentials reshape their
+    returns: policy k maximises J(θ_k) + λ Σ_l p_kl W_ε(μ_k, μ_l).
+
+    :param algorithm: PPO, A2C, or another of SB3's on-policy algorithms, as a class
+    :param policy: as for SB3
+    :param env: environment id, or a callable that returns an Env, as for ``make_vec_env``
+    :param n_policies: K
+    :param wasserstein_coef: λ, in units of (spread of the returns) / (median ground cost); > 0 repels
+    :param schedule: when: "burst", early on and again for pairs that have collapsed and begin afresh; "constant"; or a
+        function of progress_remaining, a factor of the coefficient
+    :param distance_target: repel a pair only while its distance is below this multiple of the way that the policy has come
+        from its untrained self
+    :param embedding: what a behaviour is, as for :class:`WassersteinPPO`
+    :param repulsion: "mutual": each from all others; "ordered": each from those before it; "sequential": one is trained after
+        the other, and repelled from the finished ones
+    :param neighbours: "nearest": from the nearest other, by soft-min; "mean": from all others alike
+    :param executor: where members live: "serial" in this process; "process" in spawned ones (a script then needs
+        ``if __name__ == "__main__":``); "ray" on a cluster. The result is the same
+    :param n_envs: number of environments of each member
+    :param env_kwargs: the environment's arguments
+    :param seed: of everything
+    :param tensorboard_log: folder; each member has a run, and the population one
+    :param algorithm_kwargs: the algorithm's arguments, and those of :class:`WassersteinPPO` (``dual_kwargs``, ``credit``,
+        ``episode_window``, ...)
+    :raises ValueError: if an argument is unknown or out of range, with its name
+    :raises TypeError: if the algorithm is none of SB3's on-policy ones
+    :raises MemberError: if a member cannot be made, with its number and its own traceback
+
+    Example:
+        >>> from stable_baselines3 import PPO
+        >>> from sb3_wasserstein import Population
+        >>> population = Population(PPO, "MlpPolicy", "CartPole-v1", n_policies=2, seed=0, n_steps=128, batch_size=64)
+        >>> population.learn(256).distances.shape
+        (2, 2)
+    """
+
+    def __init__(
+        self,
+        algorithm: type,
+        policy: Any,
+        env: Any,
+        n_policies: int,
+        *,
+        wasserstein_coef: float = 1.0,
+        schedule: RepulsionSchedule = "burst",
+        distance_target: float | None = None,
+        embedding: str | Embedding = "path",
+        repulsion: str = "mutual",
+        neighbours: str = "nearest",
+        executor: str = "serial",
+        n_envs: int = 1,
+        env_kwargs: dict[str, Any] | None = None,
+        seed: int | None = None,
+        tensorboard_log: str | os.PathLike[str] | None = None,
+        **algorithm_kwargs: Any,
+    ) -> None:
+        cls = member_class(algorithm)
+        _check_whole("n_policies", n_policies, 2)
+        _check_whole("n_envs", n_envs, 1)
+        if executor not in EXECUTORS:
+            raise ValueError(f"executor={executor!r} is not known; use one of {list(EXECUTORS)}")
+        if algorithm_kwargs.pop("target", None) is not None:
+            raise ValueError("target does not go with a population, whose members are each other's: use WassersteinPPO")
+        rules = Rules(
+            _checked_coefficient(wasserstein_coef),
+            schedule,
+            repulsion,
+            neighbours,
+            distance_target,
+            algorithm_kwargs.get("episode_window", 256),
+        )
+        self._prepare(cls, n_policies, rules, _pair_dual(algorithm_kwargs), make_embedding(embedding), seed)
+        kwargs = {**algorithm_kwargs, "embedding": embedding, "tensorboard_log": _text(tensorboard_log)}
+        seeds = np.random.SeedSequence(self.seed).generate_state(n_policies)
+        registered = _registered(env)
+        specs = [
+            MemberSpec(cls, policy, env, n_envs, env_kwargs, int(seeds[k] >> 1), f"member_{k}", kwargs, registered)
+            for k in range(n_policies)
+        ]
+        self._open(specs, executor, tensorboard_log)
+
+    def _prepare(
+        self,
+        cls: type[WassersteinOnPolicyMixin],
+        n_policies: int,
+        rules: Rules,
+        dual: SinkhornDual,
+        embedding: Embedding,
+        seed: int | None,
+    ) -> None:
+        self.algorithm = cls
+        self.n_policies = int(n_policies)
+        self.rules = rules
+        self.embedding = embedding
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+        self.exchange = Exchange(self.n_policies, rules, dual, isinstance(embedding, StateOccupancy), self.seed)
+        self._identity = uuid.uuid4().hex
+
+    def _open(self, specs: list[MemberSpec], executor: str, tensorboard_log: Any) -> None:
+        self._members: Executor = make_executor(executor, specs)
+        self._rounds = Rounds(self._members, self.exchange, _text(tensorboard_log))
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        progress_bar: bool = False,
+        *,
+        reset_num_timesteps: bool = True,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 10,
+    ) -> Population:
+        """
+        Train all members.
+
+        :param total_timesteps: number of environment steps of each policy
+        :param callback: as in SB3; each member gets a copy of its own. One that returns False stops its member
+        :param progress_bar: one bar for all members (needs tqdm and rich)
+        :param reset_num_timesteps: as in SB3: False goes on
+        :param checkpoint: folder to save to every so many rounds, and at the end; also where a member fails
+        :param checkpoint_every: number of rounds between
+        :return: the population
+        :raises MemberError: if a member fails, with its number and its own traceback; the others have finished their round,
+            and can be saved
+        """
+        _check_whole("total_timesteps", total_timesteps, 1)
+        _check_whole("checkpoint_every", checkpoint_every, 1)
+        sequential = self.rules.repulsion == "sequential"
+        everybody = list(range(self.n_policies))
+        save = None if checkpoint is None else lambda: self.save(checkpoint)
+        self._rounds.run(
+            [[k] for k in everybody] if sequential else [everybody],
+            int(total_timesteps),
+            callback,
+            progress_bar,
+            reset_num_timesteps,
+            save,
+            checkpoint_every,
+        )
+        return self
+
+    @property
+    def models(self) -> list[WassersteinOnPolicyMixin]:
+        """K models that each save, load and predict as SB3's own do; copies where members live in other processes."""
+        members = getattr(self._members, "members", None)
+        if members is not None:
+            return [member.model for member in members]
+        return [self._loaded(blob) for blob, _ in self._snapshots()]
+
+    @property
+    def distances(self) -> NDArray[np.float64]:
+        """(K, K) Sinkhorn divergences between members at the last exchange, in the cost's unit; NaN before the first."""
+        return self.exchange.distances
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """
+        Write a checkpoint that :meth:`load` goes on from. It replaces the folder's last one in one step.
+
+        :param folder: made where it is missing
+        :raises ValueError: if the folder holds another population
+        :raises OSError: if it cannot be written; what was there before stays
+        """
+        snapshots = self._snapshots()
+        states, arrays = self.exchange.state()
+        for k, (_, generators) in enumerate(snapshots):
+            arrays.update({f"generators_{k}_{name}": array for name, array in generators.items()})
+        spec = self._members.specs[0]
+        description = {
+            "population": self._identity,
+            "n_policies": self.n_policies,
+            "algorithm": self.algorithm.__name__,
+            "n_envs": spec.n_envs,
+            "seeds": [spec.seed for spec in self._members.specs],
+            "seed": self.seed,
+            "embedding": self.embedding.config(),
+            "dual": self.exchange.pairwise.dual.config(),
+            "rules": {
+                "coef": self.rules.coef,
+                "schedule": self.rules.schedule if isinstance(self.rules.schedule, str) else None,
+                "repulsion": self.rules.repulsion,
+                "neighbours": self.rules.neighbours,
+                "distance_target": self.rules.distance_target,
+                "warm_up": self.rules.warm_up,
+            },
+            "exchange": states,
+        }
+        write_checkpoint(Path(folder), Checkpoint(description, arrays, [blob for blob, _ in snapshots]))
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        env: Any,
+        *,
+        env_kwargs: dict[str, Any] | None = None,
+        algorithm: type | None = None,
+        schedule: RepulsionSchedule | None = None,
+        embedding: Embedding | None = None,
+        executor: str = "serial",
+        tensorboard_log: str | os.PathLike[str] | None = None,
+    ) -> Population:
+        """
+        A population as it was saved; ``learn(..., reset_num_timesteps=False)`` goes on. Its environments begin with a reset.
+
+        :param folder: as given to :meth:`save`
+        :param env: as for the constructor: environments are not saved
+        :param env_kwargs: the environment's arguments
+        :param algorithm: the members' class, where it is neither PPO nor A2C
+        :param schedule: where it was a function: functions are not saved
+        :param embedding: where it was made of a function
+        :param executor: "serial", "process" or "ray"
+        :param tensorboard_log: folder
+        :return: the population
+        :raises FileNotFoundError: if there is no checkpoint
+        :raises ValueError: if it is damaged, belongs to another environment, or lacks what has to be given
+        """
+        description, arrays, blobs = read_checkpoint(Path(folder))
+        population = cls.__new__(cls)
+        try:
+            rules = dict(description["rules"])
+            rules["schedule"] = schedule or rules["schedule"]
+            name, seeds, n_envs = description["algorithm"], description["seeds"], description["n_envs"]
+            identity, states = description["population"], description["exchange"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"folder {str(folder)!r} is damaged: population.json lacks {error}") from error
+        if rules["schedule"] is None:
+            raise ValueError("the schedule was a function, and functions are not saved: pass schedule= to load()")
+        if algorithm is None and name not in NAMED:
+            raise ValueError(f"the members are {name}, which is not known here: pass algorithm= to load()")
+        recipe = make_embedding(description["embedding"]) if embedding is None else embedding
+        dual = dual_from_config(description["dual"])
+        assert isinstance(dual, SinkhornDual)
+        member = member_class(NAMED[name] if algorithm is None else algorithm)
+        population._prepare(member, len(blobs), Rules(**rules), dual, recipe, description["seed"])
+        population._identity = identity
+        population.exchange.load_state(states, arrays)
+        kwargs: dict[str, Any] = {"tensorboard_log": _text(tensorboard_log)}
+        if embedding is not None:
+            kwargs["embedding"] = embedding
+        specs = []
+        for k, blob in enumerate(blobs):
+            prefix = f"generators_{k}_"
+            generators = {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)}
+            made = MemberSpec(member, None, env, n_envs, env_kwargs, seeds[k], f"member_{k}", kwargs, _registered(env))
+            specs.append(replace(made, blob=blob, generators=generators))
+        population._open(specs, executor, tensorboard_log)
+        return population
+
+    def close(self) -> None:
+        """End the members' processes and close their environments."""
+        self._members.close()
+
+    def __enter__(self) -> Population:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _snapshots(self) -> list[tuple[bytes, dict[str, Any]]]:
+        found = self._members.call("snapshot", dict.fromkeys(range(self.n_policies), ()))
+        return [found[k] for k in range(self.n_policies)]
+
+    def _loaded(self, blob: bytes) -> WassersteinOnPolicyMixin:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*member of a population.*")
+            return self.algorithm.load(io.BytesIO(blob))
+
+
+def _check_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}; got {value!r}")
+
+
+def _checked_coefficient(coef: Any) -> float:
+    if isinstance(coef, bool) or not isinstance(coef, (int, float, np.integer, np.floating)):
+        raise TypeError(f"wasserstein_coef must be a number (schedule= says when it applies); got {coef!r}")
+    if not math.isfinite(coef):
+        raise ValueError(f"wasserstein_coef must be finite; got {coef!r}")
+    if coef <= 0:
+        effect = "they attract each other" if coef < 0 else "they do not see each other"
+        warnings.warn(f"wasserstein_coef={coef!r} does not repel the members of a population: {effect}", stacklevel=3)
+    return float(coef)
+
+
+def _pair_dual(algorithm_kwargs: dict[str, Any]) -> SinkhornDual:
+    """The dual of every pair: batched Sinkhorn is what there is."""
+    if algorithm_kwargs.get("dual", "sinkhorn") != "sinkhorn":
+        raise ValueError(
+            f"dual={algorithm_kwargs['dual']!r} does not go with a population, whose pairs are solved by 'sinkhorn'"
+        )
+    dual = make_dual("sinkhorn", algorithm_kwargs.get("dual_kwargs"))
+    assert isinstance(dual, SinkhornDual)
+    return dual
+
+
+def _registered(env: Any) -> EnvSpec | None:
+    """The spec of an environment id, for processes that have not imported what registers it."""
+    return gym.spec(env) if isinstance(env, str) else None
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)

@@ -1,0 +1,66 @@
+"""What one member gets of the others: a function of behaviour that grows away from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from sb3_wasserstein.duals import GroundCost
+from sb3_wasserstein.duals.clouds import Floats
+from sb3_wasserstein.duals.transform import extend
+
+
+class Partner(NamedTuple):
+    """
+    One side of a solved pair.
+
+    :param cloud: (m, dim) its points, of equal weight
+    :param values: (m,) its potential on them
+    :param weight: what the pair counts
+    """
+
+    cloud: Floats
+    values: Floats
+    weight: float
+
+
+@dataclass(frozen=True)
+class PairPotential:
+    """
+    Σ_l p_kl h_kl (MATH.md, "Populations"): the potentials of a member's pairs, weighted, at any point. Arrays and a ground
+    cost are all that it holds: this is what members exchange.
+
+    :param partners: the other members' sides
+    :param own: the member's own cloud and symmetric potential, None without debiasing
+    :param epsilon: ε in the cost's unit
+    :param cost: the ground cost, its scale measured
+    :param feature_scale: (dim,) units of the features, None for one
+    :param offset: the mean under the member's own law, which centres it
+    """
+
+    partners: list[Partner]
+    own: Partner | None
+    epsilon: float
+    cost: GroundCost
+    feature_scale: Floats | None = None
+    offset: float = 0.0
+
+    def __call__(self, points: Floats) -> Floats:
+        """
+        :param points: (n, dim)
+        :return: (n,)
+        """
+        if self.feature_scale is not None:
+            points = points / self.feature_scale
+        values = np.full(len(points), -self.offset)
+        for partner in self.partners:
+            values += partner.weight * self._extended(points, partner)
+        if self.own is not None:
+            values -= sum(partner.weight for partner in self.partners) * self._extended(points, self.own)
+        return values
+
+    def _extended(self, points: Floats, partner: Partner) -> Floats:
+        log_weights = np.full(len(partner.cloud), -np.log(len(partner.cloud)))
+        return extend(points, partner.cloud, log_weights, partner.values, self.epsilon, self.cost)

@@ -1,0 +1,95 @@
+"""The loop of a population: collect, exchange, train, in lockstep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.type_aliases import MaybeCallback
+from stable_baselines3.common.utils import configure_logger
+
+from sb3_wasserstein.population.exchange import Exchange, Report, Turn
+from sb3_wasserstein.population.executors import Executor
+
+
+class Rounds:
+    """
+    :param members: where they live
+    :param exchange: what they learn of each other
+    :param tensorboard_log: folder, None for no log
+    """
+
+    def __init__(self, members: Executor, exchange: Exchange, tensorboard_log: str | None) -> None:
+        self.members = members
+        self.exchange = exchange
+        self.tensorboard_log = tensorboard_log
+
+    def run(
+        self,
+        phases: list[list[int]],
+        total_timesteps: int,
+        callback: MaybeCallback,
+        progress_bar: bool,
+        reset_num_timesteps: bool,
+        save: Callable[[], None] | None,
+        save_every: int,
+    ) -> None:
+        """
+        :param phases: the members that train together, one phase after the other
+        :param total_timesteps: of each member
+        :param callback: SB3's, of each member
+        :param progress_bar: whether to show one, for all
+        :param reset_num_timesteps: whether to count anew
+        :param save: writes a checkpoint
+        :param save_every: number of rounds between checkpoints
+        """
+        if reset_num_timesteps:
+            self.exchange.begin()
+        logger = configure_logger(0, self.tensorboard_log, "population", reset_num_timesteps)
+        bar = _bar(total_timesteps * self.exchange.n_policies) if progress_bar else None
+        n_rounds = 0
+        try:
+            for phase in phases:
+                totals = self.members.call("begin", dict.fromkeys(phase, (total_timesteps, callback, reset_num_timesteps)))
+                active = dict.fromkeys(phase, 0)
+                steps = {k: total - total_timesteps for k, total in totals.items()}
+                while active:
+                    reports: dict[int, Report] = self.members.call("collect", dict.fromkeys(active, ()))
+                    if bar is not None:
+                        bar.update(sum(report.timesteps - steps[k] for k, report in reports.items()))
+                    steps.update({k: report.timesteps for k, report in reports.items()})
+                    reports = {k: report for k, report in reports.items() if report.running}
+                    if reports:
+                        progress = max(report.timesteps / totals[k] for k, report in reports.items())
+                        turns = self.exchange.turns(reports, min(1.0, progress))
+                        self.members.call("train", {k: (turn,) for k, turn in turns.items()})
+                        self._log(logger, turns, sum(steps.values()))
+                    active = {k: 0 for k in reports if steps[k] < totals[k]}
+                    n_rounds += 1
+                    if save is not None and n_rounds % save_every == 0:
+                        save()
+                self.members.call("end", dict.fromkeys(phase, ()))
+            if save is not None:
+                save()
+        finally:
+            if bar is not None:
+                bar.close()
+            logger.close()
+
+    def _log(self, logger: Logger, turns: dict[int, Turn], timesteps: int) -> None:
+        for (k, l), distance in self.exchange.pairwise.distances.items():
+            if k < l:
+                logger.record(f"wasserstein/pair_{k}_{l}", distance)
+        for k, turn in turns.items():
+            logger.record(f"wasserstein/coef_{k}", turn.coef)
+        logger.record("wasserstein/fresh_starts", sum(self.exchange.restarts.values()))
+        logger.dump(timesteps)
+
+
+def _bar(total: int) -> Any:
+    try:
+        from tqdm.rich import tqdm
+    except ImportError as error:
+        raise ImportError("progress_bar=True needs tqdm and rich: pip install 'sb3-wasserstein[logging]'") from error
+    return tqdm(total=total)
