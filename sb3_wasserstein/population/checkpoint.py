@@ -7,17 +7,21 @@ step. A kill at any moment leaves the last one that was complete.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import re
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sb3_wasserstein.population.member import Snapshot
 
 POINTER = "checkpoint.json"
 FORMAT = 1
@@ -29,12 +33,12 @@ class Checkpoint(NamedTuple):
     """
     :param description: JSON-plain
     :param arrays: by name
-    :param members: each member's model, as SB3 saves it
+    :param members: what each member is made again from
     """
 
     description: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
-    members: list[bytes]
+    members: list[Snapshot]
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -50,13 +54,22 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         raise ValueError(f"folder {str(folder)!r} holds the checkpoint of another population: choose another, or remove it")
     data = Path(tempfile.mkdtemp(prefix="data-", dir=folder))
     try:
-        _write(data / "population.json", json.dumps(checkpoint.description).encode())
+        files = {"population.json": json.dumps(checkpoint.description).encode()}
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **checkpoint.arrays)
-        _write(data / "population.npz", buffer.getvalue())
-        for k, blob in enumerate(checkpoint.members):
-            _write(data / f"member_{k}.zip", blob)
-        pointer = {"format": FORMAT, "population": checkpoint.description["population"], "data": data.name}
+        generators = {
+            f"generators_{k}_{name}": array
+            for k, member in enumerate(checkpoint.members)
+            for name, array in member.generators.items()
+        }
+        np.savez(buffer, allow_pickle=False, **checkpoint.arrays, **generators)
+        files["population.npz"] = buffer.getvalue()
+        for k, member in enumerate(checkpoint.members):
+            files[f"member_{k}.zip"] = member.blob
+            files[f"member_{k}.pt"] = member.behaviour
+        for name, content in files.items():
+            _write(data / name, content)
+        sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        pointer = {"format": FORMAT, "population": checkpoint.description["population"], "data": data.name, "sha256": sums}
         _write(folder / f"{data.name}.json", json.dumps(pointer).encode())
         os.replace(folder / f"{data.name}.json", folder / POINTER)
     except BaseException:
@@ -79,14 +92,14 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise FileNotFoundError(
             f"folder {str(folder)!r} holds no population: {POINTER} is missing (Population.save writes it)"
         )
-    data = folder / _pointer(folder)["data"]
+    pointer = _pointer(folder)
     try:
-        description = json.loads(_read(data / "population.json"))
-        n_members = int(description["n_policies"])
-        with np.load(io.BytesIO(_read(data / "population.npz")), allow_pickle=False) as archive:
+        files = {name: _read(folder / pointer["data"] / name, sum_) for name, sum_ in pointer["sha256"].items()}
+        description = json.loads(files["population.json"])
+        with np.load(io.BytesIO(files["population.npz"]), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        members = [_read(data / f"member_{k}.zip") for k in range(n_members)]
-    except (KeyError, TypeError, ValueError, EOFError, OSError, MemoryError) as error:
+        members = [_member(files, k, arrays) for k in range(int(description["n_policies"]))]
+    except (KeyError, TypeError, ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as error:
         raise ValueError(f"folder {str(folder)!r} is damaged ({type(error).__name__}: {error})") from error
     return Checkpoint(description, arrays, members)
 
@@ -97,11 +110,18 @@ def _pointer(folder: Path) -> dict[str, Any]:
         known = pointer["format"] == FORMAT and isinstance(pointer["population"], str)
         # A name and nothing else: it must not lead out of the folder.
         plain = re.fullmatch(r"data-[A-Za-z0-9_]+", pointer["data"]) is not None
-    except (KeyError, TypeError, ValueError) as error:
+        plain = plain and all(re.fullmatch(r"[a-z0-9_]+\.(json|npz|zip|pt)", name) for name in pointer["sha256"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(folder / POINTER)!r} is not what Population.save writes ({error!r})") from error
     if not (known and plain):
         raise ValueError(f"{str(folder / POINTER)!r} is not what Population.save writes here: {pointer}")
     return dict(pointer)
+
+
+def _member(files: dict[str, bytes], number: int, arrays: dict[str, NDArray[Any]]) -> Snapshot:
+    prefix = f"generators_{number}_"
+    generators = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return Snapshot(files[f"member_{number}.zip"], files[f"member_{number}.pt"], generators)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -111,7 +131,10 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, sha256: str | None = None) -> bytes:
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"{path.name} has {path.stat().st_size} bytes: too large for what it should hold")
-    return path.read_bytes()
+    content = path.read_bytes()
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"{path.name} is not what was written")
+    return content

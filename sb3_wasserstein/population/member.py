@@ -7,17 +7,17 @@ import inspect
 import io
 import warnings
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import gymnasium as gym
 import numpy as np
+import torch as th
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.utils import set_random_seed
 
@@ -51,6 +51,7 @@ class MemberSpec:
     :param kwargs: the algorithm's other arguments
     :param spec: the registered environment, for a process that has not imported what registers it
     :param blob: a saved model to start from
+    :param behaviour: its window, as ``torch.save`` writes it
     :param generators: states of the random generators to start from
     """
 
@@ -64,7 +65,20 @@ class MemberSpec:
     kwargs: dict[str, Any] = field(default_factory=dict)
     spec: EnvSpec | None = None
     blob: bytes | None = None
+    behaviour: bytes | None = None
     generators: dict[str, Any] | None = None
+
+
+class Snapshot(NamedTuple):
+    """
+    :param blob: the model as SB3 saves it
+    :param behaviour: its window, as ``torch.save`` writes it: tensors and plain Python
+    :param generators: the states of its random generators
+    """
+
+    blob: bytes
+    behaviour: bytes
+    generators: dict[str, Any]
 
 
 class MemberCallback(DualCallback):
@@ -119,9 +133,8 @@ class Member:
         )
         model.dual_callback = behaviour
         model._bind_wasserstein(env)
-        if spec.blob is not None:
-            _, states, _ = load_from_zip_file(io.BytesIO(spec.blob), device=model.device, load_data=False)
-            behaviour.load_state_dict(cast(dict[str, Any], states["dual_callback"]))
+        if spec.behaviour is not None:
+            behaviour.load_state_dict(th.load(io.BytesIO(spec.behaviour), weights_only=True))
         model.wasserstein_config = {**(model.wasserstein_config or {}), "is_member": True}
         return model
 
@@ -190,11 +203,12 @@ class Member:
             assert self._callback is not None
             self._callback.on_training_end()
 
-    def snapshot(self) -> tuple[bytes, dict[str, Any]]:
-        """:return: the model as SB3 saves it, and the states of its random generators"""
-        buffer = io.BytesIO()
-        self.model.save(buffer)
-        return buffer.getvalue(), self._generators.state.arrays()
+    def snapshot(self) -> Snapshot:
+        """:return: what it can be made again from"""
+        model, behaviour = io.BytesIO(), io.BytesIO()
+        self.model.save(model)
+        th.save(self.behaviour.state_dict(), behaviour)
+        return Snapshot(model.getvalue(), behaviour.getvalue(), self._generators.state.arrays())
 
     def _cloud(self, n_new: int) -> Floats:
         window = self.behaviour.window

@@ -22,7 +22,7 @@ from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
 from sb3_wasserstein.population.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sb3_wasserstein.population.exchange import Exchange, Rules
 from sb3_wasserstein.population.executors import EXECUTORS, Executor, make_executor
-from sb3_wasserstein.population.member import MemberSpec, member_class
+from sb3_wasserstein.population.member import MemberSpec, Snapshot, member_class
 from sb3_wasserstein.population.rounds import Rounds
 from sb3_wasserstein.population.schedule import RepulsionSchedule
 from sb3_wasserstein.regularised import WassersteinA2C, WassersteinOnPolicyMixin, WassersteinPPO
@@ -182,7 +182,7 @@ class Population:
         members = getattr(self._members, "members", None)
         if members is not None:
             return [member.model for member in members]
-        return [self._loaded(blob) for blob, _ in self._snapshots()]
+        return [self._loaded(snapshot.blob) for snapshot in self._snapshots()]
 
     @property
     def distances(self) -> NDArray[np.float64]:
@@ -199,8 +199,6 @@ class Population:
         """
         snapshots = self._snapshots()
         states, arrays = self.exchange.state()
-        for k, (_, generators) in enumerate(snapshots):
-            arrays.update({f"generators_{k}_{name}": array for name, array in generators.items()})
         spec = self._members.specs[0]
         description = {
             "population": self._identity,
@@ -221,7 +219,7 @@ class Population:
             },
             "exchange": states,
         }
-        write_checkpoint(Path(folder), Checkpoint(description, arrays, [blob for blob, _ in snapshots]))
+        write_checkpoint(Path(folder), Checkpoint(description, arrays, snapshots))
 
     @classmethod
     def load(
@@ -251,7 +249,7 @@ class Population:
         :raises FileNotFoundError: if there is no checkpoint
         :raises ValueError: if it is damaged, belongs to another environment, or lacks what has to be given
         """
-        description, arrays, blobs = read_checkpoint(Path(folder))
+        description, arrays, snapshots = read_checkpoint(Path(folder))
         population = cls.__new__(cls)
         try:
             rules = dict(description["rules"])
@@ -268,18 +266,16 @@ class Population:
         dual = dual_from_config(description["dual"])
         assert isinstance(dual, SinkhornDual)
         member = member_class(NAMED[name] if algorithm is None else algorithm)
-        population._prepare(member, len(blobs), Rules(**rules), dual, recipe, description["seed"])
+        population._prepare(member, len(snapshots), Rules(**rules), dual, recipe, description["seed"])
         population._identity = identity
         population.exchange.load_state(states, arrays)
         kwargs: dict[str, Any] = {"tensorboard_log": _text(tensorboard_log)}
         if embedding is not None:
             kwargs["embedding"] = embedding
         specs = []
-        for k, blob in enumerate(blobs):
-            prefix = f"generators_{k}_"
-            generators = {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)}
+        for k, snapshot in enumerate(snapshots):
             made = MemberSpec(member, None, env, n_envs, env_kwargs, seeds[k], f"member_{k}", kwargs, _registered(env))
-            specs.append(replace(made, blob=blob, generators=generators))
+            specs.append(replace(made, **snapshot._asdict()))
         population._open(specs, executor, tensorboard_log)
         return population
 
@@ -293,7 +289,7 @@ class Population:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _snapshots(self) -> list[tuple[bytes, dict[str, Any]]]:
+    def _snapshots(self) -> list[Snapshot]:
         found = self._members.call("snapshot", dict.fromkeys(range(self.n_policies), ()))
         return [found[k] for k in range(self.n_policies)]
 

@@ -247,7 +247,10 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, variables = super()._get_torch_save_params()
-        return (state_dicts, variables) if self.dual_callback is None else ([*state_dicts, *STATES], variables)
+        if self.dual_callback is None or (self.wasserstein_config or {}).get("is_member"):
+            # A member's behaviour is its population's to keep: saved alone it is a model as any other.
+            return state_dicts, variables
+        return [*state_dicts, *STATES], variables
 
 
 def check_coefficient(coefficient: float | Callable[[float], float]) -> float:

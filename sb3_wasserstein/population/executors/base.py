@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from abc import ABC, abstractmethod
 from typing import Any
 
-from sb3_wasserstein.population.member import MemberSpec
+from sb3_wasserstein.population.member import Member, MemberSpec
 
 
 class MemberError(RuntimeError):
@@ -54,6 +55,26 @@ class Executor(ABC):
     @abstractmethod
     def close(self) -> None:
         """End the members' processes; calls after that are an error. Twice is no harm."""
+
+
+#: what a user's arguments are answered with, which no member's number makes clearer
+PLAIN = (ValueError, TypeError, ImportError, FileNotFoundError)
+
+
+def made(member: int, spec: MemberSpec) -> Member:
+    """
+    :param member: its number
+    :param spec: what it is made from
+    :return: the member
+    :raises MemberError: if it cannot be made, for other reasons than its arguments, which raise as they are
+    """
+    try:
+        return Member(spec)
+    except PLAIN:
+        raise
+    # Whatever a user's environment raises.
+    except Exception as error:
+        raise MemberError(member, "__init__", traceback.format_exc()) from error
 
 
 def raise_first(errors: dict[int, MemberError]) -> None:

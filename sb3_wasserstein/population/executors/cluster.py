@@ -38,7 +38,8 @@ class RayExecutor(Executor):
         self._ray = ray
         if not ray.is_initialized():
             ray.init(include_dashboard=False, log_to_driver=False)
-        self._actor_class = ray.remote(max_restarts=0)(RayMember)
+        # Spread over the nodes, and never waiting for a free core: members work in lockstep.
+        self._actor_class = ray.remote(max_restarts=0, num_cpus=0, scheduling_strategy="SPREAD")(RayMember)
         self._actors = [self._actor(k) for k in range(len(specs))]
         #: arguments of the last ``begin`` of each member: its absolute number of steps, and its callback
         self._begun: dict[int, tuple[int, Any]] = {}
@@ -76,10 +77,9 @@ class RayExecutor(Executor):
                 if method == "begin":
                     self._begun[member] = (result, given[1])
                 if snapshot is not None:
-                    blob, generators = snapshot
                     spec = self.specs[member]
                     lasting = {name: value for name, value in spec.kwargs.items() if name in LASTING}
-                    self.specs[member] = replace(spec, blob=blob, generators=generators, kwargs=lasting)
+                    self.specs[member] = replace(spec, kwargs=lasting, **snapshot._asdict())
                 return result
             reference = self._again(member, method, given)
         raise MemberError(member, method, f"it died {MOST_RESTARTS} times, the last time so: {died}")

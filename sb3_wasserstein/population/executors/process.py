@@ -12,7 +12,7 @@ from typing import Any
 import cloudpickle
 import torch as th
 
-from sb3_wasserstein.population.executors.base import Executor, MemberError, raise_first
+from sb3_wasserstein.population.executors.base import Executor, MemberError, made, raise_first
 from sb3_wasserstein.population.member import Member, MemberSpec
 
 _MEMBERS: dict[int, Member] = {}
@@ -86,10 +86,7 @@ def pickled(spec: MemberSpec) -> bytes:
 
 
 def _make(member: int, blob: bytes) -> None:
-    try:
-        _MEMBERS[member] = Member(cloudpickle.loads(blob))
-    except Exception:
-        raise MemberError(member, "__init__", traceback.format_exc()) from None
+    _MEMBERS[member] = made(member, cloudpickle.loads(blob))
 
 
 def _call(member: int, method: str, arguments: bytes) -> Any:

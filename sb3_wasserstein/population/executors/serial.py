@@ -5,8 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from sb3_wasserstein.population.executors.base import Executor, MemberError, raise_first
-from sb3_wasserstein.population.member import Member, MemberSpec
+from sb3_wasserstein.population.executors.base import Executor, MemberError, made, raise_first
+from sb3_wasserstein.population.member import MemberSpec
 
 
 class SerialExecutor(Executor):
@@ -18,7 +18,7 @@ class SerialExecutor(Executor):
 
     def __init__(self, specs: list[MemberSpec]) -> None:
         super().__init__(specs)
-        self.members = [Member(spec) for spec in specs]
+        self.members = [made(k, spec) for k, spec in enumerate(specs)]
 
     def call(self, method: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
         results: dict[int, Any] = {}

@@ -1,0 +1,166 @@
+"""Who is repelled from whom, when, and how much: without environments or networks."""
+
+import numpy as np
+import pytest
+
+from sb3_wasserstein.duals import SinkhornDual
+from sb3_wasserstein.population.exchange import Exchange, Report, Rules
+from sb3_wasserstein.population.schedule import Burst
+
+
+def reports(centres, n=60, seed=0, returns=(0.0, 4.0)):
+    rng = np.random.default_rng(seed)
+    made = {}
+    for k, centre in enumerate(centres):
+        cloud = np.asarray(centre, dtype=float) + 0.1 * rng.normal(size=(n, 2))
+        made[k] = Report(cloud, np.linspace(*returns, n), 100, True)
+    return made
+
+
+def exchange(n_policies=3, **rules):
+    return Exchange(n_policies, Rules(**rules), SinkhornDual())
+
+
+LINE = [(0, 0), (1, 0), (5, 0)]
+
+
+def test_the_potential_grows_away_from_the_others():
+    turns = exchange(2).turns(reports([(0, 0), (1, 0)]), 0.0)
+    away, towards = np.array([[-1.0, 0.0]]), np.array([[1.0, 0.0]])
+    assert turns[0].potential(away) > turns[0].potential(towards)
+    assert turns[1].potential(away) < turns[1].potential(towards)
+    assert turns[0].coef == 1.0
+
+
+def test_nearest_is_a_soft_minimum_and_mean_is_equal():
+    near = exchange(neighbours="nearest")
+    near.turns(reports(LINE), 0.0)
+    weights = near.weights(0, {})
+    gap = near.distances[0, 2] - near.distances[0, 1]
+    assert weights.get(2, 0.0) == pytest.approx(np.exp(-gap / (0.1 * near.scales.ground_cost)), abs=1e-6)
+    assert weights[1] > 0.99
+    mean = exchange(neighbours="mean")
+    mean.turns(reports(LINE), 0.0)
+    assert mean.weights(0, {}) == {1: 0.5, 2: 0.5}
+
+
+@pytest.mark.parametrize("repulsion", ["ordered", "sequential"])
+def test_ordered_looks_back_only(repulsion):
+    ordered = exchange(repulsion=repulsion)
+    turns = ordered.turns(reports(LINE), 0.0)
+    assert turns[0].potential is None
+    assert ordered.weights(1, {}) == {0: 1.0}
+    assert set(ordered.weights(2, {})) <= {0, 1}
+
+
+def test_the_units_are_measured_on_the_warm_up_and_then_frozen():
+    one = exchange(2, warm_up=100)
+    first = one.turns(reports([(0, 0), (1, 0)]), 0.0)[0]
+    returns = np.linspace(0.0, 4.0, 60)
+    low, high = np.quantile(np.tile(returns, 2), [0.01, 0.99])
+    assert first.episode_return == pytest.approx(high - low)
+    second = one.turns(reports([(0, 0), (50, 0)], returns=(0.0, 400.0)), 0.1)[0]
+    assert (second.episode_return, second.ground_cost) == (first.episode_return, first.ground_cost)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [("constant", [1, 1, 1]), (lambda left: left**2, [1, 0.25, 0]), ("burst", [1, 0, 0])],
+    ids=["constant", "own", "burst"],
+)
+def test_schedules(schedule, expected):
+    made = exchange(2, coef=3.0, schedule=schedule)
+    for progress, factor in zip([0.0, 0.5, 1.0], expected, strict=True):
+        turns = made.turns(reports([(0, 0), (9, 0)]), progress)
+        assert turns[0].coef == pytest.approx(3.0 * factor)
+        assert (turns[0].potential is None) == (factor == 0)
+
+
+def test_a_burst_is_full_then_falls_in_a_line():
+    burst = Burst(full=0.1, end=0.3)
+    assert [burst(age) for age in (0.0, 0.1, 0.2, 0.3, 0.9)] == pytest.approx([1, 1, 0.5, 0, 0])
+
+
+def test_a_collapsed_pair_begins_afresh_once_and_is_repelled_again():
+    made = exchange(3)
+    made.turns(reports(LINE), 0.0)
+    together = reports([(2, 0), (2, 0), (9, 0)])
+    turns = made.turns(together, 0.3)
+    assert [turns[k].restart is not None for k in range(3)] == [True, True, False]
+    assert turns[0].restart != turns[1].restart
+    assert turns[2].potential is None
+    again = made.turns(together, 0.31)
+    assert [again[k].restart for k in range(3)] == [None] * 3
+    assert [again[k].coef for k in range(3)] == [1.0, 1.0, 0.0]
+    assert made.restarts == {0: 1, 1: 1, 2: 0}
+    assert all(turn.restart is None for turn in made.turns(together, 0.95).values())
+
+
+@pytest.mark.parametrize("schedule", ["constant", lambda left: 1.0])
+def test_fresh_starts_belong_to_the_burst(schedule):
+    made = exchange(2, schedule=schedule)
+    made.turns(reports([(0, 0), (1, 0)]), 0.0)
+    assert all(turn.restart is None for turn in made.turns(reports([(2, 0), (2, 0)]), 0.5).values())
+
+
+def test_the_distance_target_releases_a_pair_that_is_far_enough():
+    made = exchange(2, schedule="constant", distance_target=0.7)
+    made.turns(reports([(0, 0), (0, 0)]), 0.0)
+    close = made.turns(reports([(3, 0), (3, 1)]), 0.1)
+    assert close[0].potential is not None
+    far = made.turns(reports([(3, 0), (-3, 0)]), 0.2)
+    assert far[0].potential is None
+    assert far[1].potential is None
+
+
+def test_a_member_without_episodes_waits():
+    made = exchange(2)
+    some = reports([(0, 0)])
+    some[1] = Report(np.zeros((0, 0)), np.zeros(0), 100, True)
+    turns = made.turns(some, 0.0)
+    assert turns[0].potential is None
+    assert turns[1].potential is None
+    assert np.isnan(made.distances[0, 1])
+
+
+def test_an_occupancys_features_have_one_unit():
+    made = Exchange(2, Rules(), SinkhornDual(), occupancy=True)
+    some = reports([(0, 0), (1, 0)])
+    stretched = {k: Report(report.cloud * [1.0, 1000.0], report.returns, 100, True) for k, report in some.items()}
+    turns = made.turns(stretched, 0.0)
+    other = Exchange(2, Rules(), SinkhornDual(), occupancy=True).turns(some, 0.0)
+    points = np.array([[0.3, 0.1], [-1.0, 0.2]])
+    np.testing.assert_allclose(turns[0].potential(points * [1.0, 1000.0]), other[0].potential(points), rtol=1e-5)
+
+
+def test_the_state_goes_through_a_file_format():
+    made = exchange(3)
+    made.turns(reports(LINE), 0.0)
+    made.turns(reports([(2, 0), (2, 0), (9, 0)]), 0.3)
+    plain, arrays = made.state()
+    other = exchange(3)
+    other.load_state(plain, arrays)
+    np.testing.assert_array_equal(other.distances, made.distances)
+    again, expected = (one.turns(reports([(2, 0), (2.5, 0), (9, 0)]), 0.32) for one in (other, made))
+    points = np.array([[0.3, 0.1]])
+    for k in (0, 1):
+        assert again[k].coef == expected[k].coef > 0
+        np.testing.assert_array_equal(again[k].potential(points), expected[k].potential(points))
+    with pytest.raises(ValueError, match="damaged"):
+        other.load_state({}, arrays)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "name"),
+    [
+        ({"schedule": "never"}, ValueError, "schedule"),
+        ({"schedule": 3}, TypeError, "schedule"),
+        ({"repulsion": "all"}, ValueError, "repulsion"),
+        ({"neighbours": "far"}, ValueError, "neighbours"),
+        ({"distance_target": 0.0}, ValueError, "distance_target"),
+        ({"distance_target": "far"}, ValueError, "distance_target"),
+    ],
+)
+def test_bad_rules(kwargs, error, name):
+    with pytest.raises(error, match=name):
+        Rules(**kwargs)
