@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
+from stable_baselines3.common.logger import Figure as TensorBoardFigure
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.utils import configure_logger
 
 from sb3_wasserstein.population.exchange import Exchange, Report, Turn
 from sb3_wasserstein.population.executors import Executor
+from sb3_wasserstein.population.images import images
+
+#: fraction of the training between images
+IMAGES_EVERY = 0.1
 
 
 class Rounds:
@@ -24,6 +31,7 @@ class Rounds:
         self.members = members
         self.exchange = exchange
         self.tensorboard_log = tensorboard_log
+        self._next_images = math.inf
 
     def run(
         self,
@@ -46,6 +54,8 @@ class Rounds:
         """
         if reset_num_timesteps:
             self.exchange.begin()
+        # Drawn with matplotlib, which is an extra.
+        self._next_images = 0.0 if find_spec("matplotlib") else math.inf
         logger = configure_logger(0, self.tensorboard_log, "population", reset_num_timesteps)
         bar = _bar(total_timesteps * self.exchange.n_policies) if progress_bar else None
         n_rounds = 0
@@ -64,7 +74,7 @@ class Rounds:
                         progress = max(report.timesteps / totals[k] for k, report in reports.items())
                         turns = self.exchange.turns(reports, min(1.0, progress))
                         self.members.call("train", {k: (turn,) for k, turn in turns.items()})
-                        self._log(logger, turns, sum(steps.values()))
+                        self._log(logger, turns, sum(steps.values()), min(1.0, progress))
                     active = {k: 0 for k in reports if steps[k] < totals[k]}
                     n_rounds += 1
                     if save is not None and n_rounds % save_every == 0:
@@ -77,13 +87,17 @@ class Rounds:
                 bar.close()
             logger.close()
 
-    def _log(self, logger: Logger, turns: dict[int, Turn], timesteps: int) -> None:
+    def _log(self, logger: Logger, turns: dict[int, Turn], timesteps: int, progress: float) -> None:
         for (k, l), distance in self.exchange.pairwise.distances.items():
             if k < l:
                 logger.record(f"wasserstein/pair_{k}_{l}", distance)
         for k, turn in turns.items():
             logger.record(f"wasserstein/coef_{k}", turn.coef)
         logger.record("wasserstein/fresh_starts", sum(self.exchange.restarts.values()))
+        if self.tensorboard_log is not None and progress >= self._next_images:
+            self._next_images = progress + IMAGES_EVERY
+            for name, figure in images(self.exchange, turns).items():
+                logger.record(f"wasserstein/{name}", TensorBoardFigure(figure, close=False), exclude="stdout")
         logger.dump(timesteps)
 
 

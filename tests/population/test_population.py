@@ -166,8 +166,10 @@ def test_the_logs_of_members_and_population(tmp_path):
     for path in tmp_path.iterdir():
         reader = EventAccumulator(str(path))
         reader.Reload()
-        tags[path.name] = set(reader.Tags()["scalars"])
-    assert {"wasserstein/pair_0_1", "wasserstein/fresh_starts", "wasserstein/coef_1"} <= tags["population_1"]
+        tags[path.name] = set(reader.Tags()["scalars"]) | set(reader.Tags()["images"])
+    assert {"wasserstein/pair_0_1", "wasserstein/fresh_starts", "wasserstein/coef_1"} | {
+        f"wasserstein/{name}" for name in ("distances", "embeddings", "potential_0")
+    } <= tags["population_1"]
     assert {"rollout/ep_rew_mean", "train/loss", "wasserstein/bonus_mean", "wasserstein/coef_effective"} <= tags["member_0_1"]
 
 
