@@ -65,11 +65,8 @@ def collect_embeddings(
         """evaluate_policy calls this once a step for each environment whose episodes still count."""
         nonlocal last, ended
         if local["new_observations"] is not last:
-            last, dones, infos = local["new_observations"], local["dones"], local["infos"]
-            terminal = reader.terminal(dones, infos)
-            rewards = reader.rewards(local["rewards"])
-            observations = reader.observations(last)
-            recorder.step(observations, local["actions"], rewards, dones, infos, terminal, reader.reset_infos)
+            last = local["new_observations"]
+            reader.record(recorder, last, local["actions"], local["rewards"], local["dones"], local["infos"])
             ended = {episode.env: episode.points for episode in recorder.flush().episodes}
         if local["i"] in ended:
             points.append(ended[local["i"]])

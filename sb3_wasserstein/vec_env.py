@@ -39,19 +39,43 @@ class EpisodeReader:
         """:return: the original of what the environment has just returned"""
         return observations if self.normalize is None else self.normalize.old_obs
 
-    def rewards(self, rewards: NDArray[Any]) -> NDArray[Any]:
-        """:return: the environments' own rewards, a copy: SB3 adds to its array in place at a time-out"""
-        return np.array(rewards if self.normalize is None else self.normalize.old_reward, dtype=np.float64)
+    def record(
+        self,
+        recorder: Recorder,
+        observations: Observations,
+        actions: Any,
+        rewards: NDArray[Any],
+        dones: NDArray[np.bool_],
+        infos: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """
+        Hand the step that the environment has just made to a recorder.
 
-    def terminal(self, dones: NDArray[np.bool_], infos: Sequence[Mapping[str, Any]]) -> dict[int, Any]:
+        :param recorder: of this environment
+        :param observations: (n, ...) as ``step`` returned them
+        :param actions: (n, ...) as ``step`` got them
+        :param rewards: (n,) as ``step`` returned them; SB3 adds to them in place at a time-out, later
+        :param dones: (n,)
+        :param infos: one mapping an environment
+        :raises EmbeddingError: if an environment does not say a terminal observation, or what the wrapper writes
         """
-        :return: the original terminal observation of each environment whose episode ended
-        :raises EmbeddingError: if an environment does not say it
-        """
-        ended = [int(env) for env in np.flatnonzero(dones)]
-        if self.normalize is not None and ended:
+        if self.normalize is not None:
+            observations, rewards = self.normalize.old_obs, self.normalize.old_reward
+        ended = dones.tolist()
+        if True in ended:
+            terminal = self._terminal(ended, infos)
+            recorder.step(observations, actions, rewards.tolist(), ended, infos, terminal, self._base.reset_infos)
+        elif recorder.reads_infos:
+            recorder.step(observations, actions, rewards.tolist(), ended, infos)
+        else:
+            recorder.quick_step(observations, actions, rewards.tolist(), ended)
+
+    def _terminal(self, dones: list[bool], infos: Sequence[Mapping[str, Any]]) -> dict[int, Any]:
+        """The original terminal observation of each environment whose episode ended."""
+        if self.normalize is not None:
             # Normalised ones are clipped: they cannot be turned back.
             return self.normalize.venv.__dict__[_TERMINAL]  # type: ignore[no-any-return]
+        ended = [env for env, done in enumerate(dones) if done]
         for env in ended:
             if "terminal_observation" not in infos[env]:
                 raise EmbeddingError(
@@ -111,8 +135,10 @@ def _keep_terminal_observations(venv: VecEnv) -> None:
 
     def step_wait_and_keep() -> Any:
         result = step_wait()
-        kept = {i: result[3][i].get("terminal_observation") for i in np.flatnonzero(result[2])}
-        venv.__dict__[_TERMINAL] = {int(i): observation for i, observation in kept.items()}
+        dones = result[2].tolist()
+        if True in dones:
+            infos = result[3]
+            venv.__dict__[_TERMINAL] = {i: infos[i].get("terminal_observation") for i, done in enumerate(dones) if done}
         return result
 
     venv.__dict__[_TERMINAL] = {}

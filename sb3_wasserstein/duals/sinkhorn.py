@@ -12,6 +12,7 @@ import torch
 from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.duals.clouds import Array, Floats, Kind, as_cloud, as_weights, to_floats
 from sb3_wasserstein.duals.costs import Cost, SaturatingCost, check_positive
+from sb3_wasserstein.duals.evaluation import Transforms
 from sb3_wasserstein.duals.solver import Solution, solve, solve_symmetric
 from sb3_wasserstein.duals.transform import extend
 
@@ -90,6 +91,7 @@ class SinkhornDual(Dual):
         self._fxx: Floats | None = None
         self._gyy: Floats | None = None
         self._offsets = (0.0, 0.0)
+        self._transforms: dict[bool, Transforms] = {}
         self._residual = self._distance = 0.0
         self._iterations = 0
 
@@ -130,7 +132,7 @@ class SinkhornDual(Dual):
         elif self.reference == "entropy":
             self._distance += epsilon * float(p @ np.log(p) + q @ np.log(q))
         self._x, self._y, self._p, self._q = x, y, p, q
-        self._f, self._g = cross.f, cross.g
+        self._f, self._g, self._transforms = cross.f, cross.g, {}
         self._kept_x, self._kept_y = kept_x, kept_y
         self._dim = x.shape[1]
         self._residual = max(solution.residual for solution in solutions)
@@ -272,12 +274,13 @@ class SinkhornDual(Dual):
         own, other = (self._y, self._x) if mirror else (self._x, self._y)
         weights, other_weights = (self._q, self._p) if mirror else (self._p, self._q)
         partner, self_potential = (self._f, self._gyy) if mirror else (self._g, self._fxx)
-        epsilon, kind = self.epsilon_, Kind(self.dtype)
-        values = extend(points, other, np.log(other_weights), partner, epsilon, self.ground_cost, kind)
-        if self_potential is not None:
-            values -= extend(points, own, np.log(weights), self_potential, epsilon, self.ground_cost, kind)
-        elif self.reference == "entropy":
-            values += epsilon * np.log(_mass_at(points, own, weights))
+        if mirror not in self._transforms:
+            clouds = [(other, other_weights, partner, 1.0)]
+            clouds += [(own, weights, self_potential, -1.0)] if self_potential is not None else []
+            self._transforms[mirror] = Transforms(clouds, self.epsilon_, self.ground_cost, Kind(self.dtype))
+        values = self._transforms[mirror](points)
+        if self_potential is None and self.reference == "entropy":
+            values += self.epsilon_ * np.log(_mass_at(points, own, weights))
         return values
 
     def _means(self) -> tuple[float, float]:
@@ -314,6 +317,7 @@ class SinkhornDual(Dual):
         }
 
     def _load_extra_state(self, state: dict[str, Any]) -> None:
+        self._transforms = {}
         for name in ("x", "y", "p", "q", "f", "g", "kept_x", "kept_y"):
             setattr(self, f"_{name}", state[name].cpu().numpy().copy())
         self._fxx = None if state["fxx"] is None else state["fxx"].cpu().numpy().copy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.trajectory import Observations
 
 if TYPE_CHECKING:
-    from sb3_wasserstein.embeddings.recorder import Step
+    from sb3_wasserstein.embeddings.recorder import Steps
 
 
 class EmbeddingError(ValueError):
@@ -86,7 +86,7 @@ class CheckedEmbedding:
         return values
 
     def scan(
-        self, steps: Sequence[Step], observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]
+        self, steps: Steps, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]:
         """
         Follow a whole rollout.
@@ -100,37 +100,44 @@ class CheckedEmbedding:
             begin; (k, dim) values of the episodes that ended
         :raises EmbeddingError: as :meth:`values`
         """
-        everywhere = np.ones(self.n_envs, dtype=bool)
         try:
             scan = getattr(self.bound, "scan", None)
             scanned = None if scan is None else scan(observations, resets, ends, lengths)
         except Exception as error:
-            raise self._error(f"raised {type(error).__name__}: {error}", everywhere) from error
+            raise self._error(f"raised {type(error).__name__}: {error}", np.ones(self.n_envs, dtype=bool)) from error
         if scanned is None:
             return self._step_by_step(steps, observations, resets, ends)
         after, fresh = scanned
-        if not (np.isfinite(after).all() and np.isfinite(fresh).all()):
-            bad = ~np.isfinite(after).all(axis=2)
-            time, env = np.argwhere(bad)[0] if bad.any() else (len(after), np.nonzero(ends.mask)[1][0])
-            self.episodes[env] += np.count_nonzero(ends.mask[:time, env])
-            mask = np.arange(self.n_envs) == env
-            raise self._error("returned NaN or infinity; every entry must be finite: is the observation?", mask)
+        # One sum is quicker than a mask; where numbers are so large that it overflows, the mask decides.
+        if not (math.isfinite(after.sum()) and math.isfinite(fresh.sum())):
+            self._check_finite(after, fresh, ends)
+        if not ends.count:
+            return after, fresh, fresh
         self.episodes += ends.mask.sum(axis=0)
         return after, fresh, after[ends.mask]
 
+    def _check_finite(self, after: NDArray[np.float64], fresh: NDArray[np.float64], ends: Ends) -> None:
+        bad = ~np.isfinite(after).all(axis=2)
+        if not bad.any() and np.isfinite(fresh).all():
+            return
+        time, env = np.argwhere(bad)[0] if bad.any() else (len(after), ends.places[0][1])
+        self.episodes[env] += np.count_nonzero(ends.mask[:time, env])
+        mask = np.arange(self.n_envs) == env
+        raise self._error("returned NaN or infinity; every entry must be finite: is the observation?", mask)
+
     def _step_by_step(
-        self, steps: Sequence[Step], observations: Observations, resets: Observations, ends: Ends
+        self, steps: Steps, observations: Observations, resets: Observations, ends: Ends
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]:
         after, fresh, finals = [], [], []
-        for time, step in enumerate(steps):
-            self.step(take(observations, time), step.actions, step.rewards)
+        for time, (actions, rewards) in enumerate(zip(steps.actions, steps.rewards, strict=True)):
+            self.step(take(observations, time), actions, np.array(rewards))
             if self.has_prefixes:
                 after.append(self.values())
             ended = ends.mask[time]
             if not ended.any():
                 continue
             finals += [after[-1][env] if self.has_prefixes else self.value_of(int(env)) for env in np.flatnonzero(ended)]
-            self.start(step.observations, ended)
+            self.start(steps.observations[time], ended)
             if self.has_prefixes:
                 fresh += list(self.values()[ended])
         none = np.zeros((0, self.bound.dim))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,27 +25,32 @@ INFO_KEY = "wasserstein"
 #: states kept of each episode for an occupancy measure
 STATES_PER_EPISODE = 64
 GOLDEN_RATIO = 0.6180339887498949
+#: no episode ended
+NOTHING: Mapping[int, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+#: observations, actions, rewards, dones, terminal, truncated: see :class:`Steps`
+Step: TypeAlias = tuple[Observations, Any, list[float], list[bool], Mapping[int, Any], Sequence[int]]
+
+
+class Steps(NamedTuple):
     """
-    What a vectorised environment returned for one step.
+    What a vectorised environment returned for T steps: T of each, and plain lists inside, which are cheap to make.
 
     :param observations: (n, ...) the reset's where an episode ended
     :param actions: (n, ...) the actions that the environments got
-    :param rewards: (n,) the environments' own
-    :param dones: (n,)
+    :param rewards: n numbers, the environments' own
+    :param dones: n booleans
     :param terminal: the terminal observation of each environment whose episode ended
     :param truncated: the environments whose episode ended by a time limit
     """
 
-    observations: Observations
-    actions: Any
-    rewards: NDArray[Any]
-    dones: Mask
-    terminal: Mapping[int, Any]
-    truncated: Sequence[int]
+    observations: Sequence[Observations]
+    actions: Sequence[Any]
+    rewards: Sequence[list[float]]
+    dones: Sequence[list[bool]]
+    terminal: Sequence[Mapping[int, Any]]
+    truncated: Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -94,14 +100,17 @@ class Source(Protocol):
     """Where the embeddings come from: a bound embedding, or the infos of wrapped environments."""
 
     has_prefixes: bool
+    reads_infos: bool
 
     def start(self, observations: Observations, mask: Mask, infos: Infos) -> NDArray[np.float64]: ...
-    def note(self, dones: Mask, infos: Infos, reset_infos: Infos) -> None: ...
-    def scan(self, steps: Sequence[Step], ends: Ends, lengths: NDArray[np.int64]) -> Scanned: ...
+    def note(self, dones: list[bool], infos: Infos, reset_infos: Infos) -> None: ...
+    def scan(self, steps: Steps, ends: Ends, lengths: NDArray[np.int64]) -> Scanned: ...
 
 
 class BoundSource:
     """Embeddings built here, from what the vectorised environment returns."""
+
+    reads_infos = False
 
     def __init__(self, embedding: CheckedEmbedding) -> None:
         self._embedding = embedding
@@ -111,20 +120,23 @@ class BoundSource:
         self._embedding.start(observations, mask)
         return self._embedding.values() if self.has_prefixes else np.zeros((len(mask), 0))
 
-    def note(self, dones: Mask, infos: Infos, reset_infos: Infos) -> None:
+    def note(self, dones: list[bool], infos: Infos, reset_infos: Infos) -> None:
         """Nothing: all is in the steps."""
 
-    def scan(self, steps: Sequence[Step], ends: Ends, lengths: NDArray[np.int64]) -> Scanned:
-        observations = stacked([step.observations for step in steps])
-        resets = take(observations, ends.mask)
-        for time, step in enumerate(steps):
-            for env, last in step.terminal.items():
-                put(observations, (time, env), last)
+    def scan(self, steps: Steps, ends: Ends, lengths: NDArray[np.int64]) -> Scanned:
+        observations = stacked(steps.observations)
+        resets = take(observations, ends.mask if ends.count else (slice(0), 0))
+        if ends.count:
+            for time, terminal in enumerate(steps.terminal):
+                for env, last in terminal.items():
+                    put(observations, (time, env), last)
         return self._embedding.scan(steps, observations, resets, ends, lengths)
 
 
 class InfoSource:
     """Embeddings that :class:`TrajectoryEmbeddingWrapper` wrote inside the environments."""
+
+    reads_infos = True
 
     def __init__(self, dim: int, n_envs: int, has_prefixes: bool) -> None:
         self.has_prefixes = has_prefixes
@@ -139,7 +151,7 @@ class InfoSource:
             values[mask] = [_read(infos, int(env)) for env in np.flatnonzero(mask)]
         return values
 
-    def note(self, dones: Mask, infos: Infos, reset_infos: Infos) -> None:
+    def note(self, dones: list[bool], infos: Infos, reset_infos: Infos) -> None:
         if self.has_prefixes:
             self._after.append(np.array([_read(infos, env) for env in range(len(infos))], dtype=np.float64))
         for env in np.flatnonzero(dones):
@@ -147,7 +159,7 @@ class InfoSource:
             if self.has_prefixes:
                 self._fresh.append(_read(reset_infos, int(env)))
 
-    def scan(self, steps: Sequence[Step], ends: Ends, lengths: NDArray[np.int64]) -> Scanned:
+    def scan(self, steps: Steps, ends: Ends, lengths: NDArray[np.int64]) -> Scanned:
         fresh, finals = (np.stack(rows) if rows else self._none[:0] for rows in (self._fresh, self._finals))
         after = np.stack(self._after) if self.has_prefixes else None
         self._after, self._fresh, self._finals = [], [], []
@@ -167,6 +179,8 @@ class Recorder:
 
     def __init__(self, source: Source, embedding: Embedding, n_envs: int, segment_length: int | None = None) -> None:
         self._source = source
+        #: whether the embeddings come from the infos of every step
+        self.reads_infos = source.reads_infos
         self._occupancy = embedding if isinstance(embedding, StateOccupancy) else None
         self._segment_length = segment_length
         self._n_envs = n_envs
@@ -176,6 +190,8 @@ class Recorder:
         self._prefix = np.zeros((n_envs, 0))
         self._states: list[NDArray[np.float64]] = []
         self._steps: list[Step] = []
+        #: whether an episode ended since the last flush
+        self._ended = False
 
     @property
     def has_prefixes(self) -> bool:
@@ -192,14 +208,18 @@ class Recorder:
         self._prefix = self._source.start(observations, np.ones(self._n_envs, dtype=bool), infos)
         self._states = [state[None] for state in self._prefix]
 
+    def quick_step(self, observations: Observations, actions: Any, rewards: list[float], dones: list[bool]) -> None:
+        """:meth:`step` where no episode ended and no info is read (``reads_infos``): what most steps are."""
+        self._steps.append((observations, actions, rewards, dones, NOTHING, ()))
+
     def step(
         self,
         observations: Observations,
         actions: Any,
-        rewards: NDArray[Any],
-        dones: Mask,
+        rewards: list[float],
+        dones: list[bool],
         infos: Infos,
-        terminal: Mapping[int, Any],
+        terminal: Mapping[int, Any] = NOTHING,
         reset_infos: Infos = (),
     ) -> None:
         """
@@ -207,56 +227,67 @@ class Recorder:
 
         :param observations: (n_envs, ...) what ``VecEnv.step`` returned: the reset's where an episode ended
         :param actions: (n_envs, ...) the actions that the environments got
-        :param rewards: (n_envs,) the environments' own
-        :param dones: (n_envs,)
+        :param rewards: n_envs numbers, the environments' own
+        :param dones: n_envs booleans
         :param infos: one mapping an environment
         :param terminal: the terminal observation of each environment whose episode ended
         :param reset_infos: the infos of the resets
         :raises EmbeddingError: if a wrapped environment does not say its embedding
         """
         truncated = [env for env in terminal if infos[env].get("TimeLimit.truncated", False)]
+        self._ended = self._ended or bool(terminal)
         self._source.note(dones, infos, reset_infos)
-        self._steps.append(Step(observations, actions, rewards, dones, terminal, truncated))
+        self._steps.append((observations, actions, rewards, dones, terminal, truncated))
 
     def flush(self) -> Rollout:
         """
         :return: everything since the last call; the episodes that run go on
         :raises EmbeddingError: if the embedding fails; the message names environment and episode
         """
-        steps, self._steps = self._steps, []
-        if not steps:
+        if not self._steps:
             none = np.zeros((0, self._n_envs), dtype=bool)
             return Rollout(None, none, np.zeros((0, 0)), none, none, np.zeros((0, self._n_envs), dtype=np.int64), [])
-        dones = np.array([step.dones for step in steps], dtype=bool)
-        ones = np.ones(dones.shape, dtype=np.int64)
-        by_done = Ends(dones)
-        lengths, self._length = by_done.running_sums(ones, np.zeros(by_done.count, dtype=np.int64), self._length)
-        ends = by_done
+        steps, self._steps = Steps(*zip(*self._steps, strict=True)), []
+        ends, terminated = self._ends(steps)
+        lengths, self._length = ends.lengths(self._length)
         if self._segment_length is not None:
-            ends = Ends(dones | (lengths % self._segment_length == 0))
+            ends = Ends(ends.mask | (lengths % self._segment_length == 0))
             lengths = (lengths - 1) % self._segment_length + 1
-        terminated = dones.copy()
-        for time, step in enumerate(steps):
-            terminated[time, step.truncated] = False
-        rewards = np.array([step.rewards for step in steps], dtype=np.float64)
-        returns, self._return = ends.running_sums(rewards, np.zeros(ends.count), self._return)
+        returns, self._return = ends.running_sums(np.array(steps.rewards, dtype=np.float64), 0.0, self._return)
 
         after, fresh, finals = self._source.scan(steps, ends, lengths)
-        starts = np.concatenate([np.ones((1, self._n_envs), dtype=bool), ends.mask[:-1]])
+        starts = np.empty(ends.mask.shape, dtype=bool)
+        starts[0] = True
+        starts[1:] = ends.mask[:-1]
         start_values = np.zeros((0, 0))
-        episode_points = [final[None] for final in finals]
+        points = [final[None] for final in finals]
         if after is not None:
-            at_the_cut = len(fresh) - np.count_nonzero(ends.mask[-1])
-            start_values = np.concatenate([self._prefix, fresh[:at_the_cut]])
+            begun_after = int(np.count_nonzero(ends.mask[-1])) if ends.count else 0
+            at_the_cut = ends.count - begun_after
+            start_values = np.concatenate([self._prefix, fresh[:at_the_cut]]) if at_the_cut else self._prefix
             if self._occupancy is not None:
-                episode_points = self._occupied(self._occupancy, after, fresh, ends, terminated, lengths)
+                points = self._occupied(self._occupancy, after, fresh, ends, terminated, lengths)
             self._prefix = after[-1].copy()
-            self._prefix[ends.mask[-1]] = fresh[at_the_cut:]
+            if begun_after:
+                self._prefix[ends.mask[-1]] = fresh[at_the_cut:]
         episodes = [
-            Episode(int(env), int(time), points, float(returns[time, env]), int(lengths[time, env]))
-            for (time, env), points in zip(np.argwhere(ends.mask), episode_points, strict=True)
+            Episode(env, time, embedded, float(returns[time, env]), int(lengths[time, env]))
+            for (time, env), embedded in zip(ends.places, points, strict=True)
         ]
         return Rollout(after, starts, start_values, ends.mask, terminated, lengths, episodes)
+
+    def _ends(self, steps: Steps) -> tuple[Ends, Mask]:
+        """Where episodes ended, and where they ended by themselves."""
+        if not self._ended:
+            ends = Ends.none(len(steps.dones), self._n_envs)
+            return ends, ends.mask
+        self._ended = False
+        ends = Ends(np.array(steps.dones, dtype=bool))
+        terminated = ends.mask.copy()
+        for time, truncated in enumerate(steps.truncated):
+            if truncated:
+                terminated[time, truncated] = False
+        return ends, terminated
 
     def _occupied(
         self,
@@ -270,7 +301,7 @@ class Recorder:
         """A sample of the states of each episode that ended."""
         points = []
         begun = [0] * self._n_envs
-        for (time, env), first in zip(np.argwhere(ends.mask), fresh, strict=True):
+        for (time, env), first in zip(ends.places, fresh, strict=True):
             states = np.concatenate([self._states[env], after[begun[env] : time + 1, env]])
             self._n_episodes += 1
             # A low-discrepancy offset, not a random one: recording must not touch any random generator.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,21 +10,31 @@ from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.base import Mask
 
+#: up to so many ends are faster one by one
+FEW = 8
 
-@dataclass(frozen=True)
+
 class Ends:
     """
     Where episodes end in a rollout of T steps of n environments.
 
     :param mask: (T, n) whether an episode ended with the step; k ends in all, counted row by row
+    :param places: the k ends as (step, environment), where they are known already
     """
 
-    mask: Mask
+    def __init__(self, mask: Mask, places: list[tuple[int, int]] | None = None) -> None:
+        self.mask = mask
+        if places is None:
+            times, envs = np.nonzero(mask)
+            places = list(zip(times.tolist(), envs.tolist(), strict=True))
+        self.places = places
+        #: k, the number of ends
+        self.count = len(places)
 
-    @cached_property
-    def count(self) -> int:
-        """k, the number of ends."""
-        return int(np.count_nonzero(self.mask))
+    @classmethod
+    def none(cls, n_steps: int, n_envs: int) -> Ends:
+        """No episode ended in ``n_steps`` of ``n_envs``: what most short rollouts are."""
+        return cls(np.zeros((n_steps, n_envs), dtype=bool), [])
 
     @cached_property
     def origin(self) -> NDArray[np.intp]:
@@ -37,12 +46,20 @@ class Ends:
         # Ends are numbered in time: the largest so far is the last.
         return np.maximum.accumulate(begun, axis=0)
 
-    def running_sums(
-        self, values: NDArray[Any], fresh: NDArray[Any], carried: NDArray[Any]
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+    def lengths(self, carried: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """
+        :param carried: (n,) number of steps that the running episodes had before
+        :return: (T, n) number of steps of the episode after each step; (n,) what to carry on
+        """
+        if self.count == 0:
+            counted = np.arange(1, len(self.mask) + 1)[:, None] + carried
+            return counted, counted[-1]
+        return self.running_sums(np.ones(self.mask.shape, dtype=np.int64), 0, carried)
+
+    def running_sums(self, values: NDArray[Any], fresh: Any, carried: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """
         :param values: (T, n, ...) what each step adds
-        :param fresh: (k, ...) what each new episode starts from
+        :param fresh: (k, ...) what each new episode starts from, or a number
         :param carried: (n, ...) what the running episodes had before
         :return: (T, n, ...) the sums after each step, before an end takes effect; (n, ...) what to carry on
         """
@@ -50,7 +67,15 @@ class Ends:
         if self.count == 0:
             sums += carried
             return sums, sums[-1].copy()
-        offsets = np.concatenate([carried, fresh - sums[self.mask]])
-        last = sums[-1] + offsets[self.origin[-1]]
-        sums += offsets[self.origin[:-1]]
+        if self.count > FEW:
+            offsets = np.concatenate([carried, fresh - sums[self.mask]])
+            last = sums[-1] + offsets[self.origin[-1]]
+            sums += offsets[self.origin[:-1]]
+            return sums, last
+        sums += carried
+        last = sums[-1].copy()
+        for j, (time, env) in enumerate(self.places):
+            change = (fresh if np.isscalar(fresh) else fresh[j]) - sums[time, env]
+            sums[time + 1 :, env] += change
+            last[env] += change
         return sums, last

@@ -41,7 +41,8 @@ class _BoundFinalState(BoundEmbedding):
     def scan(self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]) -> Scan:
         after, fresh = scan_features(self._features, observations, resets, ends)
         self._last = after[-1].copy()
-        self._last[ends.mask[-1]] = fresh[len(fresh) - np.count_nonzero(ends.mask[-1]) :]
+        if ends.count:
+            self._last[ends.mask[-1]] = fresh[len(fresh) - np.count_nonzero(ends.mask[-1]) :]
         return after, fresh
 
 
@@ -79,8 +80,9 @@ class _BoundMeanState(BoundEmbedding):
     def scan(self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]) -> Scan:
         after, fresh = scan_features(self._features, observations, resets, ends)
         sums, self._sum = ends.running_sums(after, fresh, self._sum)
-        self._count = np.where(ends.mask[-1], 0, lengths[-1])[:, None] + 1.0
-        sums /= lengths[:, :, None] + 1.0
+        counts = lengths[:, :, None] + 1.0
+        self._count = np.where(ends.mask[-1][:, None], 1.0, counts[-1]) if ends.count else counts[-1].copy()
+        sums /= counts
         return sums, fresh
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from sb3_wasserstein.vec_env import EpisodeReader
 
 #: a law and a spread need two episodes
 MIN_EPISODES = 2
-#: environment steps between two solutions: A2C's rollouts are too short for one each
-SOLVE_EVERY = 512
+#: environment steps between two solutions, PPO's default rollout: A2C's are too short for one each
+SOLVE_EVERY = 2048
 #: steps after which a window that is still too small is worth a warning before training ends
 PATIENCE = 10_000
 
@@ -134,7 +135,7 @@ class DualCallback(BaseCallback):
         if self.model._last_obs is not self._last_seen:
             self._start()
         # Steps may be counted anew.
-        self._solved_at = min(self._solved_at, self.num_timesteps)
+        self._solved_at = min(self._solved_at, self.model.num_timesteps)
 
     def _start(self) -> None:
         assert self._reader is not None and self._recorder is not None
@@ -143,22 +144,18 @@ class DualCallback(BaseCallback):
         self._recorder.start(self._reader.observations(self.model._last_obs), self._reader.reset_infos)
         self._last_seen = self.model._last_obs
 
-    def _on_step(self) -> bool:
+    def record(self, step: Mapping[str, Any]) -> None:
+        """
+        Record one step of every environment.
+
+        :param step: SB3's variables of the step, as callbacks see them
+        """
         assert self._reader is not None and self._recorder is not None
-        step = self.locals
-        actions = step.get("clipped_actions", step["actions"])
-        dones, infos = step["dones"], step["infos"]
-        ended = dones.any()
-        self._recorder.step(
-            self._reader.observations(step["new_obs"]),
-            actions,
-            self._reader.rewards(step["rewards"]),
-            dones,
-            infos,
-            self._reader.terminal(dones, infos) if ended else {},
-            self._reader.reset_infos if ended else (),
-        )
-        self._last_seen = step["new_obs"]
+        actions = step["clipped_actions"] if "clipped_actions" in step else step["actions"]
+        self._reader.record(self._recorder, step["new_obs"], actions, step["rewards"], step["dones"], step["infos"])
+
+    def _on_step(self) -> bool:
+        self.record(self.locals)
         return True
 
     def _on_rollout_end(self) -> None:
@@ -168,7 +165,7 @@ class DualCallback(BaseCallback):
         self._fresh += len(self.rollout.episodes)
         if self.target is not None:
             self._solve()
-            if not self.dual.is_fitted and self.num_timesteps >= PATIENCE:
+            if not self.dual.is_fitted and self.model.num_timesteps >= PATIENCE:
                 self._warn_too_few()
         self._log()
 
@@ -176,6 +173,7 @@ class DualCallback(BaseCallback):
         assert self._recorder is not None
         # What a callback that stopped training left behind; a complete rollout leaves nothing.
         left = self._recorder.flush()
+        self._last_seen = self.locals.get("new_obs")
         self.window.extend(left.episodes)
         self._fresh += len(left.episodes)
         if self.target is not None:
@@ -188,10 +186,10 @@ class DualCallback(BaseCallback):
         stochastic = isinstance(self.dual, StochasticDual)
         if len(self.window) < MIN_EPISODES or self._fresh == 0:
             return
-        changed = stochastic or not self.dual.is_fitted or self._fresh >= self.window.size // 4
-        if not changed and self.num_timesteps - self._solved_at < SOLVE_EVERY:
+        changed = stochastic or not self.dual.is_fitted or 4 * self._fresh >= len(self.window)
+        if not changed and self.model.num_timesteps - self._solved_at < SOLVE_EVERY:
             return
-        self._solved_at = self.num_timesteps
+        self._solved_at = self.model.num_timesteps
         assert self.target is not None
         occupancy = isinstance(self.embedding, StateOccupancy)
         # A stochastic dual sees each episode once (S1 Alg. 1, 3, 4); Sinkhorn solves for the law of the window.

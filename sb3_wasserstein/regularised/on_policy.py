@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file
-from stable_baselines3.common.type_aliases import MaybeCallback, Schedule, TensorDict
+from stable_baselines3.common.type_aliases import Schedule, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
@@ -23,6 +23,9 @@ from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.callback import DualCallback, check_count
 from sb3_wasserstein.targets import as_target
 from sb3_wasserstein.vec_env import EpisodeReader
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: the duals that draw samples: the model's seed is theirs too
 STOCHASTIC = ("rkhs", "alternating", "semidiscrete")
@@ -155,23 +158,43 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         """(n, dim) the embeddings in the window, the oldest first; empty without a target."""
         return np.zeros((0, 0)) if self.dual_callback is None else self.dual_callback.window.embeddings
 
-    def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
-        if self.dual_callback is None:
-            return super()._init_callback(callback, progress_bar)
-        if isinstance(callback, list):
-            callback = CallbackList(callback)
-        elif not isinstance(callback, BaseCallback):
-            callback = ConvertCallback(callback)
-        return super()._init_callback(CallbackList([self.dual_callback, callback]), progress_bar)
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        total_timesteps, callback = super()._setup_learn(*args, **kwargs)
+        if self.dual_callback is not None:
+            # Not one of SB3's list of callbacks: calling them all at every step is most of what recording would cost.
+            self.dual_callback.init_callback(self)
+            self.dual_callback.on_training_start({}, {})
+        return total_timesteps, callback
+
+    def learn(self, *args: Any, **kwargs: Any) -> Self:
+        """SB3's; its arguments are the parent's."""
+        super().learn(*args, **kwargs)
+        if self.dual_callback is not None:
+            self.dual_callback.on_training_end()
+        return self
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, *args: Any, **kwargs: Any
     ) -> bool:
         """SB3's, and then the bonus on the buffer's advantages and returns; its arguments are the parent's."""
+        behaviour = self.dual_callback
+        if behaviour is None:
+            return super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
+        behaviour.locals = callback.locals
         complete = super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
-        if complete and self.dual_callback is not None:
-            self._add_bonus(rollout_buffer, self.dual_callback)
+        if complete:
+            behaviour.on_rollout_end()
+            self._add_bonus(rollout_buffer, behaviour)
+        else:
+            # A callback has stopped training: SB3 leaves out what follows a step.
+            behaviour.record(callback.locals)
         return complete
+
+    def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
+        """SB3's, called once a step: what the step was stands in the callback's variables."""
+        super()._update_info_buffer(infos, dones)
+        if self.dual_callback is not None:
+            self.dual_callback.record(self.dual_callback.locals)
 
     def _add_bonus(self, buffer: RolloutBuffer, behaviour: DualCallback) -> None:
         coef = self._coefficient()
@@ -189,22 +212,29 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             values = shaping.episode_values(rollout.episodes, behaviour.shaping)
             spread = shaping.terminal_bonus if credit == "terminal" else shaping.episode_advantages
             step_bonus = spread(rollout, values)
-        bonus = effective * step_bonus
+        bonus = step_bonus * effective
         if credit == "episode":
-            buffer.advantages += bonus.astype(np.float32)
+            buffer.advantages += bonus
         else:
-            ends = np.concatenate([buffer.episode_starts[1:], np.asarray(self._last_episode_starts)[None]]).astype(bool)
-            added = shaping.bonus_advantages(bonus, ends, self.gamma, self.gae_lambda).astype(np.float32)
-            buffer.rewards += bonus.astype(np.float32)
+            added = shaping.bonus_advantages(bonus, self._dones(buffer), self.gamma, self.gae_lambda)
+            buffer.rewards += bonus
             buffer.advantages += added
             buffer.returns += added
         self.logger.record("wasserstein/coef_effective", effective)
-        self.logger.record("wasserstein/bonus_mean", float(bonus.mean()))
-        self.logger.record("wasserstein/bonus_std", float(bonus.std()))
-        returns = np.array([episode.episode_return for episode in rollout.episodes]) / self._reward_divisor(behaviour)
-        if np.any(returns != 0):
-            ratio = np.abs(effective * values).mean() / np.abs(returns).mean()
-            self.logger.record("wasserstein/bonus_to_return", float(ratio))
+        mean = float(bonus.sum()) / bonus.size
+        self.logger.record("wasserstein/bonus_mean", mean)
+        self.logger.record("wasserstein/bonus_std", math.sqrt(max(float(np.vdot(bonus, bonus)) / bonus.size - mean**2, 0.0)))
+        returns = sum(abs(episode.episode_return) for episode in rollout.episodes)
+        if returns != 0:
+            ratio = abs(effective) * float(np.abs(values).sum()) * self._reward_divisor(behaviour) / returns
+            self.logger.record("wasserstein/bonus_to_return", ratio)
+
+    def _dones(self, buffer: RolloutBuffer) -> NDArray[np.bool_]:
+        """(T, n) whether an episode ended with the step, as SB3's own GAE sees it."""
+        dones = np.empty(buffer.episode_starts.shape, dtype=bool)
+        dones[:-1] = buffer.episode_starts[1:]
+        dones[-1] = self._last_episode_starts
+        return dones
 
     def _prefix_bonus(self, rollout: Rollout, behaviour: DualCallback) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The bonus of each step, and h of each finished episode."""

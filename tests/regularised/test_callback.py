@@ -162,7 +162,13 @@ def test_a_sampled_target_is_redrawn():
         return np.random.default_rng(len(draws)).normal(size=(n, 4))
 
     model = WassersteinPPO(
-        "MlpPolicy", "CartPole-v1", target=Target.from_sampler(sample, 4), wasserstein_coef=-1.0, n_steps=256, seed=0
+        "MlpPolicy",
+        "CartPole-v1",
+        target=Target.from_sampler(sample, 4),
+        wasserstein_coef=-1.0,
+        episode_window=16,
+        n_steps=256,
+        seed=0,
     )
     model.learn(1024)
     assert len(draws) >= 3

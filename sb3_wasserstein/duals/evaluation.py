@@ -1,0 +1,96 @@
+"""Soft c-transforms evaluated again and again, as at every rollout: what does not depend on the points is prepared once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sb3_wasserstein.duals.clouds import Floats, Kind
+from sb3_wasserstein.duals.costs import PRODUCT_FORM, GroundCost
+from sb3_wasserstein.duals.transform import extend
+
+#: lifts squared distances above what float64 can lose in them, in each of d + 2 products: none is negative
+LIFT = 2 * np.finfo(np.float64).eps
+#: pairs that a block of rows may have, to stay in the cache
+BLOCK = 2**15
+#: the largest exponent that can occur, and the least sum of exponentials from which nothing was lost to underflow
+TOP = 60.0
+LEAST_SUM = 1e-27
+
+
+class Transforms:
+    """
+    Σ_k s_k f_k(x), f_k(x) = −ε log Σ_j q_kj exp((g_kj − c(x, y_kj)) / ε), at any points x; with s = (1, −1) the potential of
+    the Sinkhorn divergence. For the euclidean costs all clouds share one matrix product, in float64 so that close pairs need
+    no mending, and exponentials are shifted by one constant: where that is not enough, row by row.
+
+    :param clouds: for each k the points y (m, d), their weights q (m,), the potential g (m,) on them, and the sign s
+    :param epsilon: ε in the cost's unit
+    :param cost: the ground cost
+    :param kind: what exponentials are computed in, on the CPU
+    """
+
+    def __init__(
+        self, clouds: Sequence[tuple[Floats, Floats, Floats, float]], epsilon: float, cost: GroundCost, kind: Kind
+    ) -> None:
+        self._clouds = [(y, np.log(q), g, sign) for y, q, g, sign in clouds]
+        self._epsilon, self._cost, self._kind = epsilon, cost, kind
+        self._product: Floats | None = None
+        if cost.cost in PRODUCT_FORM:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        y = np.concatenate([cloud[0] for cloud in self._clouds])
+        self._centre = y.mean(axis=0)
+        y = y - self._centre
+        self._lifted = 1.0 + LIFT * (y.shape[1] + 2)
+        # The cost is divided by ε here, once.
+        self._root = self._cost.cost == "euclidean"
+        unit = self._epsilon**2 if self._root else self._epsilon
+        self._product = np.vstack([-2.0 * y.T, np.ones(len(y)), self._lifted * (y * y).sum(axis=1)]) / unit
+        rows = [g / self._epsilon + log_q for _, log_q, g, _ in self._clouds]
+        shifts = [TOP - row.max() for row in rows]
+        self._rows = np.concatenate([row + shift for row, shift in zip(rows, shifts, strict=True)]).astype(self._kind.dtype)
+        self._members = np.zeros((len(y), len(rows)), dtype=self._kind.dtype)
+        starts = np.cumsum([0, *(len(row) for row in rows)])
+        for k, row in enumerate(rows):
+            self._members[starts[k] : starts[k] + len(row), k] = 1.0
+        self._signs = np.array([-self._epsilon * sign for _, _, _, sign in self._clouds])
+        self._level = float(self._signs @ shifts)
+
+    def __call__(self, x: Floats) -> Floats:
+        """
+        :param x: (n, d)
+        :return: (n,)
+        """
+        if self._product is None:
+            return self._by_rows(x)
+        rows = max(1, BLOCK // self._product.shape[1])
+        if len(x) <= rows:
+            return self._block(x, self._product)
+        return np.concatenate([self._block(x[start : start + rows], self._product) for start in range(0, len(x), rows)])
+
+    def _block(self, x: Floats, product: Floats) -> Floats:
+        left = np.ones((len(x), x.shape[1] + 2))
+        centred = left[:, :-2]
+        np.subtract(x, self._centre, out=centred)
+        np.einsum("ij,ij->i", centred, centred, out=left[:, -2])
+        left[:, -2] *= self._lifted
+        costs = left @ product
+        exponents = np.empty(costs.shape, self._kind.dtype)
+        if self._root:
+            costs = np.sqrt(costs, out=exponents, dtype=exponents.dtype)
+        np.subtract(self._rows, costs, out=exponents, dtype=exponents.dtype)
+        sums = np.exp(exponents, out=exponents) @ self._members
+        if sums.min() < LEAST_SUM:
+            return self._by_rows(x)
+        logs = np.log(sums, dtype=np.float64)
+        return np.asarray(logs @ self._signs - self._level)
+
+    def _by_rows(self, x: Floats) -> Floats:
+        """Each row shifted by its own largest exponent: for any cost, and at any distance."""
+        values = np.zeros(len(x))
+        for y, log_q, g, sign in self._clouds:
+            values += sign * extend(x, y, log_q, g, self._epsilon, self._cost, self._kind)
+        return values

@@ -1,0 +1,67 @@
+"""Potentials at many points at once against the formula, entry by entry."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
+
+from sb3_wasserstein.duals import SaturatingCost
+from sb3_wasserstein.duals.clouds import Kind
+from sb3_wasserstein.duals.costs import GroundCost
+from sb3_wasserstein.duals.evaluation import BLOCK, Transforms
+
+
+def clouds(rng, dim, sizes):
+    made = []
+    for size, sign in zip(sizes, (1.0, -1.0), strict=False):
+        weights = rng.dirichlet(np.ones(size))
+        made.append((rng.normal(size=(size, dim)), weights, rng.normal(size=size), sign))
+    return made
+
+
+def by_hand(x, parts, epsilon, cost):
+    values = np.zeros(len(x))
+    for y, q, g, sign in parts:
+        values -= sign * epsilon * logsumexp((g - cost(x, y)) / epsilon + np.log(q), axis=1)
+    return values
+
+
+COSTS = {
+    "euclidean": cdist,
+    "sqeuclidean": lambda x, y: cdist(x, y, "sqeuclidean"),
+    "cityblock": lambda x, y: cdist(x, y, "cityblock"),
+    "saturating": lambda x, y: 2.0 * (1.0 - np.exp(-cdist(x, y) / 2.0)),
+}
+
+
+@pytest.mark.parametrize("sizes", [(30,), (30, 50), (1, 40)])
+@pytest.mark.parametrize("epsilon", [0.05, 1.0])
+@pytest.mark.parametrize("name", COSTS)
+def test_the_formula(name, epsilon, sizes):
+    rng = np.random.default_rng(0)
+    parts = clouds(rng, 3, sizes)
+    cost = GroundCost(SaturatingCost("euclidean", 2.0) if name == "saturating" else name)
+    cost.base_median = 1.0
+    # Points of the clouds themselves, points between, and points far away, whose exponentials vanish.
+    x = np.concatenate([parts[0][0], rng.normal(size=(200, 3)), 30.0 * rng.normal(size=(7, 3))])
+    expected = by_hand(x, parts, epsilon, COSTS[name])
+    for dtype, accuracy in (("float64", 1e-7), ("float32", 3e-5)):
+        values = Transforms(parts, epsilon, cost, Kind(dtype))(x)
+        np.testing.assert_allclose(values, expected, atol=accuracy * np.abs(expected).max())
+
+
+def test_an_outlier_costs_the_others_nothing():
+    rng = np.random.default_rng(1)
+    parts = clouds(rng, 2, (40, 40))
+    parts[0][0][0] = 1e6
+    x = np.concatenate([rng.normal(size=(20, 2)), [[1e6, 0.0]]])
+    values = Transforms(parts, 0.05, GroundCost("euclidean"), Kind("float64"))(x)
+    np.testing.assert_allclose(values[:-1], by_hand(x, parts, 0.05, cdist)[:-1], atol=1e-6)
+
+
+def test_blocks_are_seamless():
+    rng = np.random.default_rng(2)
+    parts = clouds(rng, 4, (100, 60))
+    transforms = Transforms(parts, 0.1, GroundCost("euclidean"), Kind("float64"))
+    x = rng.normal(size=(2 * BLOCK // 160 + 3, 4))
+    np.testing.assert_allclose(transforms(x), np.concatenate([transforms(row[None]) for row in x]), atol=1e-12)

@@ -1,0 +1,50 @@
+"""Running sums over a rollout against a loop over its steps."""
+
+import numpy as np
+import pytest
+
+from sb3_wasserstein.embeddings.running import FEW, Ends
+
+
+def by_steps(mask, values, fresh, carried):
+    sums, running, j = np.zeros(values.shape), carried.copy(), 0
+    for time, ended in enumerate(mask):
+        running = running + values[time]
+        sums[time] = running
+        for env in np.flatnonzero(ended):
+            running[env] = fresh[j]
+            j += 1
+    return sums, running
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 1.0])
+@pytest.mark.parametrize("shape", [(12, 3), (12, 3, 2), (1, 1, 4)])
+def test_running_sums(shape, share):
+    rng = np.random.default_rng(3)
+    mask = rng.random(shape[:2]) < share
+    ends = Ends(mask)
+    values = rng.normal(size=shape)
+    fresh, carried = rng.normal(size=(ends.count, *shape[2:])), rng.normal(size=shape[1:])
+    for found, expected in zip(ends.running_sums(values, fresh, carried), by_steps(mask, values, fresh, carried), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_both_ways_of_adding_are_tried():
+    counts = [Ends(np.random.default_rng(3).random((12, 3)) < share).count for share in (0.05, 0.5)]
+    assert 0 < counts[0] <= FEW < counts[1]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
+def test_lengths(share):
+    mask = np.random.default_rng(4).random((9, 4)) < share
+    carried = np.array([0, 5, 2, 0])
+    expected, running = np.zeros(mask.shape, dtype=int), carried.copy()
+    for time, ended in enumerate(mask):
+        running = running + 1
+        expected[time] = running
+        running = np.where(ended, 0, running)
+    lengths, carry = Ends(mask).lengths(carried)
+    np.testing.assert_array_equal(lengths, expected)
+    np.testing.assert_array_equal(carry, running)
+    if share == 0.0:
+        np.testing.assert_array_equal(Ends.none(*mask.shape).lengths(carried)[0], expected)
