@@ -190,8 +190,7 @@ class Member:
             model.wasserstein_coef = turn.coef
             if turn.potential is not None:
                 model._add_bonus(model.rollout_buffer, behaviour)
-            every = inspect.signature(type(model).learn).parameters["log_interval"].default
-            if self._round % every == 0:
+            if self._round % log_interval(type(model)) == 0:
                 model.dump_logs(self._round)
             # What a new policy did not collect, it must not learn from.
             if turn.restart is None:
@@ -202,6 +201,7 @@ class Member:
         with self._generators.active():
             assert self._callback is not None
             self._callback.on_training_end()
+            self.behaviour.on_training_end()
 
     def snapshot(self) -> Snapshot:
         """:return: what it can be made again from"""
@@ -226,6 +226,17 @@ class Member:
         model.policy = cast(ActorCriticPolicy, made.to(model.device))
         # The old policy's episodes say nothing of the new one.
         behaviour.window = EpisodeWindow(behaviour.window.size)
+
+
+def log_interval(algorithm: type[OnPolicyAlgorithm]) -> int:
+    """
+    :param algorithm: SB3's, or one that passes ``learn``'s arguments on
+    :return: the number of rollouts between its logs
+    """
+    parameters = (
+        inspect.signature(base.__dict__["learn"]).parameters for base in algorithm.__mro__ if "learn" in base.__dict__
+    )
+    return next(int(known["log_interval"].default) for known in parameters if "log_interval" in known)
 
 
 def member_class(algorithm: Any) -> type[WassersteinOnPolicyMixin]:
