@@ -55,6 +55,13 @@ def test_the_demo(tmp_path):
     assert (tmp_path / "demo" / "paths.png").stat().st_size > 10_000
 
 
+def test_backup_routes():
+    command = [sys.executable, str(ROOT / "examples" / "backup_routes.py"), "1024"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("unharmed by") == 2
+
+
 def test_examples_are_short():
     for path in sorted((ROOT / "examples").glob("*.py")):
         assert len(path.read_text().splitlines()) <= 60, path.name

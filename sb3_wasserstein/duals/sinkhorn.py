@@ -175,7 +175,7 @@ class SinkhornDual(Dual):
 
     def shaping(self, x: Any) -> Any:
         """
-        h: the potential, since the term that MATH.md's h has besides is the constant ε for an extended potential.
+        h: the potential, since the other term of h (S1, the gradient) is the constant ε for an extended potential.
 
         :param x: (k, d) array or tensor
         :return: (k,) float64, a tensor if ``x`` is one

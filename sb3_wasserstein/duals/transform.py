@@ -13,7 +13,7 @@ BLOCK = 2**16
 
 def soft_c_transform(costs: Array, log_weights: Floats, potential: Floats, epsilon: float) -> Floats:
     """
-    f(x_i) = −ε log Σ_j q_j exp((g_j − c(x_i, y_j)) / ε)  (MATH.md, "The distance"), stable at any ε.
+    f(x_i) = −ε log Σ_j q_j exp((g_j − c(x_i, y_j)) / ε)  (S1 Prop. 1), stable at any ε.
 
     :param costs: (n, m), overwritten; its type is what is computed in
     :param log_weights: (m,) log q

@@ -20,7 +20,7 @@ from sb3_wasserstein.regularised.window import Scales
 
 REPULSIONS = ("mutual", "ordered", "sequential")
 NEIGHBOURS = ("nearest", "mean")
-#: soft-min over a member's distances, in units of the ground-cost scale (MATH.md, "Populations")
+#: soft-min over a member's distances, in units of the ground-cost scale
 TEMPERATURE = 0.1
 #: pooled points that the units are measured on
 POOL = 1024
@@ -200,7 +200,7 @@ class Exchange:
 
     def weights(self, member: int, travelled: dict[int, float]) -> dict[int, float]:
         """
-        p_kl (MATH.md, "Populations").
+        p_kl.
 
         :param member: k
         :param travelled: distance of each member from its untrained policy, where there is a ``distance_target``

@@ -1,9 +1,8 @@
-"""K policies that all solve the task, each in its own way (S1 §4.2; MATH.md, "Populations")."""
+"""K policies that all solve the task, each in its own way (S1 §4.2; docs/populations.md)."""
 
 from __future__ import annotations
 
 import io
-import math
 import os
 import uuid
 import warnings
@@ -11,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 from stable_baselines3.common.type_aliases import MaybeCallback
 
-from sb3_wasserstein.duals import SinkhornDual, dual_from_config, make_dual
+from sb3_wasserstein.duals import SinkhornDual, dual_from_config
 from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
+from sb3_wasserstein.population.arguments import as_text, check_coefficient, pair_dual, registered
 from sb3_wasserstein.population.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sb3_wasserstein.population.exchange import Exchange, Rules
 from sb3_wasserstein.population.executors import EXECUTORS, Executor, make_executor
@@ -26,6 +24,7 @@ from sb3_wasserstein.population.member import MemberSpec, Snapshot, member_class
 from sb3_wasserstein.population.rounds import Rounds
 from sb3_wasserstein.population.schedule import RepulsionSchedule
 from sb3_wasserstein.regularised import WassersteinA2C, WassersteinOnPolicyMixin, WassersteinPPO
+from sb3_wasserstein.regularised.callback import check_count
 
 #: what ``load`` knows by name; other classes are passed to it
 NAMED = {"WassersteinPPO": WassersteinPPO, "WassersteinA2C": WassersteinA2C}
@@ -92,26 +91,26 @@ class Population:
         **algorithm_kwargs: Any,
     ) -> None:
         cls = member_class(algorithm)
-        _check_whole("n_policies", n_policies, 2)
-        _check_whole("n_envs", n_envs, 1)
+        check_count("n_policies", n_policies, 2)
+        check_count("n_envs", n_envs, 1)
         if executor not in EXECUTORS:
             raise ValueError(f"executor={executor!r} is not known; use one of {list(EXECUTORS)}")
         if algorithm_kwargs.pop("target", None) is not None:
             raise ValueError("target does not go with a population, whose members are each other's: use WassersteinPPO")
         rules = Rules(
-            _checked_coefficient(wasserstein_coef),
+            check_coefficient(wasserstein_coef),
             schedule,
             repulsion,
             neighbours,
             distance_target,
             algorithm_kwargs.get("episode_window", 256),
         )
-        self._prepare(cls, n_policies, rules, _pair_dual(algorithm_kwargs), make_embedding(embedding), seed)
-        kwargs = {**algorithm_kwargs, "embedding": embedding, "tensorboard_log": _text(tensorboard_log)}
+        self._prepare(cls, n_policies, rules, pair_dual(algorithm_kwargs), make_embedding(embedding), seed)
+        kwargs = {**algorithm_kwargs, "embedding": embedding, "tensorboard_log": as_text(tensorboard_log)}
         seeds = np.random.SeedSequence(self.seed).generate_state(n_policies)
-        registered = _registered(env)
+        spec = registered(env)
         specs = [
-            MemberSpec(cls, policy, env, n_envs, env_kwargs, int(seeds[k] >> 1), f"member_{k}", kwargs, registered)
+            MemberSpec(cls, policy, env, n_envs, env_kwargs, int(seeds[k] >> 1), f"member_{k}", kwargs, spec)
             for k in range(n_policies)
         ]
         self._open(specs, executor, tensorboard_log)
@@ -135,7 +134,7 @@ class Population:
 
     def _open(self, specs: list[MemberSpec], executor: str, tensorboard_log: Any) -> None:
         self._members: Executor = make_executor(executor, specs)
-        self._rounds = Rounds(self._members, self.exchange, _text(tensorboard_log))
+        self._rounds = Rounds(self._members, self.exchange, as_text(tensorboard_log))
 
     def learn(
         self,
@@ -160,8 +159,8 @@ class Population:
         :raises MemberError: if a member fails, with its number and its own traceback; the others have finished their round,
             and can be saved
         """
-        _check_whole("total_timesteps", total_timesteps, 1)
-        _check_whole("checkpoint_every", checkpoint_every, 1)
+        check_count("total_timesteps", total_timesteps, 1)
+        check_count("checkpoint_every", checkpoint_every, 1)
         sequential = self.rules.repulsion == "sequential"
         everybody = list(range(self.n_policies))
         save = None if checkpoint is None else lambda: self.save(checkpoint)
@@ -269,12 +268,12 @@ class Population:
         population._prepare(member, len(snapshots), Rules(**rules), dual, recipe, description["seed"])
         population._identity = identity
         population.exchange.load_state(states, arrays)
-        kwargs: dict[str, Any] = {"tensorboard_log": _text(tensorboard_log)}
+        kwargs: dict[str, Any] = {"tensorboard_log": as_text(tensorboard_log)}
         if embedding is not None:
             kwargs["embedding"] = embedding
         specs = []
         for k, snapshot in enumerate(snapshots):
-            made = MemberSpec(member, None, env, n_envs, env_kwargs, seeds[k], f"member_{k}", kwargs, _registered(env))
+            made = MemberSpec(member, None, env, n_envs, env_kwargs, seeds[k], f"member_{k}", kwargs, registered(env))
             specs.append(replace(made, **snapshot._asdict()))
         population._open(specs, executor, tensorboard_log)
         return population
@@ -297,39 +296,3 @@ class Population:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*member of a population.*")
             return self.algorithm.load(io.BytesIO(blob))
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be a whole number >= {least}; got {value!r}")
-
-
-def _checked_coefficient(coef: Any) -> float:
-    if isinstance(coef, bool) or not isinstance(coef, (int, float, np.integer, np.floating)):
-        raise TypeError(f"wasserstein_coef must be a number (schedule= says when it applies); got {coef!r}")
-    if not math.isfinite(coef):
-        raise ValueError(f"wasserstein_coef must be finite; got {coef!r}")
-    if coef <= 0:
-        effect = "they attract each other" if coef < 0 else "they do not see each other"
-        warnings.warn(f"wasserstein_coef={coef!r} does not repel the members of a population: {effect}", stacklevel=3)
-    return float(coef)
-
-
-def _pair_dual(algorithm_kwargs: dict[str, Any]) -> SinkhornDual:
-    """The dual of every pair: batched Sinkhorn is what there is."""
-    if algorithm_kwargs.get("dual", "sinkhorn") != "sinkhorn":
-        raise ValueError(
-            f"dual={algorithm_kwargs['dual']!r} does not go with a population, whose pairs are solved by 'sinkhorn'"
-        )
-    dual = make_dual("sinkhorn", algorithm_kwargs.get("dual_kwargs"))
-    assert isinstance(dual, SinkhornDual)
-    return dual
-
-
-def _registered(env: Any) -> EnvSpec | None:
-    """The spec of an environment id, for processes that have not imported what registers it."""
-    return gym.spec(env) if isinstance(env, str) else None
-
-
-def _text(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)

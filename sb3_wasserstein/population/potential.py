@@ -29,7 +29,7 @@ class Partner(NamedTuple):
 @dataclass(frozen=True)
 class PairPotential:
     """
-    Σ_l p_kl h_kl (MATH.md, "Populations"): the potentials of a member's pairs, weighted, at any point. Arrays and a ground
+    Σ_l p_kl h_kl: the potentials of a member's pairs, weighted, at any point. Arrays and a ground
     cost are all that it holds: this is what members exchange.
 
     :param partners: the other members' sides

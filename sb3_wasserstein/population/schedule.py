@@ -1,4 +1,4 @@
-"""When members repel each other: basins are decided early, so that *when* matters more than how much (MATH.md)."""
+"""When members repel each other: basins are decided early, so that *when* matters more than how much."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Burst:
 class FreshStarts:
     """
     A pair that has collapsed into one behaviour begins again, repelled in a burst of its own: two policies in one basin are
-    what fails on most layouts where a burst fails, and nothing short of new weights parts them (MATH.md).
+    what fails on most layouts where a burst fails, and nothing short of new weights parts them.
 
     :param begin: fraction of the training before which pairs are left alone
     :param end: fraction of the training after which nobody begins again: it could not finish

@@ -120,7 +120,7 @@ class DualCallback(BaseCallback):
 
     def shaping(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """
-        h of MATH.md at points of the embedding space.
+        h (docs/how_it_works.md), what an episode gains, at points of the embedding space.
 
         :param points: (k, dim)
         :return: (k,)

@@ -1,0 +1,59 @@
+"""What a population is asked for, checked before anything is made."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from sb3_wasserstein.duals import SinkhornDual, make_dual
+
+
+def check_coefficient(coef: Any) -> float:
+    """
+    :param coef: λ
+    :return: λ; a warning where it does not repel
+    :raises TypeError: if it is no number
+    :raises ValueError: if it is not finite
+    """
+    if isinstance(coef, bool) or not isinstance(coef, (int, float, np.integer, np.floating)):
+        raise TypeError(f"wasserstein_coef must be a number (schedule= says when it applies); got {coef!r}")
+    if not math.isfinite(coef):
+        raise ValueError(f"wasserstein_coef must be finite; got {coef!r}")
+    if coef <= 0:
+        effect = "they attract each other" if coef < 0 else "they do not see each other"
+        warnings.warn(f"wasserstein_coef={coef!r} does not repel the members of a population: {effect}", stacklevel=3)
+    return float(coef)
+
+
+def pair_dual(algorithm_kwargs: dict[str, Any]) -> SinkhornDual:
+    """
+    :param algorithm_kwargs: with ``dual`` and ``dual_kwargs``, or without
+    :return: the dual of every pair: batched Sinkhorn is what there is
+    :raises ValueError: if another one is asked for, or an argument of it is not known
+    """
+    if algorithm_kwargs.get("dual", "sinkhorn") != "sinkhorn":
+        raise ValueError(
+            f"dual={algorithm_kwargs['dual']!r} does not go with a population, whose pairs are solved by 'sinkhorn'"
+        )
+    dual = make_dual("sinkhorn", algorithm_kwargs.get("dual_kwargs"))
+    assert isinstance(dual, SinkhornDual)
+    return dual
+
+
+def registered(env: Any) -> EnvSpec | None:
+    """
+    :param env: environment id, or a callable
+    :return: an id's spec, for processes that have not imported what registers it
+    """
+    return gym.spec(env) if isinstance(env, str) else None
+
+
+def as_text(path: str | os.PathLike[str] | None) -> str | None:
+    """:return: the path as SB3 wants it"""
+    return None if path is None else os.fspath(path)
