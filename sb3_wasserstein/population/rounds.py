@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,7 +14,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.utils import configure_logger
 
 from sb3_wasserstein.population.exchange import Exchange, Report, Turn
-from sb3_wasserstein.population.executors import Executor
+from sb3_wasserstein.population.executors import Executor, MemberError
 from sb3_wasserstein.population.images import images
 
 #: fraction of the training between images
@@ -82,6 +83,12 @@ class Rounds:
                 self.members.call("end", dict.fromkeys(phase, ()))
             if save is not None:
                 save()
+        except MemberError:
+            if save is not None:
+                # Where the member's process has died, there is nothing of it to save, and the last checkpoint stays.
+                with suppress(MemberError):
+                    save()
+            raise
         finally:
             if bar is not None:
                 bar.close()

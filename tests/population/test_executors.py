@@ -40,7 +40,8 @@ def test_a_member_that_fails(executor, tmp_path):
     kwargs = {"n_envs": 1, "batch_size": 48, "embedding": "final_state", "wasserstein_coef": 0.0}
     with make(2, Faulty, executor=executor, seed=seed, **kwargs) as population:
         with pytest.raises(MemberError, match=r"member 1 failed in collect(?s:.*)the motor is on fire") as caught:
-            population.learn(1000)
+            population.learn(1000, checkpoint=tmp_path / "on_failure", checkpoint_every=1000)
+        assert (tmp_path / "on_failure" / "checkpoint.json").exists()
         assert caught.value.member == 1
         first, _ = population.models
         assert first.num_timesteps >= 48

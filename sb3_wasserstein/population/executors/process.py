@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import traceback
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -33,9 +34,7 @@ class ProcessExecutor(Executor):
         context = multiprocessing.get_context("spawn")
         n_processes = min(len(specs), _cores())
         threads = th.get_num_threads()
-        self._pools = [
-            ProcessPoolExecutor(1, context, initializer=th.set_num_threads, initargs=(threads,)) for _ in range(n_processes)
-        ]
+        self._pools = [ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(threads,)) for _ in range(n_processes)]
         self._gather("__init__", {k: self._pool(k).submit(_make, k, blob) for k, blob in enumerate(packed)})
 
     def call(self, method: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
@@ -83,6 +82,12 @@ def pickled(spec: MemberSpec) -> bytes:
             ) from error
     blob: bytes = cloudpickle.dumps(spec)
     return blob
+
+
+def _prepare(threads: int) -> None:
+    # Ctrl-C is for the parent: members that died of it could not be saved.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    th.set_num_threads(threads)
 
 
 def _make(member: int, blob: bytes) -> None:
