@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from sb3_wasserstein.duals import GroundCost, SinkhornDual
@@ -68,9 +66,7 @@ class Pairwise:
         own = {k: 2 * mean for k, (_, mean) in selves.items()}
         self.distances = {}
         for (k, l), f, distance in zip(pairs, potentials, distances, strict=False):
-            (x, p), (y, _) = laws[k], laws[l]
             self._values[k, l] = f
-            self._values[l, k] = extend(y, x, np.log(p), f, self.epsilon, self.cost)
             self.distances[k, l] = self.distances[l, k] = float(distance) - (own.get(k, 0.0) + own.get(l, 0.0)) / 2
         travelled = {}
         for (k, mark), distance in zip(marks.items(), distances[len(pairs) :], strict=True):
@@ -91,11 +87,22 @@ class Pairwise:
         :param feature_scale: units that points are to be divided by
         :return: Σ_l p_kl h_kl, centred under the member's own law
         """
-        partners = [Partner(self.clouds[l], self._values[l, member], weight) for l, weight in weights.items()]
-        own = Partner(self.clouds[member], self._values[member, member], 1.0) if self.dual.debias else None
-        made: dict[str, Any] = {"partners": partners, "own": own, "epsilon": self.epsilon, "cost": self.cost}
-        offset = float(PairPotential(**made)(self.clouds[member]).mean())
-        return PairPotential(**made, feature_scale=feature_scale, offset=offset)
+        partners = [Partner(self.clouds[l], self._on(l, member), weight) for l, weight in weights.items()]
+        # On its own cloud the potential is what has been solved for.
+        offset = sum(weight * self._on(member, l).mean() for l, weight in weights.items())
+        own = None
+        if self.dual.debias:
+            own = Partner(self.clouds[member], self._values[member, member], 1.0)
+            offset -= sum(weights.values()) * own.values.mean()
+        return PairPotential(partners, own, self.epsilon, self.cost, feature_scale, float(offset))
+
+    def _on(self, member: int, other: int) -> Floats:
+        """(n,) the potential of a pair on the cloud of one of its two; made when it is asked for, since few pairs repel."""
+        if (member, other) not in self._values:
+            x, y = self.clouds[other], self.clouds[member]
+            log_weights = np.full(len(x), -np.log(len(x)))
+            self._values[member, other] = extend(y, x, log_weights, self._values[other, member], self.epsilon, self.cost)
+        return self._values[member, other]
 
 
 def thin(cloud: Floats) -> Floats:
