@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sb3_wasserstein.duals.clouds import Array
-from sb3_wasserstein.duals.pairwise import device_of, namespace
+from sb3_wasserstein.duals.pairs import device_of, namespace
 
 DEPTH = 5
 #: differences between steps below the square root of this, relative to the steps, are noise
