@@ -125,7 +125,7 @@ class MatrixPairs(Pairs):
         out[...] = self._base[rows]
 
     def thinned(self, by_row: int, by_column: int) -> Pairs:
-        return self._like(self._base[::by_row, ::by_column])
+        return self if by_row == by_column == 1 else self._like(self._base[::by_row, ::by_column])
 
     def transposed(self) -> Pairs:
         return self._like(self._base.T)
@@ -169,6 +169,8 @@ class EuclideanPairs(Pairs):
             _mend(out, self._x[rows], self._y, close)
 
     def thinned(self, by_row: int, by_column: int) -> Pairs:
+        if by_row == by_column == 1:
+            return self
         return self._like(_every(self._x, by_row), _every(self._y, by_column))
 
     def transposed(self) -> Pairs:
