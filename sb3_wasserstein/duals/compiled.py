@@ -86,6 +86,44 @@ def absorb(block: Any, root: Any, log_scaling: Any, rate: Any, weights: Any) -> 
 
 
 @_jit
+def products(kernel: Any, v: Any, weights: Any) -> Any:
+    """
+    Both products of an iteration while rows are in the cache, four at a time: the vectors are then read a quarter as often.
+
+    :param kernel: (n, m)
+    :param v: (m,) scalings
+    :param weights: (n,) p
+    :return: (n,) K v, (m,) Kᵀ (p / K v)
+    """
+    n, m = kernel.shape
+    rows, columns = np.empty(n, np.float32), np.zeros(m, np.float32)
+    whole = n - n % 4
+    for i in range(0, whole, 4):
+        row_0, row_1, row_2, row_3 = kernel[i], kernel[i + 1], kernel[i + 2], kernel[i + 3]
+        sum_0 = sum_1 = sum_2 = sum_3 = ZERO
+        for j in range(m):
+            sum_0 += row_0[j] * v[j]
+            sum_1 += row_1[j] * v[j]
+            sum_2 += row_2[j] * v[j]
+            sum_3 += row_3[j] * v[j]
+        rows[i], rows[i + 1], rows[i + 2], rows[i + 3] = sum_0, sum_1, sum_2, sum_3
+        share_0, share_1 = weights[i] / sum_0, weights[i + 1] / sum_1
+        share_2, share_3 = weights[i + 2] / sum_2, weights[i + 3] / sum_3
+        for j in range(m):
+            columns[j] += share_0 * row_0[j] + share_1 * row_1[j] + share_2 * row_2[j] + share_3 * row_3[j]
+    for i in range(whole, n):
+        row = kernel[i]
+        total = ZERO
+        for j in range(m):
+            total += row[j] * v[j]
+        rows[i] = total
+        share = weights[i] / total
+        for j in range(m):
+            columns[j] += share * row[j]
+    return rows, columns
+
+
+@_jit
 def squares(x: Any, y: Any, block: Any) -> None:
     """
     |x_i − y_j|² from the differences: for few dimensions.

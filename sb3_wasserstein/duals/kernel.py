@@ -69,6 +69,10 @@ class Kernel:
         :param v: (m,) scalings
         :return: (n,) K v and (m,) Kᵀ (p / K v)
         """
+        compiled = compiled_for(self.matrix)
+        if compiled:
+            rows, columns = compiled.products(self.matrix, v, self.weights)
+            return rows, columns
         if self.matrix.shape[0] * self.matrix.shape[1] <= IN_CACHE or not isinstance(v, np.ndarray):
             rows = self.matrix @ v
             return rows, (self.weights / rows) @ self.matrix

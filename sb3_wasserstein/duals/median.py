@@ -12,7 +12,7 @@ from sb3_wasserstein.duals.extra import compiled_for
 
 ALL_PAIRS = 2**20
 STRIDED_PAIRS = 2**17
-BRACKET_ABOVE = 2**13
+BRACKET_ABOVE = 2**14
 BRACKET_SAMPLE = 2**11
 COUNTS = 3
 
@@ -39,8 +39,9 @@ def middle_of(costs: Array) -> tuple[float, float]:
             break
         flat, below = bracketed
         low, high = low - below, high - below
-    flat = np.partition(flat, (low, high))
-    return float(flat[low]), float(flat[high])
+    # One rank at a time: numpy has vectors for one, none for two.
+    flat = np.partition(flat, high)
+    return float(flat[:high].max() if low < high else flat[high]), float(flat[high])
 
 
 def _bracket(flat: Array, low: int, high: int) -> tuple[Array, int] | None:
