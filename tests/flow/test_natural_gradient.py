@@ -62,7 +62,7 @@ def test_the_metric_is_the_averaged_squared_jacobian(network):
     solved = natural_direction(WassersteinMetric(act, parameters, weights), v, 1e-2, 200, tolerance=1e-14)
     exact = torch.linalg.solve(dense + 1e-2 * torch.eye(len(dense)), flat)
     np.testing.assert_allclose(torch.cat([x.reshape(-1) for x in solved.vector.values()]), exact, atol=1e-9)
-    assert solved.length == pytest.approx(float(exact @ dense @ exact) ** 0.5, rel=1e-9)
+    assert solved.length == pytest.approx(float(exact @ dense @ exact) ** 0.5, rel=1e-7)
     again = natural_direction(WassersteinMetric(act, parameters, weights), v, 1e-2, 3, start=solved.vector)
     assert again.residual < 1e-9
     assert float(dot(again.vector, again.vector)) == pytest.approx(float(exact @ exact), rel=1e-6)
