@@ -36,7 +36,7 @@ FIELDS = [
     "cpu_seconds",
 ]
 ADAM_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-GRADIENT_RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
+GRADIENT_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 def riccati(n):
@@ -147,7 +147,7 @@ def plan(only, quick):
     if "gradient" in only:
         rates = GRADIENT_RATES[2:3] if quick else GRADIENT_RATES
         yield from (("gradient", n, 0.0, rate, 0, total) for rate in rates)
-        yield ("gradient-long", n, 0.0, 3.0, 0, total if quick else 5 * total)
+        yield ("gradient-long", n, 0.0, 0.1, 0, total if quick else 5 * total)
     if "size" in only and not quick:
         yield ("natural", 100, 0.0, 0.5, 0, total)
     for method in ("ppo", "sac"):
