@@ -79,7 +79,7 @@ PARTS = {
     "embed": (Recorder, "flush"),
     "solve": (DualCallback, "_solve"),
     "evaluate": (DualCallback, "shaping"),
-    "log": (DualCallback, "on_rollout_end"),
+    "window": (DualCallback, "end_rollout"),
     "bonus": (WassersteinPPO, "_add_bonus"),
 }
 

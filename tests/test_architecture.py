@@ -24,9 +24,10 @@ LEVELS = {
     "regularised": 4,
     "population": 5,
     "figures": 6,
-    "zoo": 6,
-    "__init__": 7,
-    "__main__": 7,
+    "tensorboard": 7,
+    "zoo": 7,
+    "__init__": 8,
+    "__main__": 8,
 }
 
 
