@@ -217,6 +217,8 @@ class Exchange:
             weights = np.exp(exponents) / np.exp(exponents).sum()
         else:
             weights = np.full(len(others), 1.0 / len(others))
+        if self.rules.schedule == "burst":
+            weights = np.where(gaps < self.rules.burst.release * self.scales.ground_cost, weights, 0.0)
         if self.rules.distance_target is not None:
             weights = np.where(gaps < self.rules.distance_target * travelled[member], weights, 0.0)
         return {l: float(weight) for l, weight in zip(others, weights, strict=True) if weight > LEAST_WEIGHT}

@@ -17,14 +17,17 @@ SCHEDULES = ("burst", "constant")
 @dataclass(frozen=True)
 class Burst:
     """
-    Full for a while, then down to zero in a straight line; all in fractions of a member's training.
+    Full for a while, then down to zero in a straight line; in fractions of a member's training. A pair that is far enough apart
+    is let go at once: who is driven on leaves the box of actions, where there is no gradient to come back by.
 
     :param full: until when it is one
     :param end: from when it is zero
+    :param release: the distance, in units of the ground-cost scale, from which a pair no longer repels
     """
 
-    full: float = 0.05
-    end: float = 0.2
+    full: float = 0.125
+    end: float = 0.1875
+    release: float = 2.0
 
     def __call__(self, age: float) -> float:
         """
@@ -45,9 +48,9 @@ class FreshStarts:
     :param threshold: the distance, in units of the ground-cost scale, below which a pair has collapsed
     """
 
-    begin: float = 0.15
-    end: float = 0.85
-    threshold: float = 0.35
+    begin: float = 0.225
+    end: float = 0.8
+    threshold: float = 0.5
 
     def collapsed(
         self, distances: dict[tuple[int, int], float], scale: float, progress: float, ages: dict[int, float]

@@ -33,13 +33,13 @@ def test_the_potential_grows_away_from_the_others():
 
 
 def test_nearest_is_a_soft_minimum_and_mean_is_equal():
-    near = exchange(neighbours="nearest")
+    near = exchange(neighbours="nearest", schedule="constant")
     near.turns(reports(LINE), 0.0)
     weights = near.weights(0, {})
     gap = near.distances[0, 2] - near.distances[0, 1]
     assert weights.get(2, 0.0) == pytest.approx(np.exp(-gap / (0.1 * near.scales.ground_cost)), abs=1e-6)
     assert weights[1] > 0.99
-    mean = exchange(neighbours="mean")
+    mean = exchange(neighbours="mean", schedule="constant")
     mean.turns(reports(LINE), 0.0)
     assert mean.weights(0, {}) == {1: 0.5, 2: 0.5}
 
@@ -94,6 +94,13 @@ def test_a_collapsed_pair_begins_afresh_once_and_is_repelled_again():
     assert [again[k].coef for k in range(3)] == [1.0, 1.0, 0.0]
     assert made.restarts == {0: 1, 1: 1, 2: 0}
     assert all(turn.restart is None for turn in made.turns(together, 0.95).values())
+
+
+def test_a_burst_lets_go_of_a_pair_that_is_far_enough():
+    made = exchange(2)
+    assert made.turns(reports([(0, 0), (1, 0)]), 0.0)[0].potential is not None
+    assert made.turns(reports([(0, 0), (9, 0)]), 0.05)[0].potential is None
+    assert made.turns(reports([(0, 0), (1, 0)]), 0.1)[0].potential is not None
 
 
 @pytest.mark.parametrize("schedule", ["constant", lambda left: 1.0])
