@@ -88,6 +88,8 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         #: JSON-plain recipes that a saved model is rebuilt from
         self.wasserstein_config: dict[str, Any] | None = None
         self.dual_callback = None
+        #: mean of the discounted bonus still to come at a step, in the unit of the buffer's rewards: what V has learnt of it
+        self.bonus_to_go = 0.0
         super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
@@ -191,15 +193,26 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         return complete
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
-        """SB3's, called once a step: what the step was stands in the callback's variables."""
+        """
+        SB3's, called once a step: what the step was stands in the callback's variables.
+
+        Next, SB3 adds γ V(s_T) to the reward where an episode is truncated. V has learnt the bonus, but none comes after the
+        episode's end: what V holds of it, on average, is taken off beforehand.
+        """
         super()._update_info_buffer(infos, dones)
-        if self.dual_callback is not None:
-            self.dual_callback.record(self.dual_callback.locals)
+        if self.dual_callback is None:
+            return
+        self.dual_callback.record(self.dual_callback.locals)
+        if self.bonus_to_go != 0.0 and dones is not None:
+            for env in np.flatnonzero(dones):
+                if infos[env].get("TimeLimit.truncated", False):
+                    self.dual_callback.locals["rewards"][env] -= self.gamma * self.bonus_to_go
 
     def _add_bonus(self, buffer: RolloutBuffer, behaviour: DualCallback) -> None:
         coef = self._coefficient()
         self.logger.record("wasserstein/coef", coef)
         if coef == 0.0 or not behaviour.is_ready:
+            self.bonus_to_go = 0.0
             return
         assert behaviour.rollout is not None
         unit = behaviour.scales.episode_return / behaviour.scales.ground_cost if self.normalize_bonus else 1.0
@@ -216,10 +229,15 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         if credit == "episode":
             buffer.advantages += bonus
         else:
-            added = shaping.bonus_advantages(bonus, self._dones(buffer), self.gamma, self.gae_lambda)
+            dones = self._dones(buffer)
+            added = shaping.bonus_advantages(bonus, dones, self.gamma, self.gae_lambda)
             buffer.rewards += bonus
             buffer.advantages += added
             buffer.returns += added
+            # A state's bonus (an occupancy's, a segment's) goes on after a time limit, like a reward.
+            goes_on = isinstance(behaviour.embedding, StateOccupancy) or self.segment_length is not None
+            if not goes_on and (self.bonus_to_go != 0.0 or np.any(rollout.ends & ~rollout.terminated)):
+                self.bonus_to_go = shaping.mean_to_go(bonus, dones, self.gamma, self.bonus_to_go)
         self.logger.record("wasserstein/coef_effective", effective)
         mean = float(bonus.sum()) / bonus.size
         self.logger.record("wasserstein/bonus_mean", mean)

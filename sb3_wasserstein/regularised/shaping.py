@@ -143,3 +143,18 @@ def bonus_advantages(
             column.append(running)
         advantages.append(column[::-1])
     return np.array(advantages).T
+
+
+def mean_to_go(bonus: NDArray[np.float64], dones: NDArray[np.bool_], gamma: float, at_the_cut: float) -> float:
+    """
+    Mean over a rollout's steps of the discounted bonus from there to the episode's end.
+
+    :param bonus: (T, n)
+    :param dones: (T, n) whether the episode ended with the step
+    :param gamma: discount factor
+    :param at_the_cut: what stands for the rest of the episodes that go on after the rollout: the last rollout's mean
+    :return: the mean, in the unit of ``bonus``
+    """
+    known = bonus.copy()
+    known[-1] += gamma * at_the_cut * ~dones[-1]
+    return float(bonus_advantages(known, dones, gamma, 1.0).mean())
