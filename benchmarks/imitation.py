@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from imitation_tasks import LINES, N_ENVS, RANDOM, SHARES, STEPS, evaluation_env, horizon, lessons, training_env
+from imitation_tasks import LINES, N_ENVS, RANDOM, SHARES, STEPS, compressed, evaluation_env, horizon, lessons, training_env
 from pwil import PWILReward
 from rows import RESULTS, Rows
 from stable_baselines3 import PPO
@@ -38,9 +38,9 @@ from sb3_wasserstein.duals import SaturatingCost
 from sb3_wasserstein.embeddings import StateOccupancy
 
 SEEDS = {"wasserstein": 10, "zero": 3, "constant": 3, "pwil": 5}
-SETTINGS: dict[str, Any] = {"n_steps": 128, "batch_size": 256, "n_epochs": 10, "gamma": 0.98}
+SETTINGS: dict[str, Any] = {"n_steps": 128, "batch_size": 256, "n_epochs": 10, "gamma": 0.99}
 RATE = 1e-3
-COEF = -30.0
+COEF = -10.0
 
 
 def rate(progress_remaining: float) -> float:
@@ -58,7 +58,7 @@ def learner(task: str, method: str, seed: int) -> PPO:
     env = make_vec_env(lambda: training_env(task, float(method == "constant")), N_ENVS, seed=seed)
     if method != "wasserstein":
         return PPO("MlpPolicy", env, **common)
-    embedding = StateOccupancy(horizon=horizon(task))
+    embedding = StateOccupancy(compressed, horizon=horizon(task))
     return WassersteinPPO(
         "MlpPolicy",
         env,

@@ -46,19 +46,27 @@ class Scaled(gym.ObservationWrapper[Any, Any, Any]):
 
 def scaling(trajectories: list[NDArray[np.float64]]) -> Callable[[Any], NDArray[np.float32]]:
     """
-    Standardise by the demonstrations, then sign(z) log(1 + |z|): fine where the expert goes, tame where a state runs away.
+    Standardise by the demonstrations, clipped to their range, widened by its width on both sides.
 
     A running mean and deviation would be set by what the untrained policy does: the never-ending CartPole turns and drifts
     without bound, and the expert's states, which lie within hundredths of a radian, become one.
     """
     states = np.concatenate(trajectories)
     mean, deviation = states.mean(axis=0), states.std(axis=0)
+    low, high = states.min(axis=0), states.max(axis=0)
+    width = high - low
 
     def scale(state: Any) -> NDArray[np.float32]:
-        z = (np.asarray(state, dtype=np.float64) - mean) / deviation
-        return (np.sign(z) * np.log1p(np.abs(z))).astype(np.float32)
+        clipped = np.clip(np.asarray(state, dtype=np.float64), low - width, high + width)
+        return ((clipped - mean) / deviation).astype(np.float32)
 
     return scale
+
+
+def compressed(states: Any) -> NDArray[np.float64]:
+    """sign(z) log(1 + |z|) of scaled states: for a distance, a velocity of six deviations is not six times as far as one."""
+    states = np.asarray(states, dtype=np.float64)
+    return np.sign(states) * np.log1p(np.abs(states))
 
 
 @cache

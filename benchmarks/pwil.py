@@ -3,7 +3,7 @@ PWIL (Dadashi et al. 2021, "Primal Wasserstein Imitation Learning", Algorithm 1)
 
 Each of an episode's states carries the mass 1 / (H + 1). As it is entered it takes the nearest mass that is left of the
 expert's, at the cost c = Σ mass · distance, and the reward is α exp(−β (H + 1) c / √dim), with the paper's α = β = 5. States
-only (the paper's PWIL-state). What is ours: the learner is PPO, not D4PG; features are those of ``imitation_tasks.py``,
+only (the paper's PWIL-state). What is ours: the learner is PPO, not D4PG; features are ours (``compressed``),
 divided by their deviation in the demonstrations (the paper standardises); and a terminal state is held to the horizon, on both
 sides, since a positive reward would else punish arriving. The held steps' reward comes with the last step.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from imitation_tasks import compressed
 from numpy.typing import NDArray
 
 ALPHA = 5.0
@@ -29,7 +30,7 @@ class PWILReward(gym.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self, env: gym.Env[Any, Any], demonstrations: list[NDArray[Any]], horizon: int) -> None:
         super().__init__(env)
-        states = np.concatenate(demonstrations).astype(np.float64)
+        states = compressed(np.concatenate(demonstrations))
         self._deviation = states.std(axis=0)
         self._atoms = states / self._deviation
         # The last state of a demonstration stands for the steps that are left.
@@ -55,7 +56,7 @@ class PWILReward(gym.Wrapper[Any, Any, Any, Any]):
 
     def _rewards(self, state: Any, n: int) -> NDArray[np.float64]:
         """Couple n steps at one state with what is left of the expert's mass; the reward of each."""
-        distances = np.linalg.norm(self._atoms - np.asarray(state) / self._deviation, axis=1)
+        distances = np.linalg.norm(self._atoms - compressed(state) / self._deviation, axis=1)
         open_atoms = np.flatnonzero(self._left > 0)
         order = open_atoms[np.argsort(distances[open_atoms])]
         # The cost of the nearest mass m is piecewise linear in m.
