@@ -1,13 +1,15 @@
-"""Experts by rule for four classic-control tasks, and their state-only trajectories."""
+"""Experts for four classic-control tasks, by rule or by value iteration, and their state-only trajectories."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 Rule = Callable[[NDArray[Any]], Any]
 
@@ -18,15 +20,45 @@ def cart_pole(state: NDArray[Any]) -> int:
 
 
 def mountain_car(state: NDArray[Any]) -> int:
-    """Push right between two curves in phase space, left elsewhere."""
+    """The shortest way by value iteration on a grid of states: rules by hand miss the hill in one episode of ten."""
     position, velocity = state
-    lower = min(-0.09 * (position + 0.25) ** 2 + 0.03, 0.3 * (position + 0.9) ** 4 - 0.008)
-    return 2 if lower <= velocity <= -0.07 * (position + 0.38) ** 2 + 0.07 else 0
+    later = [_times_to_goal(*_pushed(position, velocity, action)) for action in range(3)]
+    # The last of equals: pushing, not coasting.
+    return 2 - int(np.argmin(later[::-1]))
+
+
+def _pushed(position: Any, velocity: Any, action: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One step of MountainCar-v0."""
+    velocity = np.clip(velocity + (action - 1) * 0.001 - 0.0025 * np.cos(3.0 * position), -0.07, 0.07)
+    position = np.clip(position + velocity, -1.2, 0.6)
+    return position, np.where((position <= -1.2) & (velocity < 0), 0.0, velocity)
+
+
+def _times_to_goal(position: Any, velocity: Any, times: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Numbers of steps, interpolated on the grid."""
+    table = _mountain_times() if times is None else times
+    rows, columns = (size - 1 for size in table.shape)
+    place = np.array([(position + 1.2) / 1.8 * rows, (velocity + 0.07) / 0.14 * columns])
+    inner = map_coordinates(table, place.reshape(2, -1), order=1, mode="nearest").reshape(np.shape(position))
+    return np.where(np.asarray(position) >= 0.5, 0.0, inner)
+
+
+@cache
+def _mountain_times() -> NDArray[np.float64]:
+    grid = np.meshgrid(np.linspace(-1.2, 0.6, 241), np.linspace(-0.07, 0.07, 241), indexing="ij")
+    after = [_pushed(*grid, action) for action in range(3)]
+    times = np.zeros(grid[0].shape)
+    for _ in range(400):
+        better = np.where(grid[0] >= 0.5, 0.0, 1.0 + np.min([_times_to_goal(*states, times) for states in after], axis=0))
+        if np.abs(better - times).max() < 1e-3:
+            break
+        times = better
+    return times
 
 
 def acrobot(state: NDArray[Any]) -> int:
-    """Torque against the joints' velocities pumps energy in."""
-    return 1 - int(np.sign(state[4] + 0.3 * state[5]))
+    """Torque against the first joint's velocity pumps energy in; the angles' terms save a swing."""
+    return 1 - int(np.sign(state[4] + 0.5 * state[1] + 0.2 * state[3]))
 
 
 def pendulum(state: NDArray[Any]) -> NDArray[np.float32]:

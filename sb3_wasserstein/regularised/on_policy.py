@@ -87,6 +87,8 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         self.dual_callback = None
         #: what the next line of the log says of the last rollouts
         self._wasserstein_report: dict[str, Any] = {}
+        #: mean of the discounted bonus still to come at a step, in the unit of the buffer's rewards: what V has learnt of it
+        self.bonus_to_go = 0.0
         super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
@@ -185,15 +187,26 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         return complete
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
-        """SB3's, called once a step: what the step was stands in the callback's variables."""
+        """
+        SB3's, called once a step: what the step was stands in the callback's variables.
+
+        Next, SB3 adds γ V(s_T) to the reward where an episode is truncated. V has learnt the bonus, but none comes after the
+        episode's end: what V holds of it, on average, is taken off beforehand.
+        """
         super()._update_info_buffer(infos, dones)
-        if self.dual_callback is not None:
-            self.dual_callback.record(self.dual_callback.locals)
+        if self.dual_callback is None:
+            return
+        self.dual_callback.record(self.dual_callback.locals)
+        if self.bonus_to_go != 0.0 and dones is not None:
+            for env in np.flatnonzero(dones):
+                if infos[env].get("TimeLimit.truncated", False):
+                    self.dual_callback.locals["rewards"][env] -= self.gamma * self.bonus_to_go
 
     def _add_bonus(self, buffer: RolloutBuffer, behaviour: DualCallback) -> None:
         coef = self._coefficient()
         self._wasserstein_report["coef"] = coef
         if coef == 0.0 or not behaviour.is_ready:
+            self.bonus_to_go = 0.0
             return
         assert behaviour.rollout is not None
         unit = behaviour.scales.episode_return / behaviour.scales.ground_cost if self.normalize_bonus else 1.0
@@ -210,10 +223,15 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         if credit == "episode":
             buffer.advantages += bonus
         else:
-            added = shaping.bonus_advantages(bonus, self._dones(buffer), self.gamma, self.gae_lambda)
+            dones = self._dones(buffer)
+            added = shaping.bonus_advantages(bonus, dones, self.gamma, self.gae_lambda)
             buffer.rewards += bonus
             buffer.advantages += added
             buffer.returns += added
+            # A state's bonus (an occupancy's, a segment's) goes on after a time limit, like a reward.
+            goes_on = isinstance(behaviour.embedding, StateOccupancy) or self.segment_length is not None
+            if not goes_on and (self.bonus_to_go != 0.0 or np.any(rollout.ends & ~rollout.terminated)):
+                self.bonus_to_go = shaping.mean_to_go(bonus, dones, self.gamma, self.bonus_to_go)
         report = self._wasserstein_report
         report["coef_effective"], report["bonus"] = effective, bonus
         if rollout.episodes:

@@ -157,3 +157,18 @@ def _discounted_sums(n_steps: int, decay: float) -> NDArray[np.float64]:
     steps = np.arange(n_steps)
     sums: NDArray[np.float64] = np.triu(decay ** np.maximum(steps - steps[:, None], 0))
     return sums
+
+
+def mean_to_go(bonus: NDArray[np.float64], dones: NDArray[np.bool_], gamma: float, at_the_cut: float) -> float:
+    """
+    Mean over a rollout's steps of the discounted bonus from there to the episode's end.
+
+    :param bonus: (T, n)
+    :param dones: (T, n) whether the episode ended with the step
+    :param gamma: discount factor
+    :param at_the_cut: what stands for the rest of the episodes that go on after the rollout: the last rollout's mean
+    :return: the mean, in the unit of ``bonus``
+    """
+    known = bonus.copy()
+    known[-1] += gamma * at_the_cut * ~dones[-1]
+    return float(bonus_advantages(known, dones, gamma, 1.0).mean())
