@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -23,17 +23,17 @@ class Layout:
 
     :param goals: positions
     :param n_policies: K
-    :param wall: a segment or None; with a wall, policies differ by the side on which they pass it
+    :param walls: segments from one end to the next; with walls, policies differ by the side on which they pass
     """
 
     goals: list[tuple[float, float]]
     n_policies: int
-    wall: Segment | None = None
-    equal: bool = field(default=True)
+    walls: tuple[Segment, ...] = ()
+    equal: bool = True
 
     def env_kwargs(self) -> dict[str, Any]:
         """For ``Goals-v0``."""
-        return {"goals": self.goals, "walls": [] if self.wall is None else [self.wall]}
+        return {"goals": self.goals, "walls": self.walls}
 
 
 def around(n: int, radius: float, first: float = 90.0) -> list[tuple[float, float]]:
@@ -42,12 +42,15 @@ def around(n: int, radius: float, first: float = 90.0) -> list[tuple[float, floa
     return [(float(radius * np.cos(a)), float(radius * np.sin(a))) for a in angles]
 
 
+#: the way round its left end is the shorter
+WALL = (((-0.12, 0.25), (0.25, 0.25)),)
+
 LAYOUTS = {
     "two": Layout([(-1.0, 1.0), (1.0, 1.0)], 2),
     "three": Layout(around(3, 1.4), 3),
     "four": Layout(around(4, 1.4, 45.0), 4),
     "unequal": Layout([(-1.0, 1.0), (0.7, 0.7)], 2, equal=False),
-    "wall": Layout([(0.0, 1.3)], 2, wall=((-0.15, 0.3), (0.3, 0.3)), equal=False),
+    "wall": Layout([(0.0, 1.0)], 2, WALL, equal=False),
 }
 
 
@@ -74,26 +77,19 @@ class Plane:
     def __init__(self, layouts: list[Layout], reward: str = "negative_distance") -> None:
         most = max(len(layout.goals) for layout in layouts)
         goals = np.full((len(layouts), most, 2), FAR)
-        walls = np.full((len(layouts), 2, 2), FAR)
-        walls[:, 1, 0] += 1.0
+        walls = np.full((len(layouts), max(len(layout.walls) for layout in layouts), 2, 2), FAR)
+        walls[:, :, 1, 0] += 1.0
         for row, layout in enumerate(layouts):
             goals[row, : len(layout.goals)] = layout.goals
-            if layout.wall is not None:
-                walls[row] = layout.wall
+            walls[row, : len(layout.walls)] = np.reshape(layout.walls, (-1, 2, 2))
         self.goals = th.as_tensor(goals, dtype=th.float32)
         self.walls = th.as_tensor(walls, dtype=th.float32)
-        self.has_walls = any(layout.wall is not None for layout in layouts)
         self.inverse = reward == "inverse"
 
     def rows(self, index: th.Tensor) -> Plane:
         """The plane of some of the policies."""
         part = object.__new__(Plane)
-        part.goals, part.walls, part.has_walls, part.inverse = (
-            self.goals[index],
-            self.walls[index],
-            self.has_walls,
-            self.inverse,
-        )
+        part.goals, part.walls, part.inverse = self.goals[index], self.walls[index], self.inverse
         return part
 
     def step(self, position: th.Tensor, action: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
@@ -103,7 +99,7 @@ class Plane:
         :return: positions afterwards, and rewards (B, N)
         """
         move = STEP * action / action.norm(dim=-1, keepdim=True).clamp(min=1.0)
-        if self.has_walls:
+        if self.walls.shape[1]:
             move = self._free(position, move)[..., None] * move
         position = position + move
         nearest = self.distances(position).amin(-1)
@@ -114,14 +110,18 @@ class Plane:
         return (position[:, :, None] - self.goals[:, None]).norm(dim=-1)
 
     def _free(self, position: th.Tensor, move: th.Tensor) -> th.Tensor:
-        start, along = self.walls[:, None, 0], self.walls[:, None, 1] - self.walls[:, None, 0]
-        determinant = move[..., 0] * along[..., 1] - move[..., 1] * along[..., 0]
-        offset = start - position
-        determinant = th.where(determinant.abs() < 1e-12, th.full_like(determinant, 1e-12), determinant)
-        t = (offset[..., 0] * along[..., 1] - offset[..., 1] * along[..., 0]) / determinant
-        u = (offset[..., 0] * move[..., 1] - offset[..., 1] * move[..., 0]) / determinant
-        hit = (t >= 0) & (t <= 1) & (u >= 0) & (u <= 1)
-        return th.where(hit, (t - 1e-5 / STEP).clamp(min=0.0), th.ones_like(t))
+        """How much of the steps can be made, (B, N)."""
+        fraction = th.ones(position.shape[:2])
+        for wall in self.walls.unbind(1):
+            start, along = wall[:, None, 0], wall[:, None, 1] - wall[:, None, 0]
+            determinant = move[..., 0] * along[..., 1] - move[..., 1] * along[..., 0]
+            offset = start - position
+            determinant = th.where(determinant.abs() < 1e-12, th.full_like(determinant, 1e-12), determinant)
+            t = (offset[..., 0] * along[..., 1] - offset[..., 1] * along[..., 0]) / determinant
+            u = (offset[..., 0] * move[..., 1] - offset[..., 1] * move[..., 0]) / determinant
+            hit = (t >= 0) & (t <= fraction) & (u >= 0) & (u <= 1)
+            fraction = th.where(hit, (t - 1e-5 / STEP).clamp(min=0.0), fraction)
+        return fraction
 
 
 def outcome(layout: Layout, paths: np.ndarray) -> tuple[bool, list[int]]:
@@ -135,8 +135,9 @@ def outcome(layout: Layout, paths: np.ndarray) -> tuple[bool, list[int]]:
     for path in paths:
         distance = np.linalg.norm(goals - path[:, None], axis=-1).min(0)
         goal = int(distance.argmin()) if distance.min() < REACHED else -1
-        if goal >= 0 and layout.wall is not None:
-            height, middle = layout.wall[0][1], (layout.wall[0][0] + layout.wall[1][0]) / 2
+        if goal >= 0 and layout.walls:
+            (left, height), (right, _) = layout.walls[0][0], layout.walls[-1][1]
+            middle = (left + right) / 2
             crossings = [a[0] for a, b in pairwise(path) if a[1] < height <= b[1]]
             goal = int(crossings[0] > middle) if crossings else -1
         found.append(goal)
