@@ -27,7 +27,7 @@ class Burst:
 
     full: float = 0.125
     end: float = 0.1875
-    release: float = 2.0
+    release: float = 2.2
 
     def __call__(self, age: float) -> float:
         """
@@ -50,7 +50,7 @@ class FreshStarts:
 
     begin: float = 0.225
     end: float = 0.8
-    threshold: float = 0.5
+    threshold: float = 0.53
 
     def collapsed(
         self, distances: dict[tuple[int, int], float], scale: float, progress: float, ages: dict[int, float]
