@@ -34,7 +34,7 @@ FIELDS = ["layout", "reward", "coef", "seed", "full", "goals", "returns", "fresh
 ASKED = {"two": 19, "three": 18, "four": 17, "unequal": 17, "wall": 16, "random": 17}
 REWARDS = ("negative_distance", "inverse")
 COEF = 4.0
-#: the ways round it differ by less than those of repulsion_plane's, whose end traps PPO: the mean saturates in the box's corner
+#: the end of repulsion_plane's wall lies on a diagonal, and traps PPO: its mean saturates in the corner of the box
 LAYOUTS = {**LAYOUTS, "wall": Layout([(0.0, 1.4)], 2, (((-0.1, 0.35), (0.2, 0.35)),), equal=False)}
 #: 96 episodes a rollout
 SETTINGS: dict[str, Any] = {
