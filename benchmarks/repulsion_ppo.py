@@ -33,9 +33,9 @@ FIELDS = ["layout", "reward", "coef", "seed", "full", "goals", "returns", "fresh
 #: out of 20
 ASKED = {"two": 19, "three": 18, "four": 17, "unequal": 17, "wall": 16, "random": 17}
 REWARDS = ("negative_distance", "inverse")
-COEF = 4.0
+COEF = 3.6
 #: the end of repulsion_plane's wall lies on a diagonal, and traps PPO: its mean saturates in the corner of the box
-LAYOUTS = {**LAYOUTS, "wall": Layout([(0.0, 1.4)], 2, (((-0.1, 0.35), (0.2, 0.35)),), equal=False)}
+LAYOUTS = {**LAYOUTS, "wall": Layout([(0.0, 1.4)], 2, (((-0.05, 0.35), (0.2, 0.35)),), equal=False)}
 #: 96 episodes a rollout
 SETTINGS: dict[str, Any] = {
     "n_envs": 16, "n_steps": 96, "batch_size": 384, "n_epochs": 5, "learning_rate": 1e-3, "gamma": 1.0, "ent_coef": 0.01,
