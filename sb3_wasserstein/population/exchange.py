@@ -256,7 +256,7 @@ class Exchange:
         self.scales.frozen = len(self.returns) >= self.rules.warm_up
 
     def _to_begin_afresh(self, present: set[int], progress: float) -> set[int]:
-        if self.rules.schedule != "burst":
+        if self.rules.schedule != "burst" or self.rules.coef <= 0:
             return set()
         ages = {k: progress - self.born[k] if k in present else 1.0 for k in range(self.n_policies)}
         fresh = present & self.rules.fresh_starts.members(

@@ -116,9 +116,11 @@ def test_a_burst_lets_go_of_a_pair_that_is_far_enough():
     assert made.turns(reports([(0, 0), (1, 0)]), 0.1)[0].potential is not None
 
 
-@pytest.mark.parametrize("schedule", ["constant", lambda left: 1.0])
-def test_fresh_starts_belong_to_the_burst(schedule):
-    made = exchange(2, schedule=schedule)
+@pytest.mark.parametrize(
+    "rules", [{"schedule": "constant"}, {"schedule": lambda left: 1.0}, {"coef": 0.0}, {"coef": -1.0}], ids=str
+)
+def test_fresh_starts_belong_to_the_burst_of_those_that_repel(rules):
+    made = exchange(2, **rules)
     made.turns(reports([(0, 0), (1, 0)]), 0.0)
     assert all(turn.restart is None for turn in made.turns(reports([(2, 0), (2, 0)]), 0.5).values())
 
