@@ -28,11 +28,10 @@ from repulsion_plane import LAYOUTS
 FIELDS = ["learner", "layout", "coef", "seed", "full", "goals", "returns", "mean_return", "cpu_s", "commit"]
 #: the share of seeds that have to be full
 ASKED = {"two": 0.95, "three": 0.95, "four": 0.9, "unequal": 0.9, "wall": 0.9}
-#: past which distance a pair no longer repels: one goal with two routes wants no more than that
-RELEASE = {"wall": 3.0}
+#: one goal with two routes wants a strong push that ends early, and none past a distance
+SETTINGS: dict[str, dict[str, float]] = {"wall": {"coef": 15.0, "release": 2.6, "hold": 0.2, "end": 0.5}}
 #: seeds that train side by side
 TOGETHER = 5
-COEF = 5.0
 
 
 def done(path: Path) -> list[dict[str, str]]:
@@ -73,8 +72,9 @@ def table(rows: list[dict[str, str]]) -> bool:
     return holds
 
 
-def settings_of(mapping: str, coef: float, layout: str, quick: bool) -> Settings:
-    settings = Settings(coef=coef, mapping=mapping, release=RELEASE.get(layout, np.inf))
+def settings_of(mapping: str, layout: str, repelled: bool, quick: bool) -> Settings:
+    settings = replace(Settings(mapping=mapping), **SETTINGS.get(layout, {}))
+    settings = settings if repelled else replace(settings, coef=0.0)
     return replace(settings, iterations=4, rollouts=20) if quick else settings
 
 
@@ -83,10 +83,10 @@ def figure(path: Path, seed: int) -> None:
     import matplotlib.pyplot as plt
 
     iterations = (0, 15, 30, 60, 100)
-    settings = Settings(coef=COEF, iterations=101, hold=0.6, end=1.0, snapshots=iterations)
+    settings = Settings(coef=1.0, points=200, snapshots=iterations)
     result = train([LAYOUTS["two"]], seed, settings)[0]
     side = np.linspace(-1.6, 1.6, 65)
-    fig, axes = plt.subplots(2, len(iterations), figsize=(12.5, 5.2), sharex=True, sharey=True, layout="constrained")
+    fig, axes = plt.subplots(2, len(iterations), figsize=(12.5, 4.0), sharex=True, sharey=True, layout="constrained")
     for column, iteration in enumerate(iterations):
         for member in range(2):
             axis = axes[member, column]
@@ -96,7 +96,7 @@ def figure(path: Path, seed: int) -> None:
                 axis.plot(*episode.T, color="black", lw=0.6, alpha=0.5)
             axis.scatter(*np.array(LAYOUTS["two"].goals).T, marker="*", s=90, color="gold", edgecolor="black", zorder=3)
             axis.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.0, 1.6), title=f"iteration {iteration}" if member == 0 else "")
-            fig.colorbar(shown, ax=axis, shrink=0.6)
+            fig.colorbar(shown, ax=axis, shrink=0.8, label="potential h" if column == len(iterations) - 1 else "")
     for member in range(2):
         axes[member, 0].set_ylabel(f"policy {member + 1}")
     path.parent.mkdir(exist_ok=True)
@@ -124,19 +124,24 @@ def main() -> int:
     learner = f"pg {args.mapping}"
     rows = [] if args.quick else done(args.out)
     finished = {tuple(row[field] for field in FIELDS[:4]) for row in rows}
+    # Layouts of the same settings train together.
+    groups = [
+        group
+        for group in ([x for x in args.layouts if x not in SETTINGS], *([x] for x in args.layouts if x in SETTINGS))
+        if group
+    ]
     for first in range(0, 1 if args.quick else args.seeds, TOGETHER):
-        for coef in (COEF, 0.0):
-            for release in sorted({RELEASE.get(layout, np.inf) for layout in args.layouts}):
+        for repelled in (True, False):
+            for layouts in groups:
+                settings = settings_of(args.mapping, layouts[0], repelled, args.quick)
                 keys = [
-                    (learner, layout, str(coef), str(seed))
-                    for layout in args.layouts
-                    if RELEASE.get(layout, np.inf) == release
+                    (learner, layout, str(settings.coef), str(seed))
+                    for layout in layouts
                     for seed in range(first, min(first + TOGETHER, args.seeds))
                 ]
                 if set(keys) <= finished:
                     continue
                 begin = time.process_time()
-                settings = settings_of(args.mapping, coef, keys[0][1], args.quick)
                 results = train([LAYOUTS[key[1]] for key in keys], first, settings)
                 cpu = (time.process_time() - begin) / len(keys)
                 made = []

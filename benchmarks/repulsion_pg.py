@@ -191,18 +191,19 @@ def train(layouts: list[Layout], seed: int, settings: Settings, reward: str = "n
     raster = th.cartesian_prod(side, side).expand(sum(sizes), -1, 2)
     for iteration in range(settings.iterations):
         positions, actions, rewards = rollout(networks, plane, settings.rollouts)
-        if iteration in settings.snapshots:
-            kept.append(positions)
         coef = settings.coef * settings.share(iteration)
         gains = rewards
-        if coef:
+        snapshot = iteration in settings.snapshots
+        if snapshot:
+            kept.append(positions)
+        if coef or snapshot:
             visited = positions[:, 1:]
             if settings.mapping == "occupancy":
                 queries = visited.flatten(1, 2)
                 clouds = queries[:, th.randperm(queries.shape[1])[: settings.points]]
             else:
                 queries = clouds = visited.transpose(1, 2).flatten(2)
-            if iteration in settings.snapshots and settings.mapping == "occupancy":
+            if snapshot and settings.mapping == "occupancy":
                 potentials.append(repulsion.bonus(clouds, raster))
             h = repulsion.bonus(clouds, queries)
             if iteration == 0:
