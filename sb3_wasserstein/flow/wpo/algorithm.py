@@ -57,8 +57,8 @@ class WPO(OffPolicyAlgorithm):
 
     Example:
         >>> from sb3_wasserstein import WPO
-        >>> WPO("MlpPolicy", "Pendulum-v1", actor="particles", learning_starts=50, seed=0).learn(60).num_timesteps
-        60
+        >>> WPO("MlpPolicy", "Pendulum-v1", actor="particles", learning_starts=50, seed=0).learn(54).num_timesteps
+        54
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = POLICIES
