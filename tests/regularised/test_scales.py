@@ -111,6 +111,16 @@ def test_rewards_that_are_switched_off_count_as_a_spread_of_one_with_one_warning
     assert model.dual_callback.scales.episode_return == 1.0
 
 
+def test_vec_normalize_divides_nothing_where_the_reward_is_switched_off():
+    env = make_vec_env(lambda: TransformReward(gym.make("CartPole-v1"), lambda _: 0.0), 2, seed=0)
+    kwargs = {"embedding": "final_state", "target": np.zeros((1, 4)), "n_steps": 128, "normalize_bonus": False, "seed": 0}
+    model = WassersteinPPO("MlpPolicy", VecNormalize(env), wasserstein_coef=-1.0, batch_size=64, **kwargs)
+    model.set_logger(KeepingLogger())
+    with pytest.warns(UserWarning, match="do not differ"):
+        model.learn(1024)
+    assert model.logger.rows[-1]["wasserstein/coef_effective"] == -1.0
+
+
 def test_the_papers_lambda_is_taken_as_it_is():
     model = WassersteinPPO(
         "MlpPolicy", "CartPole-v1", target=np.ones((1, 4)), wasserstein_coef=-3.0, normalize_bonus=False, n_steps=128, seed=0
