@@ -137,3 +137,15 @@ def test_an_occupancy_is_estimated_from_the_newest_episodes():
     assert sorted(set(cloud[:, 0])) == [47.0, 48.0, 49.0]
     assert sorted(set(window.recent(limit=10, least=2)[:, 0])) == [48.0, 49.0]
     assert len(window.recent(limit=10_000, least=2)) == 1500
+
+
+def test_an_occupancys_dual_keeps_up_with_the_policy():
+    """About 25 episodes a rollout: few for the window, more than the cloud of states holds."""
+    env = make_vec_env("CartPole-v1", 2, seed=0)
+    kwargs = {"n_steps": 256, "batch_size": 256, "n_epochs": 1, "dual_kwargs": {"epsilon": 0.5}, "seed": 0}
+    model = WassersteinPPO("MlpPolicy", env, embedding="state_occupancy", target=np.zeros((1, 4)), **kwargs)
+    solved = []
+    update = model.dual.update
+    model.dual.update = lambda *clouds: (solved.append(model.num_timesteps), update(*clouds))
+    model.learn(8 * 512)
+    assert solved == [512 * rollout for rollout in range(1, 9)]
