@@ -1,29 +1,21 @@
 """
 `batched_sinkhorn` over all pairs of K policies against a loop over `ot.sinkhorn`, to the same L1 error of both marginals.
 
-    python benchmarks/batched.py [--quick] [--csv benchmarks/results/batched.csv]
+    python benchmarks/batched.py [--quick] [--plain] [--csv benchmarks/results/batched.csv]
 
 CPU time of one thread, interleaved, medians. Ours includes checks and cost matrices; POT is given its cost matrices, and the
 loosest of its thresholds at which every pair reaches 1e-3.
 """
 
-# ruff: noqa: E402 - one thread has to be asked for before numpy is imported
-
 from __future__ import annotations
 
-import os
+# isort: off
+from report import Report, cpu, interleaved, marginal_error
+# isort: on
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
-
-import argparse
-import csv
 import itertools
 import sys
-import time
 import tracemalloc
-import warnings
-from functools import partial
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -37,24 +29,14 @@ DIM = 10
 LINES = {20: (32, 10.0), 100: (16, 1.5), 256: (8, 1.2)}
 
 
-def cpu(function) -> float:
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: four policies, judges nothing")
-    parser.add_argument("--csv", help="write the table there")
-    arguments = parser.parse_args()
+    report = Report(__doc__)
+    arguments = report.start()
     try:
         import ot
     except ImportError:
         print("POT is not installed: nothing to compare with (pip install pot)")
         return 0
-    warnings.simplefilter("ignore")
-    rows, missed = [], []
     print("episodes  pairs   ours ms  POT loop ms   ratio   us/pair  us/pair, 1/4    MiB")
     for episodes, (policies, line) in LINES.items():
         rng = np.random.default_rng(0)
@@ -74,16 +56,19 @@ def main() -> int:
 
         for threshold in (1e-2, 3e-3, 1e-3, 3e-4, 1e-4):
             plans = loop(threshold)
-            if max(np.abs(plan.sum(0) - p).sum() + np.abs(plan.sum(1) - p).sum() for plan in plans) <= TOL:
+            if max(marginal_error(plan, p, p) for plan in plans) <= TOL:
                 break
         exact = np.array([(plan * cost).sum() for plan, cost in zip(plans, costs, strict=True)])
         entropy = np.array([epsilon * (plan * np.log(np.maximum(plan, 1e-300) / np.outer(p, p))).sum() for plan in plans])
         gap = float(np.abs(ours()[1] / (exact + entropy) - 1).max())
         quarter = len(xs) // 4
-        times = []
-        for _ in range(3 if arguments.quick else 7):
-            times.append((cpu(ours), cpu(partial(loop, threshold)), cpu(partial(ours, xs[:quarter], ys[:quarter]))))
-        mine, theirs, part = np.median(times, axis=0)
+        taken = interleaved(
+            3 if arguments.quick else 9,
+            ours=lambda ours=ours: cpu(ours),
+            pot=lambda loop=loop, threshold=threshold: cpu(lambda: loop(threshold)),
+            part=lambda ours=ours, some=(xs[:quarter], ys[:quarter]): cpu(lambda: ours(*some)),
+        )
+        mine, theirs, part = taken["ours"], taken["pot"], taken["part"]
         tracemalloc.start()
         ours()
         memory = tracemalloc.get_traced_memory()[1] / 2**20
@@ -93,23 +78,13 @@ def main() -> int:
             "us_per_pair": 1e6 * mine / len(xs), "us_per_pair_quarter": 1e6 * part / max(quarter, 1), "peak_mib": memory,
             "distance_gap": gap,
         }  # fmt: skip
-        rows.append(row)
+        report.row(**row)
         print(f"{episodes:8d} {len(xs):6d} {row['ours_ms']:9.2f} {row['pot_ms']:12.2f} {row['ratio']:7.2f} "
               f"{row['us_per_pair']:9.1f} {row['us_per_pair_quarter']:13.1f} {memory:6.1f}", flush=True)  # fmt: skip
-        if row["ratio"] < line:
-            missed.append(f"{episodes} episodes: {row['ratio']:.2f} < {line}")
-        if gap > 5e-3:
-            missed.append(f"{episodes} episodes: distances {gap:.1e} from POT's")
-        if row["us_per_pair"] > 1.3 * row["us_per_pair_quarter"]:
-            missed.append(f"{episodes} episodes: the cost per pair grows with the pairs")
-    if arguments.csv:
-        with open(arguments.csv, "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-    for text in missed:
-        print("missed:", text)
-    return int(bool(missed) and not arguments.quick)
+        report.at_least(f"{episodes} episodes: ratio", row["ratio"], line)
+        report.at_most(f"{episodes} episodes: distances from POT's", gap, 5e-3)
+        report.at_most(f"{episodes} episodes: cost per pair over that of a quarter", mine * quarter / part / len(xs), 1.3)
+    return report.end()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
 """Behaviour as a first-class quantity in reinforcement learning: Wasserstein-regularised Stable-Baselines3."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from sb3_wasserstein.collect import collect_embeddings
 from sb3_wasserstein.duals import behaviour_distance
 from sb3_wasserstein.embeddings import TrajectoryEmbeddingWrapper
@@ -7,9 +11,13 @@ from sb3_wasserstein.population import Population
 from sb3_wasserstein.regularised import DualCallback, WassersteinA2C, WassersteinPPO
 from sb3_wasserstein.targets import Target
 
+if TYPE_CHECKING:
+    from sb3_wasserstein.flow.wpo import WPO
+
 __version__ = "0.1.0"
 
 __all__ = [
+    "WPO",
     "DualCallback",
     "Population",
     "Target",
@@ -19,3 +27,12 @@ __all__ = [
     "behaviour_distance",
     "collect_embeddings",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """WPO brings the flow's numerics along: it is imported when it is asked for."""
+    if name == "WPO":
+        from sb3_wasserstein.flow.wpo import WPO
+
+        return WPO
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

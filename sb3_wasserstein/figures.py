@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +47,68 @@ def plot_grid_paths(
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.colorbar(image, ax=list(panels), label="height", shrink=0.8)
     return figure
+
+
+def plot_behaviour(cloud: ArrayLike, target: ArrayLike, potential: Callable[[Any], Any] | None = None) -> Figure:
+    """
+    A behaviour and its target in the embedding space, over the potential: where it is high, λ > 0 drives a policy to and
+    λ < 0 away from. More than two dimensions are cut by the plane of the two largest principal components.
+
+    :param cloud: (n, dim) embeddings of episodes
+    :param target: (m, dim) points of the target
+    :param potential: h, (k, dim) -> (k,), or None for the points alone
+    :return: the figure
+    :raises ImportError: without matplotlib; the message names the extra
+    """
+    figure = _matplotlib_figure()(figsize=(5.6, 4.4), layout="constrained")
+    panel = figure.subplots()
+    cloud, target = np.asarray(cloud, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    pooled = np.concatenate([cloud, target])
+    centre, axes, names = _plane(pooled)
+    flat, flat_target = (cloud - centre) @ axes.T, (target - centre) @ axes.T
+    low, high = ((pooled - centre) @ axes.T).min(axis=0), ((pooled - centre) @ axes.T).max(axis=0)
+    margin = np.maximum(0.1 * (high - low), 1e-9)
+    low, high = low - margin, high + margin
+    if len(axes) == 1:
+        heights = np.zeros(len(flat)), np.zeros(len(flat_target))
+        if potential is not None:
+            line = np.linspace(low[0], high[0], 200)
+            panel.plot(line + centre[0], potential(line[:, None] * axes[0] + centre), color="0.4", label="potential")
+            heights = potential(cloud), potential(target)
+        panel.scatter(flat[:, 0] + centre[0], heights[0], s=12, color="tab:red", label="episodes")
+        panel.scatter(
+            flat_target[:, 0] + centre[0], heights[1], s=60, color="tab:orange", marker="X", edgecolors="black", label="target"
+        )
+    else:
+        if potential is not None:
+            grid = np.stack(np.meshgrid(*(np.linspace(low[i], high[i], 60) for i in range(2)), indexing="xy"), axis=-1)
+            values = np.asarray(potential(grid.reshape(-1, 2) @ axes + centre)).reshape(60, 60)
+            shift = centre @ axes.T if len(centre) == 2 else np.zeros(2)
+            extent = (low[0] + shift[0], high[0] + shift[0], low[1] + shift[1], high[1] + shift[1])
+            image = panel.imshow(values, extent=extent, origin="lower", aspect="auto", cmap="viridis", alpha=0.7)
+            figure.colorbar(image, ax=panel, label="potential")
+            flat, flat_target = flat + shift, flat_target + shift
+        panel.scatter(flat[:, 0], flat[:, 1], s=12, color="tab:red", edgecolors="white", linewidths=0.3, label="episodes")
+        panel.scatter(
+            flat_target[:, 0], flat_target[:, 1], s=90, color="tab:orange", marker="X", edgecolors="black", label="target"
+        )
+        panel.set_ylabel(names[1])
+    panel.set_xlabel(names[0])
+    figure.legend(loc="outside upper center", ncols=3)
+    return figure
+
+
+def _plane(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, str]]:
+    """Where points of any dimension are looked at: the centre, one or two orthonormal axes, and their names."""
+    dim = points.shape[1]
+    if dim <= 2:
+        return points.mean(axis=0), np.eye(dim), ("first entry of the embedding", "second entry")
+    centre = points.mean(axis=0)
+    axes = np.linalg.svd(points - centre, full_matrices=False)[2][:2]
+    # A cloud of two points spans one direction only.
+    if len(axes) < 2:
+        axes = np.linalg.qr(np.concatenate([axes, np.eye(dim)[:1]]).T)[0].T[:2]
+    return centre, axes, ("first principal component", "second principal component")
 
 
 def _matplotlib_figure() -> type[Figure]:

@@ -15,6 +15,8 @@ from sb3_wasserstein.duals.transform import extend
 BATCH = 64
 #: draws of ν that a short batch of μ is set against
 LEAST_Y = 32
+#: the power of the visits that a step falls with; ½ and 1 were worse (docs/duals.md)
+DECAY = 0.75
 
 
 class AlternatingDual(StochasticDual):
@@ -82,7 +84,7 @@ class AlternatingDual(StochasticDual):
         return found, counts.astype(np.float64)
 
     def _move(self, atoms: Atoms, positions: np.ndarray[Any, np.dtype[np.intp]], times: Floats, mean_e: Floats) -> None:
-        rate = np.minimum(0.9, times * self.step / np.maximum(atoms.visits[positions], 1.0) ** 0.75)
+        rate = np.minimum(0.9, times * self.step / np.maximum(atoms.visits[positions], 1.0) ** DECAY)
         atoms.values[positions] -= self.epsilon_ * np.log1p(rate * (mean_e - 1.0))
 
     def _f(self, x: Floats) -> Floats:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg.lapack import dposv
 
-from sb3_wasserstein.duals.clouds import Array
-from sb3_wasserstein.duals.pairwise import device_of, namespace
+from sb3_wasserstein.duals.clouds import Array, to_floats
+from sb3_wasserstein.duals.pairs import device_of, namespace
 
 DEPTH = 5
 #: differences between steps below the square root of this, relative to the steps, are noise
@@ -52,12 +53,14 @@ class Anderson:
             return plain
         differences = self._differences[: self._stored]
         weighted = differences * self._weights
-        gram = np.asarray((weighted @ differences.T).tolist())
-        right = np.asarray((weighted @ step).tolist())
+        gram, right = to_floats(weighted @ differences.T), to_floats(weighted @ step)
         # Steps that do not differ (mass that has far to go) say nothing but their rounding: then the plain step is the answer.
         noise = NOISE * float(self._weights @ (step * step))
         gram.flat[:: len(gram) + 1] += self._ridge * gram.trace() + noise + np.finfo(np.float64).tiny
-        mixing = np.linalg.solve(gram, right) if len(right) > 1 else right / gram[0]
+        # LAPACK itself: numpy's checks cost more than a small system.
+        _, mixing, failed = dposv(gram, right)
+        if failed:
+            return plain
         mixed = plain - self._xp.asarray(mixing, dtype=plain.dtype, **device_of(plain)) @ self._images[: self._stored]
         return self._xp.minimum(self._xp.maximum(mixed, point - LARGEST_STEP), point + LARGEST_STEP)
 

@@ -115,8 +115,8 @@ def solve_pairs(
     for k in sorted(range(len(sizes)), key=lambda k: (max(sizes[k]), sizes[k])):
         if max(sizes[k]) > SMALL_PAIR:
             (x, p), (y, q) = laws_x[k], laws_y[k]
-            made = _costs_of(x, y, cost)
-            found = solve(made, FLOAT32.array(p), FLOAT32.array(q), epsilon, None, tol, max_iterations)
+            pairs = cost.pairs(x, y, FLOAT32)
+            found = solve(pairs, FLOAT32.array(p), FLOAT32.array(q), epsilon, None, tol, max_iterations)
             f, g = found.f.astype(np.float64), found.g.astype(np.float64)
             potentials[k], distances[k] = f - p @ f, p @ f + q @ g
             continue
@@ -141,14 +141,10 @@ def solve_self(
     :param max_iterations: after which to stop in any case
     :return: the symmetric potential of the cloud against itself, (n,) and centred, and half the distance
     """
-    found = solve_symmetric(_costs_of(x, x, cost), FLOAT32.array(p), epsilon, None, tol, max_iterations)
+    found = solve_symmetric(cost.pairs(x, x, FLOAT32), FLOAT32.array(p), epsilon, None, tol, max_iterations)
     f = found.f.astype(np.float64)
     mean = float(p @ f)
     return f - mean, mean
-
-
-def _costs_of(x: Floats, y: Floats, cost: GroundCost) -> Any:
-    return lambda: cost.matrix(x, y, FLOAT32)
 
 
 def _solve_chunk(

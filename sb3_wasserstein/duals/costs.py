@@ -11,7 +11,8 @@ import torch
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals.clouds import Array, Floats, Kind, as_cloud, to_floats
-from sb3_wasserstein.duals.pairwise import euclidean, median_of, namespace
+from sb3_wasserstein.duals.median import median_of
+from sb3_wasserstein.duals.pairs import EuclideanPairs, MatrixPairs, Pairs, saturate
 
 CostFunction: TypeAlias = Callable[[Any, Any], Any]
 """(x (n, d), y (m, d)) -> (n, m)"""
@@ -106,8 +107,7 @@ class GroundCost:
         :param base: (n, m), as from :meth:`base_matrix`
         :return: the median cost; 1 where it is 0 (all points are equal)
         """
-        self.base_median = median_of(base) or 1.0
-        return self._saturated(self.base_median, self.base_median)
+        return self._freeze(median_of(base))
 
     def median(self, x: Any, y: Any) -> float:
         """
@@ -134,31 +134,59 @@ class GroundCost:
         median = median_of(pairs) or 1.0
         return self._saturated(median, self.base_median or median)
 
+    def pairs(self, x: Floats, y: Floats, kind: Kind = FLOAT64) -> Pairs:
+        """
+        All pairs' costs, to be made block by block.
+
+        :param x: (n, d)
+        :param y: (m, d)
+        :param kind: the costs' type and place
+        :return: base costs as long as a saturating cost has no scale
+        :raises ValueError: if a callable returns another shape, or the cost is not finite
+        """
+        pairs: Pairs
+        if self.base in PRODUCT_FORM:
+            centre = np.add.reduce(y, axis=0) / len(y)
+            pairs = EuclideanPairs(kind.array(x - centre), kind.array(y - centre), squared=self.base == "sqeuclidean")
+        else:
+            pairs = MatrixPairs(kind.array(self._by_scipy_or_callable(x, y)))
+        pairs.limit = self._limit()
+        return pairs
+
     def base_matrix(self, x: Floats, y: Floats, kind: Kind = FLOAT64) -> Array:
         """The base cost of all pairs, before it saturates."""
-        if isinstance(self.base, str):
-            if self.base in PRODUCT_FORM:
-                centre = np.add.reduce(y, axis=0) / len(y)
-                return euclidean(kind.array(x - centre), kind.array(y - centre), squared=self.base == "sqeuclidean")
-            costs = cdist(x, y, cast(Any, self.base))
-        else:
-            costs = self._by_callable(x, y)
-        if not np.isfinite(costs.sum()):
-            raise ValueError(f"`cost`={self.base!r} is not finite on these points: it cannot be used with this embedding")
-        return kind.array(costs)
+        pairs = self.pairs(x, y, kind)
+        pairs.limit = None
+        return pairs.matrix()
+
+    def measure_pairs(self, pairs: Pairs) -> float:
+        """
+        Freeze the scale on pairs that have no limit yet, and give them theirs.
+
+        :param pairs: from :meth:`pairs`
+        :return: as :meth:`measure`
+        """
+        scale = self._freeze(pairs.median())
+        pairs.limit = self._limit()
+        return scale
 
     def saturate(self, base: Array) -> Array:
         """Turn base costs into costs, in place."""
-        if not isinstance(self.cost, SaturatingCost):
-            return base
-        if self.base_median is None:
-            raise RuntimeError("a SaturatingCost has no scale before the first update")
-        limit = self.cost.scale * self.base_median
-        xp = namespace(base)
-        base /= -limit
-        xp.expm1(base, out=base)
-        base *= -limit
+        if isinstance(self.cost, SaturatingCost):
+            if self.base_median is None:
+                raise RuntimeError("a SaturatingCost has no scale before the first update")
+            saturate(base, self.cost.scale * self.base_median)
         return base
+
+    def _freeze(self, median: float) -> float:
+        self.base_median = median or 1.0
+        return self._saturated(self.base_median, self.base_median)
+
+    def _limit(self) -> float | None:
+        """Where the cost saturates; ``None`` if it does not, or is not known yet."""
+        if not isinstance(self.cost, SaturatingCost) or self.base_median is None:
+            return None
+        return self.cost.scale * self.base_median
 
     def _saturated(self, base: float, unit: float) -> float:
         if not isinstance(self.cost, SaturatingCost):
@@ -166,17 +194,22 @@ class GroundCost:
         limit = self.cost.scale * unit
         return float(-limit * np.expm1(-base / limit))
 
-    def _by_callable(self, x: Floats, y: Floats) -> Floats:
-        assert callable(self.base)
+    def _by_scipy_or_callable(self, x: Floats, y: Floats) -> Floats:
+        costs = cdist(x, y, cast(Any, self.base)) if isinstance(self.base, str) else self._by_callable(self.base, x, y)
+        if not np.isfinite(costs.sum()):
+            raise ValueError(f"`cost`={self.base!r} is not finite on these points: it cannot be used with this embedding")
+        return costs
+
+    def _by_callable(self, function: CostFunction, x: Floats, y: Floats) -> Floats:
         costs = None
         if not self._takes_tensors:
             try:
-                costs = self.base(x, y)
+                costs = function(x, y)
             except (TypeError, AttributeError):
                 # A function written for tensors says so with its first call; from then on it gets them.
                 self._takes_tensors = True
         if costs is None:
-            costs = self.base(torch.from_numpy(x), torch.from_numpy(y))
+            costs = function(torch.from_numpy(x), torch.from_numpy(y))
         if tuple(np.shape(costs)) != (len(x), len(y)):
             raise ValueError(f"`cost` returned shape {tuple(np.shape(costs))} for clouds of {len(x)} and {len(y)} points")
         return to_floats(costs.detach() if isinstance(costs, torch.Tensor) else costs)

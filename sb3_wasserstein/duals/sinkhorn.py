@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from sb3_wasserstein.duals.base import Dual
-from sb3_wasserstein.duals.clouds import Array, Floats, Kind, as_cloud, as_weights, to_floats
+from sb3_wasserstein.duals.clouds import Floats, Kind, as_cloud, as_weights
 from sb3_wasserstein.duals.costs import Cost, SaturatingCost, check_positive
 from sb3_wasserstein.duals.evaluation import Transforms
-from sb3_wasserstein.duals.solver import Solution, solve, solve_symmetric
+from sb3_wasserstein.duals.problem import Problem
 from sb3_wasserstein.duals.transform import extend
 
 REFERENCES = ("product", "entropy")
 DTYPES = ("float32", "float64")
 #: costs for which exp(−c/ε) is positive definite
 POSITIVE_DEFINITE = ("euclidean", "sqeuclidean", "cityblock")
-ROUNDING_32 = 2.0**-24
-COARSE_32 = 2.5e-4
 #: points that weigh less are as good as absent
 LEAST_WEIGHT = 1e-30
 
@@ -112,20 +109,21 @@ class SinkhornDual(Dual):
         x, p, kept_x = _present(x, p)
         y, q, kept_y = _present(y, q)
 
-        base = None
+        pairs = None
         if self._scale is None:
-            base = self.ground_cost.base_matrix(x, y, self._kind)
-            self._scale = self.ground_cost.measure(base)
+            pairs = self.ground_cost.pairs(x, y, self._kind)
+            self._scale = self.ground_cost.measure_pairs(pairs)
         epsilon = self.epsilon_if(self._scale)
+        problem = Problem(self.ground_cost, epsilon, self.tol, self.max_iterations, self._kind, self._warn)
         start_g, start_f, start_y = self._warm_starts(x, y, epsilon)
         equal = np.array_equal(x, y) and np.array_equal(p, q)
-        cross = self._self_solve(x, p, epsilon, start_f) if equal else self._solve(x, y, p, q, epsilon, start_g, base)
+        cross = problem.within(x, p, start_f) if equal else problem.between(x, y, p, q, start_g, pairs)
         solutions = [cross]
         self._distance = float(p @ cross.f + q @ cross.g)
         self._fxx = self._gyy = None
         if self.debias:
-            self_x = cross if equal else self._self_solve(x, p, epsilon, start_f)
-            self_y = cross if equal else self._self_solve(y, q, epsilon, start_y)
+            self_x = cross if equal else problem.within(x, p, start_f)
+            self_y = cross if equal else problem.within(y, q, start_y)
             self._fxx, self._gyy = self_x.f, self_y.f
             self._distance -= float(p @ self_x.f + q @ self_y.f)
             solutions += [self_x, self_y]
@@ -218,49 +216,6 @@ class SinkhornDual(Dual):
     def epsilon_if(self, scale: float) -> float:
         return self.epsilon * scale if self.relative else self.epsilon
 
-    def _solve(
-        self, x: Floats, y: Floats, p: Floats, q: Floats, epsilon: float, g: Floats | None, base: Array | None = None
-    ) -> Solution:
-        if len(x) == 1 or len(y) == 1:
-            return _closed_form(self.ground_cost.matrix(x, y))
-        first = self.ground_cost.matrix(x, y, self._kind) if base is None else self.ground_cost.saturate(base)
-
-        def run(kind: Kind, costs: Callable[[], Array]) -> Solution:
-            start = None if g is None else kind.array(g)
-            return solve(costs, kind.array(p), kind.array(q), epsilon, start, self.tol, self.max_iterations)
-
-        return self._in_enough_digits(run, first, x, y, epsilon)
-
-    def _self_solve(self, x: Floats, p: Floats, epsilon: float, f: Floats | None) -> Solution:
-        if len(x) == 1:
-            return _closed_form(0.5 * self.ground_cost.matrix(x, x))
-
-        def run(kind: Kind, costs: Callable[[], Array]) -> Solution:
-            start = None if f is None else kind.array(f)
-            return solve_symmetric(costs, kind.array(p), epsilon, start, self.tol, self.max_iterations)
-
-        return self._in_enough_digits(run, self.ground_cost.matrix(x, x, self._kind), x, x, epsilon)
-
-    def _in_enough_digits(
-        self, run: Callable[[Kind, Callable[[], Array]], Solution], first: Array, x: Floats, y: Floats, epsilon: float
-    ) -> Solution:
-        """Solve in this dual's type, in float64 where float32's rounding of c / ε would be seen in the marginals."""
-        found, largest = None, float(first.max())
-        if self.dtype == "float64" or largest * ROUNDING_32 <= 0.25 * self.tol * epsilon:
-            made = [first]
-            found = run(self._kind, lambda: made.pop() if made else self.ground_cost.matrix(x, y, self._kind))
-        if found is None or (self.dtype == "float32" and found.residual > self.tol and found.iterations < self.max_iterations):
-            # A tolerance that asks for more digits than float32 has is no reason to worry anybody; an ε that does is.
-            if largest * ROUNDING_32 > COARSE_32 * epsilon:
-                self._warn(
-                    "float32",
-                    f"`dtype`='float32' is too coarse for ε = {epsilon:.2g} at costs up to {largest:.2g}: solved in "
-                    "float64; pass dtype='float64', or a larger epsilon",
-                )
-            exact = Kind("float64", self.device)
-            found = run(exact, lambda: self.ground_cost.matrix(x, y, exact))
-        return Solution(to_floats(found.f), to_floats(found.g), found.residual, found.iterations)
-
     def _warm_starts(self, x: Floats, y: Floats, epsilon: float) -> tuple[Floats | None, Floats | None, Floats | None]:
         """Where μν, μμ and νν start: from the last update's potentials, extended to what has changed."""
         if not self.is_fitted:
@@ -330,13 +285,6 @@ def _present(points: Floats, weights: Floats) -> tuple[Floats, Floats, np.ndarra
     """The points that have weight, and which they are."""
     kept = weights > LEAST_WEIGHT
     return (points, weights, kept) if kept.all() else (points[kept], weights[kept], kept)
-
-
-def _closed_form(costs: Floats) -> Solution:
-    """One side is a single point: f is the cost itself."""
-    if costs.shape[1] == 1:
-        return Solution(costs[:, 0], np.zeros(1), 0.0, 0)
-    return Solution(np.zeros(1), costs[0], 0.0, 0)
 
 
 def _mass_at(points: Floats, cloud: Floats, weights: Floats) -> Floats:

@@ -1,26 +1,21 @@
 """
 Sinkhorn's algorithm on one pair of clouds, fast: one pass of exp for the absorbed kernel, then products with vectors only.
 
-The kernel absorbs the potentials that the iteration starts from, K_ij = exp((g_j − c_ij) / ε + log q_j − max_j), so that the
-scalings that the products work on stay near one, and float32 is enough (Schmitzer 2019). A cold start solves a subsample,
-a small one goes through larger ε. Scalings are mixed by Anderson acceleration. Where a kernel's column dies, the log domain
-takes over.
+The kernel absorbs the potentials that the iteration starts from, so that the scalings that the products work on stay near
+one, and float32 is enough (Schmitzer 2019). A cold start solves a subsample, a small one goes through larger ε. Scalings are
+mixed by Anderson acceleration. Where a kernel's column dies, the log domain takes over.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
-from sb3_wasserstein.duals.anderson import Anderson
 from sb3_wasserstein.duals.clouds import Array
-from sb3_wasserstein.duals.pairwise import namespace
+from sb3_wasserstein.duals.kernel import Kernel
+from sb3_wasserstein.duals.pairs import Pairs, namespace
+from sb3_wasserstein.duals.search import Search
 
-#: entries that a block of rows may have, to stay in the cache
-BLOCK = 2**16
 #: smaller clouds start from a larger ε, larger ones from every COARSE-th point
 SMALL = 256
 COARSE = 8
@@ -35,22 +30,13 @@ DIRECT = 20.0
 TENTATIVE = 50.0
 TENTATIVE_SIZE = 2000
 TENTATIVE_ITERATIONS = 25
-#: iterations before mixing
+#: iterations before mixing, which are more as long as the residual falls by this factor
 PLAIN_STEPS = 3
-QUICK = 0.2
+QUICK = 0.5
 #: a column sum below this has died: the kernel has to be absorbed anew
 LEAST_COLUMN = 1e-30
-#: row maxima of the log-kernel within which exp needs no offset: what float32 then loses is 1e-16 of the row
-SAFE_EXPONENT = 50.0
 #: scalings that may build up before the kernel absorbs them
 LARGEST_SCALING = 1e13
-#: a residual so many times the best one means that mixing has overshot; so often, and it is given up
-OVERSHOT = 3.0
-OBJECTIVE_SLACK = 1e-5
-MOST_OVERSHOOTS = 20
-#: so many iterations without a better residual, and below this, and the type's rounding is what is left
-PATIENCE = 200
-ROUNDING = 1e-2
 
 
 class Solution(NamedTuple):
@@ -63,7 +49,7 @@ class Solution(NamedTuple):
 
 
 def solve(
-    costs: Callable[[], Array],
+    pairs: Pairs,
     p: Array,
     q: Array,
     epsilon: float,
@@ -74,7 +60,7 @@ def solve(
     """
     The potentials between two clouds.
 
-    :param costs: makes the (n, m) costs, to be overwritten; called again only where the kernel has to be absorbed anew
+    :param pairs: the (n, m) costs
     :param p: (n,) weights > 0, of the costs' type
     :param q: (m,) weights > 0
     :param epsilon: ε in the cost's unit
@@ -84,30 +70,29 @@ def solve(
     :return: the potentials, f being g's soft c-transform
     """
     xp = namespace(p)
-    matrix = costs()
-    tentative = g is None and max(len(p), len(q)) < TENTATIVE_SIZE and float(matrix.max()) < TENTATIVE * epsilon
+    tentative = g is None and max(len(p), len(q)) < TENTATIVE_SIZE and _far(pairs, TENTATIVE * epsilon) == 0.0
     if g is None:
-        g = xp.zeros_like(q) if tentative else _cold_start(matrix, p, q, epsilon)
+        g = xp.zeros_like(q) if tentative else _cold_start(pairs, p, q, epsilon)
     log_q = xp.log(q)
     iterations = 0
     while True:
-        offsets = _absorb(matrix, g / epsilon + log_q, epsilon)
+        kernel = Kernel(pairs, g / epsilon + log_q, epsilon, p)
         most = max_iterations - iterations
-        scaled = _iterate(matrix, p, q, tol, min(most, TENTATIVE_ITERATIONS) if tentative else most)
+        scaled = _iterate(kernel, q, tol, min(most, TENTATIVE_ITERATIONS) if tentative else most)
         iterations += scaled.iterations
-        f = epsilon * (scaled.log_u - offsets)
+        f = epsilon * (scaled.log_u - kernel.offsets)
         if scaled.residual <= tol or scaled.stalled or iterations >= max_iterations:
             return Solution(f, g + epsilon * scaled.log_v, scaled.residual, iterations)
-        matrix = costs()
+        del kernel
         if tentative and scaled.residual > 2 * START_TOL:
-            g = _cold_start(matrix, p, q, epsilon)
+            g = _cold_start(pairs, p, q, epsilon)
         else:
-            g = _column_transform(1.0 * matrix, xp.log(p), f, epsilon)
+            g = _soft_transform(pairs.transposed(), f, p, q, epsilon)
         tentative = False
 
 
 def solve_symmetric(
-    costs: Callable[[], Array],
+    pairs: Pairs,
     p: Array,
     epsilon: float,
     f: Array | None = None,
@@ -117,7 +102,7 @@ def solve_symmetric(
     """
     The symmetric potential of a cloud against itself, by averaged steps f ← (f + T f) / 2.
 
-    :param costs: makes the (n, n) symmetric costs, to be overwritten
+    :param pairs: the (n, n) symmetric costs
     :param p: (n,) weights > 0, of the costs' type
     :param epsilon: ε in the cost's unit
     :param f: (n,) where to start, ``None`` for cold
@@ -127,16 +112,14 @@ def solve_symmetric(
     """
     xp = namespace(p)
     f = xp.zeros_like(p) if f is None else f
-    kernel = costs()
     iterations = 0
     while True:
-        _kernel_in_place(kernel, f / epsilon, f / epsilon, epsilon)
-        scaled = _iterate_symmetric(kernel, p, tol, max_iterations - iterations)
+        kernel = Kernel(pairs, f / epsilon + xp.log(p), epsilon, p)
+        scaled = _iterate_symmetric(kernel, xp.exp(f / epsilon + kernel.offsets), p, tol, max_iterations - iterations)
         iterations += scaled.iterations
         f = f + epsilon * scaled.log_u
         if scaled.residual <= tol or scaled.stalled or iterations >= max_iterations:
             return Solution(f, f, scaled.residual, iterations)
-        kernel = costs()
 
 
 class _Scaled(NamedTuple):
@@ -147,68 +130,30 @@ class _Scaled(NamedTuple):
     stalled: bool
 
 
-class _Search:
-    """
-    Which log-scaling comes next. Mixing may not lose what the dual objective, which plain steps never lower, has gained: then
-    the highest point so far goes on by its plain step.
-    """
-
-    def __init__(self, weights: Array) -> None:
-        self._mixer = Anderson(weights)
-        self._overshoots = 0
-        self._since_best = 0
-        self._highest: tuple[float, Array, Array] | None = None
-        self.best: tuple[float, Array, Array] = (math.inf, None, None)
-
-    @property
-    def stalled(self) -> bool:
-        return self._since_best > PATIENCE and self.best[0] < ROUNDING
-
-    def seen(self, residual: float, point: Array, rows: Array) -> None:
-        """Keep the point of the smallest residual: what is returned if the tolerance is not reached."""
-        self._since_best += 1
-        if residual < self.best[0]:
-            self.best, self._since_best = (residual, point, rows), 0
-
-    def next(self, residual: float, objective: float, point: Array, step: Array) -> Array:
-        if self._overshoots > MOST_OVERSHOOTS:
-            return point + step
-        slack = OBJECTIVE_SLACK * (1.0 + abs(objective))
-        if self._highest is not None and (objective < self._highest[0] - slack or residual > OVERSHOT * self.best[0]):
-            self._overshoots += 1
-            self._mixer.forget()
-            _, point, step = self._highest
-            # Whatever comes next is taken: rounding must not send it back here for ever.
-            self._highest = None
-            return point + step
-        if self._highest is None or objective >= self._highest[0]:
-            self._highest = (objective, point, step)
-        return self._mixer.next(point, step)
-
-
-def _iterate(kernel: Array, p: Array, q: Array, tol: float, max_iterations: int) -> _Scaled:
+def _iterate(kernel: Kernel, q: Array, tol: float, max_iterations: int) -> _Scaled:
     """Scale an absorbed kernel until both marginals fit, or the scalings leave what the type can hold."""
-    xp = namespace(p)
+    xp = namespace(q)
     v = xp.ones_like(q)
+    rows, columns = kernel.rows, kernel.columns
     iterations = 0
     last = residual = math.inf
     # Plain steps are cheap, and good as long as they are long.
     while iterations < max_iterations and (iterations < PLAIN_STEPS or residual < QUICK * last):
+        if iterations:
+            rows, columns = kernel.products(v)
         iterations += 1
         last = residual
-        rows = kernel @ v
-        columns = (p / rows) @ kernel
         residual = float(xp.abs(v * columns - q).sum())
         if residual <= tol or float(columns.min()) < LEAST_COLUMN:
             return _Scaled(-xp.log(rows), xp.log(v), residual, iterations, False)
         v = q / columns
     log_v = xp.log(v)
-    search = _Search(q)
+    search = Search(q)
+    weights = kernel.weights
     while True:
         iterations += 1
         v = xp.exp(log_v)
-        rows = kernel @ v
-        columns = (p / rows) @ kernel
+        rows, columns = kernel.products(v)
         columns *= v
         residual = float(xp.abs(columns - q).sum())
         search.seen(residual, log_v, rows)
@@ -218,21 +163,21 @@ def _iterate(kernel: Array, p: Array, q: Array, tol: float, max_iterations: int)
             # Not to the best: where mass has to go far the residual stays as it is until the scalings have grown.
             return _Scaled(-xp.log(rows), log_v, residual, iterations, False)
         step = xp.log(q / columns)
-        log_v = search.next(residual, float(q @ log_v - p @ xp.log(rows)), log_v, step)
+        log_v = search.next(residual, float(q @ log_v - weights @ xp.log(rows)), log_v, step)
     residual, log_v, rows = search.best
     return _Scaled(-xp.log(rows), log_v, residual, iterations, search.stalled)
 
 
-def _iterate_symmetric(kernel: Array, p: Array, tol: float, max_iterations: int) -> _Scaled:
-    """Scale a symmetric kernel from both sides until its marginals fit."""
+def _iterate_symmetric(kernel: Kernel, left: Array, p: Array, tol: float, max_iterations: int) -> _Scaled:
+    """Scale a symmetric kernel, which ``left`` times the absorbed one is, from both sides until its marginals fit."""
     xp = namespace(p)
     log_u = xp.zeros_like(p)
-    search = _Search(p)
+    search = Search(p)
     iterations = 0
     while True:
-        iterations += 1
         u = xp.exp(log_u)
-        rows = u * (kernel @ (p * u))
+        rows = u * left * (kernel.matrix @ u if iterations else kernel.rows)
+        iterations += 1
         residual = float(xp.abs(rows - 1.0) @ p)
         search.seen(residual, log_u, rows)
         if residual <= tol or iterations >= max_iterations or search.stalled:
@@ -245,66 +190,39 @@ def _iterate_symmetric(kernel: Array, p: Array, tol: float, max_iterations: int)
     return _Scaled(log_u, log_u, residual, iterations, search.stalled)
 
 
-def _cold_start(matrix: Array, p: Array, q: Array, epsilon: float) -> Array:
+def _cold_start(pairs: Pairs, p: Array, q: Array, epsilon: float) -> Array:
     """g to start from: of a subsample where the clouds are large, else by way of larger ε."""
-    xp = namespace(p)
-    by_row = COARSE if len(p) >= SMALL else 1
-    by_column = COARSE if len(q) >= SMALL else 1
-    largest = float(matrix[::by_row, ::by_column].max())
-    if largest > DIRECT * epsilon and by_row * by_column > 1:
+    largest = _far(pairs, DIRECT * epsilon)
+    by_row, by_column = _thinning(pairs.shape)
+    if largest and by_row * by_column > 1:
         coarse_p, coarse_q = p[::by_row] / p[::by_row].sum(), q[::by_column] / q[::by_column].sum()
-        coarse = solve(
-            lambda: 1.0 * matrix[::by_row, ::by_column], coarse_p, coarse_q, epsilon, None, START_TOL, START_ITERATIONS
-        )
-        return _column_transform(1.0 * matrix[::by_row], xp.log(coarse_p), coarse.f, epsilon)
-    g = xp.zeros_like(q)
+        coarse = solve(pairs.thinned(by_row, by_column), coarse_p, coarse_q, epsilon, None, START_TOL, START_ITERATIONS)
+        return _soft_transform(pairs.thinned(by_row, 1).transposed(), coarse.f, coarse_p, q, epsilon)
+    g = namespace(q).zeros_like(q)
     stages: list[float] = []
     while largest > DIRECT * epsilon * SCALING ** len(stages):
         stages.append(epsilon * SCALING ** (len(stages) + 1))
     for stage in reversed(stages):
-        g = solve(lambda: 1.0 * matrix, p, q, stage, g, 2 * START_TOL, START_ITERATIONS).g
+        g = solve(pairs, p, q, stage, g, 2 * START_TOL, START_ITERATIONS).g
     return g
 
 
-def _absorb(matrix: Array, log_scaling: Array, epsilon: float) -> Array:
-    """Turn costs into the kernel exp(log_scaling_j − c_ij / ε − max_i), in place; returns max_i, or 0 where that is safe."""
-    xp = namespace(matrix)
-    maxima = xp.zeros_like(matrix[:, 0])
-    for rows in _blocks(matrix):
-        block = matrix[rows]
-        block *= -1.0 / epsilon
-        block += log_scaling
-        largest = xp.amax(block, 1)
-        if float(largest.max()) > SAFE_EXPONENT or float(largest.min()) < -SAFE_EXPONENT:
-            block -= largest[:, None]
-            maxima[rows] = largest
-        xp.exp(block, out=block)
-    return maxima
+def _far(pairs: Pairs, limit: float) -> float:
+    """The largest cost (of a subsample where the clouds are large) if it exceeds the limit, else 0."""
+    if pairs.bound() <= limit:
+        return 0.0
+    largest = pairs.thinned(*_thinning(pairs.shape)).largest()
+    return largest if largest > limit else 0.0
 
 
-def _kernel_in_place(matrix: Array, log_u: Array, log_v: Array, epsilon: float) -> None:
-    """Turn costs into the kernel exp(log_u_i + log_v_j − c_ij / ε), in place."""
-    xp = namespace(matrix)
-    for rows in _blocks(matrix):
-        block = matrix[rows]
-        block *= -1.0 / epsilon
-        block += log_v
-        block += log_u[rows][:, None]
-        xp.exp(block, out=block)
+def _thinning(shape: tuple[int, int]) -> tuple[int, int]:
+    """Every which row and column a start looks at."""
+    by_row, by_column = (COARSE if size >= SMALL else 1 for size in shape)
+    return by_row, by_column
 
 
-def _column_transform(matrix: Array, log_p: Array, f: Array, epsilon: float) -> Array:
-    """g's soft c-transform, in the log domain; overwrites the costs."""
-    xp = namespace(matrix)
-    matrix *= -1.0 / epsilon
-    matrix += (f / epsilon + log_p)[:, None]
-    largest = xp.amax(matrix, 0)
-    matrix -= largest
-    xp.exp(matrix, out=matrix)
-    return -epsilon * (largest + xp.log(xp.ones_like(f) @ matrix))
-
-
-def _blocks(matrix: Array) -> list[slice]:
-    """Rows that fit the cache together; all of them where there is no cache to fit."""
-    rows = max(1, BLOCK // matrix.shape[1]) if namespace(matrix) is np else len(matrix)
-    return [slice(start, start + rows) for start in range(0, len(matrix), rows)]
+def _soft_transform(pairs: Pairs, g: Array, q: Array, p: Array, epsilon: float) -> Array:
+    """−ε log Σ_j q_j exp((g_j − c_ij) / ε)."""
+    xp = namespace(g)
+    kernel = Kernel(pairs, g / epsilon + xp.log(q), epsilon, p)
+    return -epsilon * (kernel.offsets + xp.log(kernel.rows))

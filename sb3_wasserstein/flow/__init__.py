@@ -2,6 +2,8 @@
 
 from sb3_wasserstein.flow.curvature import ConvexityReport
 from sb3_wasserstein.flow.grid import Grid
+from sb3_wasserstein.flow.natural import NaturalGradient
+from sb3_wasserstein.flow.neural import NeuralPolicy
 from sb3_wasserstein.flow.particles import ParticleFlow
 from sb3_wasserstein.flow.physics import Problem, mountain_car, pendulum
 from sb3_wasserstein.flow.policy import GridPolicy
@@ -12,6 +14,8 @@ __all__ = [
     "ConvexityReport",
     "Grid",
     "GridPolicy",
+    "NaturalGradient",
+    "NeuralPolicy",
     "ParticleFlow",
     "Problem",
     "Result",

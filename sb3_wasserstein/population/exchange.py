@@ -115,6 +115,11 @@ class Exchange:
         self.clouds: dict[int, Floats] = {}
         self.first_clouds: dict[int, Floats] = {}
         self.returns = np.zeros(0)
+        #: each member's mean return in its last rollout that had one
+        self.mean_returns: dict[int, float] = {}
+        #: mean return of the members' first rollouts
+        self.untrained_return = 0.0
+        self._first_returns: dict[int, float] = {}
         #: progress at which each member began, or began afresh
         self.born = dict.fromkeys(range(n_policies), 0.0)
         self.restarts = dict.fromkeys(range(n_policies), 0)
@@ -174,6 +179,8 @@ class Exchange:
             "base_median": self.pairwise.cost.base_median,
             "distances": pairs,
             "born": [self.born[k] for k in range(self.n_policies)],
+            "mean_returns": list(self.mean_returns.items()),
+            "first_returns": list(self._first_returns.items()),
             "restarts": [self.restarts[k] for k in range(self.n_policies)],
         }
         return plain, arrays
@@ -190,6 +197,8 @@ class Exchange:
             self.pairwise.distances = {(int(k), int(l)): float(distance) for k, l, distance in plain["distances"]}
             self.born = dict(enumerate(float(value) for value in plain["born"]))
             self.restarts = dict(enumerate(int(value) for value in plain["restarts"]))
+            self.mean_returns = {int(k): float(value) for k, value in plain["mean_returns"]}
+            self._first_returns = {int(k): float(value) for k, value in plain["first_returns"]}
             self.returns = arrays["returns"]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the population's state is damaged: {error!r}") from error
@@ -228,6 +237,10 @@ class Exchange:
             if len(report.cloud):
                 self.clouds[k] = report.cloud
                 self.first_clouds.setdefault(k, report.cloud)
+            if len(report.returns):
+                self.mean_returns[k] = float(report.returns.mean())
+                self._first_returns.setdefault(k, self.mean_returns[k])
+        self.untrained_return = float(np.mean(list(self._first_returns.values()))) if self._first_returns else 0.0
         if self.scales.frozen or not self.clouds:
             return
         self.returns = np.concatenate([self.returns, *(report.returns for report in reports.values())])
@@ -243,11 +256,12 @@ class Exchange:
         self.scales.frozen = len(self.returns) >= self.rules.warm_up
 
     def _to_begin_afresh(self, present: set[int], progress: float) -> set[int]:
-        if self.rules.schedule != "burst":
+        if self.rules.schedule != "burst" or self.rules.coef <= 0:
             return set()
         ages = {k: progress - self.born[k] if k in present else 1.0 for k in range(self.n_policies)}
-        collapsed = self.rules.fresh_starts.collapsed(self.pairwise.distances, self.scales.ground_cost, progress, ages)
-        fresh = collapsed & present
+        fresh = present & self.rules.fresh_starts.members(
+            self.pairwise.distances, self.scales.ground_cost, progress, ages, self.mean_returns, self.untrained_return
+        )
         for k in fresh:
             self.born[k] = progress
             self.restarts[k] += 1

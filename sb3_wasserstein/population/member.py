@@ -201,7 +201,6 @@ class Member:
         with self._generators.active():
             assert self._callback is not None
             self._callback.on_training_end()
-            self.behaviour.on_training_end()
 
     def snapshot(self) -> Snapshot:
         """:return: what it can be made again from"""

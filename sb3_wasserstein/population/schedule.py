@@ -17,8 +17,8 @@ SCHEDULES = ("burst", "constant")
 @dataclass(frozen=True)
 class Burst:
     """
-    Full for a while, then down to zero in a straight line; in fractions of a member's training. A pair that is far enough apart
-    is let go at once: who is driven on leaves the box of actions, where there is no gradient to come back by.
+    Full for a while, then down to zero in a straight line; in fractions of a member's training. A pair that is far enough
+    apart is let go at once: who is driven on leaves the box of actions, where there is no gradient to come back by.
 
     :param full: until when it is one
     :param end: from when it is zero
@@ -27,7 +27,7 @@ class Burst:
 
     full: float = 0.125
     end: float = 0.1875
-    release: float = 2.0
+    release: float = 2.3
 
     def __call__(self, age: float) -> float:
         """
@@ -40,36 +40,56 @@ class Burst:
 @dataclass(frozen=True)
 class FreshStarts:
     """
-    A pair that has collapsed into one behaviour begins again, repelled in a burst of its own: two policies in one basin are
-    what fails on most layouts where a burst fails, and nothing short of new weights parts them.
+    Two members that ended up in one behaviour, or one that was driven off and never came back, begin again with new weights
+    and a burst of their own. Nothing short of new weights parts them. All times in fractions of the training.
 
-    :param begin: fraction of the training before which pairs are left alone
-    :param end: fraction of the training after which nobody begins again: it could not finish
-    :param threshold: the distance, in units of the ground-cost scale, below which a pair has collapsed
+    A lost member begins again together with its nearest neighbour: next to one that has settled, it would be released where it
+    starts; two fresh ones part from each other.
+
+    :param begin: before it, and for as long after a member's own beginning, members are left alone
+    :param end: after it nobody begins again: it could not finish
+    :param collapsed: the distance, in units of the ground-cost scale, below which a pair has collapsed
+    :param patience: how long a member may take to come back
+    :param lost: the share of the best member's gain over the untrained policies below which a member is lost by then
     """
 
     begin: float = 0.225
-    end: float = 0.8
-    threshold: float = 0.5
+    end: float = 0.85
+    collapsed: float = 0.55
+    patience: float = 0.375
+    lost: float = 0.2
 
-    def collapsed(
-        self, distances: dict[tuple[int, int], float], scale: float, progress: float, ages: dict[int, float]
+    def members(
+        self,
+        distances: dict[tuple[int, int], float],
+        scale: float,
+        progress: float,
+        ages: dict[int, float],
+        returns: dict[int, float],
+        untrained: float,
     ) -> set[int]:
         """
         :param distances: of the pairs (k, l), both ways
         :param scale: the ground-cost scale
         :param progress: fraction of the training that is over
         :param ages: of each member, fraction of the training since it began
+        :param returns: each member's mean return in its last rollout
+        :param untrained: mean return before training
         :return: the members that are to begin again
         """
-        if not self.begin <= progress <= self.end:
-            return set()
-        return {
-            member
-            for pair, distance in distances.items()
-            for member in pair
-            if distance < self.threshold * scale and min(ages[other] for other in pair) >= self.begin
-        }
+        fresh: set[int] = set()
+        if not self.begin <= progress <= self.end or not distances:
+            return fresh
+        for distance, pair in sorted((distance, pair) for pair, distance in distances.items()):
+            settled = min(ages[k] for k in pair) >= self.begin
+            if distance < self.collapsed * scale and settled and not fresh & set(pair):
+                fresh |= set(pair)
+        least = untrained + self.lost * (max(returns.values()) - untrained)
+        for k, mean in sorted(returns.items()):
+            if ages[k] >= self.patience and mean < least and k not in fresh:
+                nearest = min((distance, l) for (one, l), distance in distances.items() if one == k)[1]
+                fresh |= {k, nearest}
+        return fresh
 
 
 def check_schedule(schedule: RepulsionSchedule) -> None:

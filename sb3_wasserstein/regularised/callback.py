@@ -159,15 +159,20 @@ class DualCallback(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
+        self.end_rollout()
+        self.log()
+
+    def end_rollout(self) -> None:
+        """Take in what has been recorded, and solve for the dual where enough of it is new."""
         assert self._recorder is not None
         self.rollout = self._recorder.flush()
+        self._last_seen = self.locals.get("new_obs")
         self.window.extend(self.rollout.episodes)
         self._fresh += len(self.rollout.episodes)
         if self.target is not None:
             self._solve()
             if not self.dual.is_fitted and self.model.num_timesteps >= PATIENCE:
                 self._warn_too_few()
-        self._log()
 
     def _on_training_end(self) -> None:
         assert self._recorder is not None
@@ -212,9 +217,10 @@ class DualCallback(BaseCallback):
         self.dual.update(cloud, points, None, weights)
         self._fresh = 0
 
-    def _log(self) -> None:
+    def log(self) -> None:
+        """Record what the next line of SB3's log is to say."""
         self.logger.record("wasserstein/window_episodes", len(self.window))
-        if self.is_ready:
+        if self.dual.is_fitted:
             self.logger.record("wasserstein/distance", self.dual.distance)
             self.logger.record("wasserstein/dual_residual", self.dual.residual)
             self.logger.record("wasserstein/dual_iterations", self.dual.iterations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch as th
@@ -23,9 +23,6 @@ from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.callback import DualCallback, check_count
 from sb3_wasserstein.targets import as_target
 from sb3_wasserstein.vec_env import EpisodeReader
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 #: the duals that draw samples: the model's seed is theirs too
 STOCHASTIC = ("rkhs", "alternating", "semidiscrete")
@@ -88,6 +85,9 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         #: JSON-plain recipes that a saved model is rebuilt from
         self.wasserstein_config: dict[str, Any] | None = None
         self.dual_callback = None
+        self._is_saving = False
+        #: what the next line of the log says of the last rollouts
+        self._wasserstein_report: dict[str, Any] = {}
         #: mean of the discounted bonus still to come at a step, in the unit of the buffer's rewards: what V has learnt of it
         self.bonus_to_go = 0.0
         super().__init__(*args, **kwargs)
@@ -168,13 +168,6 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             self.dual_callback.on_training_start({}, {})
         return total_timesteps, callback
 
-    def learn(self, *args: Any, **kwargs: Any) -> Self:
-        """SB3's; its arguments are the parent's."""
-        super().learn(*args, **kwargs)
-        if self.dual_callback is not None:
-            self.dual_callback.on_training_end()
-        return self
-
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, *args: Any, **kwargs: Any
     ) -> bool:
@@ -185,11 +178,13 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         behaviour.locals = callback.locals
         complete = super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
         if complete:
-            behaviour.on_rollout_end()
+            behaviour.end_rollout()
             self._add_bonus(rollout_buffer, behaviour)
         else:
             # A callback has stopped training: SB3 leaves out what follows a step.
             behaviour.record(callback.locals)
+        if not complete or self.num_timesteps >= self._total_timesteps:
+            behaviour.on_training_end()
         return complete
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
@@ -210,7 +205,7 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
 
     def _add_bonus(self, buffer: RolloutBuffer, behaviour: DualCallback) -> None:
         coef = self._coefficient()
-        self.logger.record("wasserstein/coef", coef)
+        self._wasserstein_report["coef"] = coef
         if coef == 0.0 or not behaviour.is_ready:
             self.bonus_to_go = 0.0
             return
@@ -238,14 +233,29 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             goes_on = isinstance(behaviour.embedding, StateOccupancy) or self.segment_length is not None
             if not goes_on and (self.bonus_to_go != 0.0 or np.any(rollout.ends & ~rollout.terminated)):
                 self.bonus_to_go = shaping.mean_to_go(bonus, dones, self.gamma, self.bonus_to_go)
-        self.logger.record("wasserstein/coef_effective", effective)
-        mean = float(bonus.sum()) / bonus.size
-        self.logger.record("wasserstein/bonus_mean", mean)
-        self.logger.record("wasserstein/bonus_std", math.sqrt(max(float(np.vdot(bonus, bonus)) / bonus.size - mean**2, 0.0)))
-        returns = sum(abs(episode.episode_return) for episode in rollout.episodes)
-        if returns != 0:
-            ratio = abs(effective) * float(np.abs(values).sum()) * self._reward_divisor(behaviour) / returns
-            self.logger.record("wasserstein/bonus_to_return", ratio)
+        report = self._wasserstein_report
+        report["coef_effective"], report["bonus"] = effective, bonus
+        if rollout.episodes:
+            returns = [episode.episode_return for episode in rollout.episodes]
+            report["episodes"] = (effective * self._reward_divisor(behaviour), values, returns)
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """SB3's. Ours is worked out here, and not at every rollout: A2C writes only one in a hundred."""
+        report, self._wasserstein_report = self._wasserstein_report, {}
+        for name in ("coef", "coef_effective"):
+            if name in report:
+                self.logger.record(f"wasserstein/{name}", report[name])
+        if "bonus" in report:
+            self.logger.record("wasserstein/bonus_mean", float(report["bonus"].mean()))
+            self.logger.record("wasserstein/bonus_std", float(report["bonus"].std()))
+        if "episodes" in report:
+            effective, values, returns = report["episodes"]
+            if np.any(returns):
+                ratio = np.abs(effective * values).mean() / np.abs(returns).mean()
+                self.logger.record("wasserstein/bonus_to_return", float(ratio))
+        if self.dual_callback is not None:
+            self.dual_callback.log()
+        super().dump_logs(iteration)
 
     def _dones(self, buffer: RolloutBuffer) -> NDArray[np.bool_]:
         """(T, n) whether an episode ended with the step, as SB3's own GAE sees it."""
@@ -276,6 +286,19 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             return 1.0
         return math.sqrt(float(normalize.ret_rms.var) + normalize.epsilon)
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """SB3's; its arguments are the parent's."""
+        self._is_saving = True
+        try:
+            super().save(*args, **kwargs)
+        finally:
+            self._is_saving = False
+
+    def get_parameters(self) -> dict[str, dict[str, Any]]:
+        """SB3's: what is known of the behaviour is saved with the model, but is none of its parameters."""
+        params = super().get_parameters()
+        return params if self._is_saving else {name: state for name, state in params.items() if name not in STATES}
+
     def set_parameters(
         self, load_path_or_dict: str | TensorDict, exact_match: bool = True, device: th.device | str = "auto"
     ) -> None:
@@ -287,12 +310,21 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             params = {name: state for name, state in params.items() if name not in STATES}
             super().set_parameters(params, exact_match, device)
             return
-        ours: TensorDict = {name: getattr(self, name).state_dict() for name in STATES if name not in params}
+        # A part of ours is a mistake, which SB3 reports.
+        ours: TensorDict = {} if set(STATES) & params.keys() else {name: getattr(self, name).state_dict() for name in STATES}
         super().set_parameters({**params, **ours}, exact_match, device)
         self.target = self.dual_callback.target
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), *STATES, "dual_kwargs", "embedding", "target"]
+        return [
+            *super()._excluded_save_params(),
+            *STATES,
+            "_is_saving",
+            "_wasserstein_report",
+            "dual_kwargs",
+            "embedding",
+            "target",
+        ]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, variables = super()._get_torch_save_params()

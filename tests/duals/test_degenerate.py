@@ -18,7 +18,7 @@ def pot(x, y, p, q, epsilon):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("epsilon", [0.02, 0.05, 0.3])
 @pytest.mark.parametrize("share", [0.5, 0.6, 0.95, 1.0])
-def test_two_atoms(share, epsilon, dtype):
+def test_two_atoms(loops, share, epsilon, dtype):
     n = 256
     x = (np.arange(n) < share * n).astype(float)[:, None]
     y = np.array([[0.0], [1.0]])
@@ -30,7 +30,7 @@ def test_two_atoms(share, epsilon, dtype):
     assert dual.distance == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_policy_that_has_become_deterministic_but_for_a_few():
+def test_a_policy_that_has_become_deterministic_but_for_a_few(loops):
     rng = np.random.default_rng(0)
     x = np.repeat(rng.normal(size=(1, 8)), 256, axis=0)
     x[:5] = rng.normal(size=(5, 8)) * 3

@@ -7,6 +7,7 @@ from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals import SinkhornDual, batched_sinkhorn, behaviour_distance
+from sb3_wasserstein.duals.pairs import MatrixPairs
 from sb3_wasserstein.duals.solver import solve, solve_symmetric
 
 
@@ -25,18 +26,18 @@ def error(dual):
 def test_tensors_are_solved_as_arrays_are(dtype):
     x, y = clouds(300, 2)
     costs, weights = cdist(x, y).astype(dtype), np.full(300, 1 / 300, dtype)
-    of_arrays = solve(lambda: costs.copy(), weights, weights, 0.02)
+    of_arrays = solve(MatrixPairs(costs), weights, weights, 0.1)
     tensor, tensor_weights = torch.from_numpy(costs), torch.from_numpy(weights)
-    of_tensors = solve(lambda: tensor.clone(), tensor_weights, tensor_weights, 0.02)
+    of_tensors = solve(MatrixPairs(tensor), tensor_weights, tensor_weights, 0.1)
     assert of_tensors.residual <= 1e-3
     np.testing.assert_allclose(of_tensors.f.numpy() - of_tensors.f.mean().item(), of_arrays.f - of_arrays.f.mean(), atol=2e-3)
     own = torch.from_numpy(cdist(x, x).astype(dtype))
-    assert solve_symmetric(lambda: own.clone(), tensor_weights, 0.1).residual <= 1e-3
+    assert solve_symmetric(MatrixPairs(own), tensor_weights, 0.1).residual <= 1e-3
 
 
 @pytest.mark.parametrize("d", [2, 16])
 @pytest.mark.parametrize("epsilon", [0.1, 0.01])
-def test_both_marginals_fit_cold_and_warm(d, epsilon):
+def test_both_marginals_fit_cold_and_warm(loops, d, epsilon):
     x, y = clouds(400, d)
     dual = SinkhornDual(epsilon=epsilon, debias=False)
     dual.update(x, y)
@@ -49,7 +50,7 @@ def test_both_marginals_fit_cold_and_warm(d, epsilon):
     assert error(dual) <= 1.05e-3
 
 
-def test_float32_falls_back_once_with_a_warning_and_is_right():
+def test_float32_falls_back_once_with_a_warning_and_is_right(loops):
     x, y = clouds(60, 2)
     dual = SinkhornDual(epsilon=1e-4, debias=False)
     with pytest.warns(UserWarning, match="`dtype`='float32' is too coarse"):
@@ -89,7 +90,7 @@ def gaussian_ot(mean_x, cov_x, mean_y, cov_y, epsilon):
 
 
 @pytest.mark.parametrize(("d", "gap_line"), [(2, 2e-3), (16, 5e-3)])
-def test_gaussians_in_closed_form(d, gap_line):
+def test_gaussians_in_closed_form(loops, d, gap_line):
     # Quasi-random normal clouds: the error of plain samples would hide the solver's.
     from scipy.stats import norm, qmc
 
@@ -120,7 +121,7 @@ def test_distance_is_symmetric_and_invariant():
 
 
 @pytest.mark.parametrize("debias", [False, True])
-def test_batched_agrees_with_one_by_one(debias):
+def test_batched_agrees_with_one_by_one(loops, debias):
     rng = np.random.default_rng(0)
     xs = [rng.normal(size=(n, 3)) for n in (1, 5, 20, 33, 80)]
     ys = [rng.normal(size=(n, 3)) + 1 for n in (4, 1, 20, 25, 90)]

@@ -96,16 +96,33 @@ def test_a_collapsed_pair_begins_afresh_once_and_is_repelled_again():
     assert all(turn.restart is None for turn in made.turns(together, 0.95).values())
 
 
+def test_a_member_that_does_not_come_back_begins_afresh_with_its_neighbour():
+    made = exchange(3, warm_up=100)
+    untrained = reports(LINE, returns=(-31.0, -29.0))
+    made.turns(untrained, 0.0)
+    good, lost = reports(LINE, returns=(-11.0, -9.0)), reports(LINE, returns=(-29.0, -26.0))
+    late = {0: lost[0], 1: good[1], 2: good[2]}
+    assert all(turn.restart is None for turn in made.turns(late, 0.36).values())
+    turns = made.turns(late, 0.38)
+    # −27.5 is above the untrained −30, but by less than a fifth of what the best has gained.
+    assert [turns[k].restart is not None for k in range(3)] == [True, True, False]
+    assert all(turn.restart is None for turn in made.turns(late, 0.6).values())
+
+
 def test_a_burst_lets_go_of_a_pair_that_is_far_enough():
-    made = exchange(2)
+    made = exchange(2, warm_up=100)
     assert made.turns(reports([(0, 0), (1, 0)]), 0.0)[0].potential is not None
     assert made.turns(reports([(0, 0), (9, 0)]), 0.05)[0].potential is None
     assert made.turns(reports([(0, 0), (1, 0)]), 0.1)[0].potential is not None
 
 
-@pytest.mark.parametrize("schedule", ["constant", lambda left: 1.0])
-def test_fresh_starts_belong_to_the_burst(schedule):
-    made = exchange(2, schedule=schedule)
+@pytest.mark.parametrize(
+    "rules",
+    [{"schedule": "constant"}, {"schedule": lambda left: 1.0}, {"coef": 0.0}, {"coef": -1.0}],
+    ids=["constant", "own", "blind", "attracted"],
+)
+def test_fresh_starts_belong_to_the_burst_of_those_that_repel(rules):
+    made = exchange(2, **rules)
     made.turns(reports([(0, 0), (1, 0)]), 0.0)
     assert all(turn.restart is None for turn in made.turns(reports([(2, 0), (2, 0)]), 0.5).values())
 

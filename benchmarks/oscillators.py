@@ -1,0 +1,187 @@
+"""
+A chain of 50 unstable oscillators (100 states): the Wasserstein natural gradient against Adam, plain gradient and SB3.
+
+    python benchmarks/oscillators.py [--quick] [--only natural adam gradient size ppo sac] [--csv FILE]
+
+Each row is one training: a method, a rate, β, a seed; the cost at milestones of steps (of one chain, or of the environment),
+judged by the same simulation for all. Rows that the CSV holds are not trained again. Without --only, SAC is left out: 400,000
+steps take it more than an hour. The table is benchmarks/results/oscillators.csv. One thread.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import scipy.linalg
+import torch
+
+from sb3_wasserstein.envs import CoupledOscillators
+from sb3_wasserstein.flow import NaturalGradient
+from sb3_wasserstein.flow.natural import annealed
+
+MILESTONES = (15_000, 30_000, 45_000, 65_000, 90_000, 120_000, 150_000)
+FIELDS = [
+    "method",
+    "n",
+    "beta",
+    "rate",
+    "seed",
+    "steps",
+    *(f"at_{m}" for m in MILESTONES),
+    "final",
+    "lqr",
+    "to_115",
+    "cpu_seconds",
+]
+ADAM_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+GRADIENT_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
+
+
+def riccati(n):
+    env = CoupledOscillators(n, 0.0)
+    return float(np.trace(env.noise.T @ scipy.linalg.solve_discrete_are(*env.linear_quadratic()) @ env.noise))
+
+
+def schedule(rate):
+    """The natural gradient's own schedule, for every method: constant, then to 0 over the second half."""
+    return lambda progress: rate * annealed(progress) / 0.5
+
+
+def trained(method, n, beta, rate, seed, total):
+    """Train with known dynamics; the cost at the milestones, and the first step at 1.15 × LQR."""
+    env = CoupledOscillators(n, beta)
+    width = 64 if n <= 64 else 128
+    learner = NaturalGradient(
+        (width, width),
+        env.dynamics,
+        env.cost,
+        noise=env.noise,
+        initial=env.initial_std,
+        action_low=-np.ones(n),
+        action_high=np.ones(n),
+        method=method.split("-")[0],
+        learning_rate=schedule(rate),
+        seed=seed,
+    )
+    row, bound, spent = {"to_115": ""}, 1.15 * riccati(n), 0.0
+    last, seen = 0, 0
+
+    def look(at):
+        nonlocal last, seen, spent
+        clock = time.process_time()
+        passed = [m for m in MILESTONES if last < m <= at.num_timesteps]
+        if passed or at.num_timesteps - seen >= 5_000:
+            cost, seen = at.evaluate(64, 150, 300), at.num_timesteps
+            if cost <= bound and row["to_115"] == "":
+                row["to_115"] = at.num_timesteps
+            for m in passed:
+                row[f"at_{m}"] = f"{cost:.5f}"
+        last = at.num_timesteps
+        spent += time.process_time() - clock
+
+    start = time.process_time()
+    learner.learn(total, callback=look)
+    row["cpu_seconds"] = f"{time.process_time() - start - spent:.1f}"
+    row["steps"] = learner.num_timesteps
+    row["final"] = f"{learner.evaluate(256, 300, 1500):.5f}"
+    return row
+
+
+def judged(model, env, chains=64, burn_in=150, steps=300):
+    """The ergodic cost of an SB3 model's mean action, in the same simulation."""
+    generator = torch.Generator().manual_seed(0)
+    states = env.initial_std * torch.randn((chains, len(env.noise)), generator=generator, dtype=torch.float64)
+    noise, total = torch.as_tensor(env.noise), 0.0
+    for t in range(burn_in + steps):
+        actions = torch.as_tensor(model.predict(states.numpy().astype(np.float32), deterministic=True)[0]).double()
+        if t >= burn_in:
+            total += float(env.cost(states, actions).mean())
+        shock = torch.randn((chains, noise.shape[1]), generator=generator, dtype=torch.float64) @ noise.T
+        states = (env.dynamics(states, actions) + shock).clamp(-env.state_limit, env.state_limit)
+    return total / steps
+
+
+def sb3(method, n, beta, seed, total):
+    from stable_baselines3 import PPO, SAC
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+
+    env = CoupledOscillators(n, beta)
+    row = {"to_115": ""}
+
+    class Look(BaseCallback):
+        last = 0
+
+        def _on_step(self):
+            for m in MILESTONES:
+                if self.last < m <= self.num_timesteps:
+                    row[f"at_{m}"] = f"{judged(self.model, env):.5f}"
+            self.last = self.num_timesteps
+            return True
+
+    start = time.process_time()
+    vec = make_vec_env(lambda: CoupledOscillators(n, beta), 8, seed=seed)
+    if method == "ppo":
+        # The noise of a fresh Gaussian policy (standard deviation 1) is ten times what a good action is.
+        kwargs = {"n_steps": 256, "batch_size": 256, "learning_rate": 3e-4, "gamma": 0.98}
+        model = PPO("MlpPolicy", vec, policy_kwargs={"net_arch": [64, 64], "log_std_init": -2.0}, seed=seed, **kwargs)
+    else:
+        model = SAC("MlpPolicy", vec, policy_kwargs={"net_arch": [64, 64]}, gradient_steps=-1, gamma=0.98, seed=seed)
+    model.learn(total, callback=Look())
+    row.update(steps=model.num_timesteps, cpu_seconds=f"{time.process_time() - start:.1f}")
+    row["final"] = f"{judged(model, env, 256, 300, 1500):.5f}"
+    return row
+
+
+def plan(only, quick):
+    """(method, n, β, rate, seed, steps) of every row."""
+    seeds, n, total = (range(1), 10, 20_000) if quick else (range(5), 50, 150_000)
+    if "natural" in only:
+        yield from (("natural", n, beta, 0.5, seed, total) for beta in (0.0, 1.0) for seed in seeds)
+    if "adam" in only:
+        yield from (
+            ("adam", n, 0.0, rate, seed, total) for rate in (ADAM_RATES[3:4] if quick else ADAM_RATES) for seed in seeds
+        )
+    if "gradient" in only:
+        rates = GRADIENT_RATES[2:3] if quick else GRADIENT_RATES
+        yield from (("gradient", n, 0.0, rate, 0, total) for rate in rates)
+        yield ("gradient-long", n, 0.0, 0.1, 0, total if quick else 5 * total)
+    if "size" in only and not quick:
+        yield ("natural", 100, 0.0, 0.5, 0, total)
+    for method in ("ppo", "sac"):
+        if method in only:
+            yield (method, 10, 0.0, 3e-4, 0, 2_000 if quick else 400_000)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("--quick", action="store_true", help="a smoke run")
+    parser.add_argument("--only", nargs="+", default=["natural", "adam", "gradient", "size", "ppo"])
+    parser.add_argument("--csv", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    seen = set()
+    if args.csv and args.csv.exists():
+        with args.csv.open(newline="") as file:
+            seen = {tuple(row[name] for name in FIELDS[:5]) for row in csv.DictReader(file)}
+    for method, n, beta, rate, seed, total in plan(args.only, args.quick):
+        key = (method, str(n), str(beta), str(rate), str(seed))
+        if key in seen:
+            continue
+        found = sb3(method, n, beta, seed, total) if method in ("ppo", "sac") else trained(method, n, beta, rate, seed, total)
+        row = dict(zip(FIELDS[:5], key, strict=True)) | {"lqr": f"{riccati(n):.5f}"} | found
+        print({name: row.get(name, "") for name in FIELDS}, flush=True)
+        if args.csv:
+            args.csv.parent.mkdir(parents=True, exist_ok=True)
+            fresh = not args.csv.exists()
+            with args.csv.open("a", newline="") as file:
+                writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
+                if fresh:
+                    writer.writeheader()
+                writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""
+The inner loops that numba compiles (extra ``fast``): distance, exponential and both sums while a row is in the cache.
+
+Imported by ``extra`` alone, and only where numba is installed. float32; the reference is what ``kernel``, ``pairs`` and
+``median`` do without.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+# numba types a Python float as float64: every constant is a float32 by itself.
+F = np.float32
+ZERO, HALF, ONE = F(0.0), F(0.5), F(1.0)
+LOG2_E, LN_2 = F(1.4426950408889634), F(0.6931471805599453)
+#: minimax polynomial of (exp(r) − 1 − r) / r² on |r| ≤ ln 2 / 2 (Cephes' expf)
+C0, C1, C2 = F(1.9875691500e-4), F(1.3981999507e-3), F(8.3334519073e-3)
+C3, C4, C5 = F(4.1665795894e-2), F(1.6666665459e-1), F(5.0000001201e-1)
+#: exponents below give 0
+LEAST_EXPONENT = F(-87.0)
+BITS, BIAS = np.int32(23), np.int32(127)
+LEAST_WHOLE = np.int32(-(2**31))
+
+
+def _jit(function: Any) -> Any:
+    try:
+        return njit(function, fastmath=True, cache=True, nogil=True)
+    except RuntimeError:
+        # No folder that numba could keep its cache in.
+        return njit(function, fastmath=True, nogil=True)
+
+
+@_jit
+def _exp(x: Any) -> Any:
+    """exp of x ≤ 1 in float32, to 3e-7 + 6e-8 |x|; LLVM has no vector form of the library's."""
+    clipped = max(x, LEAST_EXPONENT)
+    whole = np.floor(clipped * LOG2_E + HALF)
+    r = clipped - whole * LN_2
+    y = (((((C0 * r + C1) * r + C2) * r + C3) * r + C4) * r + C5) * (r * r) + r + ONE
+    power = np.int32(np.int32(np.int32(whole) + BIAS) << BITS).view(np.float32)
+    return ZERO if x < LEAST_EXPONENT else y * power
+
+
+@_jit
+def absorb(block: Any, root: Any, log_scaling: Any, rate: Any, weights: Any) -> Any:
+    """
+    Turn costs into rows of the kernel, in place.
+
+    :param block: (k, m) costs, or their squares if ``root``
+    :param root: whether the cost is the root of what is in ``block``
+    :param log_scaling: (m,)
+    :param rate: 1 / ε
+    :param weights: (k,) p
+    :return: (k,) offsets, (k,) row sums, (m,) Σ_i p_i / row sum_i · row_i
+    """
+    n, m = block.shape
+    offsets, sums = np.empty(n, np.float32), np.empty(n, np.float32)
+    columns, exponents = np.zeros(m, np.float32), np.empty(m, np.float32)
+    for i in range(n):
+        row = block[i]
+        # A maximum of whole numbers runs in vectors, one of floats does not, and the offset need not be exact.
+        most = LEAST_WHOLE
+        if root:
+            for j in range(m):
+                exponents[j] = log_scaling[j] - rate * math.sqrt(row[j])
+                most = max(most, np.int32(exponents[j]))
+        else:
+            for j in range(m):
+                exponents[j] = log_scaling[j] - rate * row[j]
+                most = max(most, np.int32(exponents[j]))
+        largest = F(most)
+        total = ZERO
+        for j in range(m):
+            value = _exp(exponents[j] - largest)
+            row[j] = value
+            total += value
+        offsets[i], sums[i] = largest, total
+        share = weights[i] / total
+        for j in range(m):
+            columns[j] += share * row[j]
+    return offsets, sums, columns
+
+
+@_jit
+def products(kernel: Any, v: Any, weights: Any) -> Any:
+    """
+    Both products of an iteration while rows are in the cache, four at a time: the vectors are then read a quarter as often.
+
+    :param kernel: (n, m)
+    :param v: (m,) scalings
+    :param weights: (n,) p
+    :return: (n,) K v, (m,) Kᵀ (p / K v)
+    """
+    n, m = kernel.shape
+    rows, columns = np.empty(n, np.float32), np.zeros(m, np.float32)
+    whole = n - n % 4
+    for i in range(0, whole, 4):
+        row_0, row_1, row_2, row_3 = kernel[i], kernel[i + 1], kernel[i + 2], kernel[i + 3]
+        sum_0 = sum_1 = sum_2 = sum_3 = ZERO
+        for j in range(m):
+            sum_0 += row_0[j] * v[j]
+            sum_1 += row_1[j] * v[j]
+            sum_2 += row_2[j] * v[j]
+            sum_3 += row_3[j] * v[j]
+        rows[i], rows[i + 1], rows[i + 2], rows[i + 3] = sum_0, sum_1, sum_2, sum_3
+        share_0, share_1 = weights[i] / sum_0, weights[i + 1] / sum_1
+        share_2, share_3 = weights[i + 2] / sum_2, weights[i + 3] / sum_3
+        for j in range(m):
+            columns[j] += share_0 * row_0[j] + share_1 * row_1[j] + share_2 * row_2[j] + share_3 * row_3[j]
+    for i in range(whole, n):
+        row = kernel[i]
+        total = ZERO
+        for j in range(m):
+            total += row[j] * v[j]
+        rows[i] = total
+        share = weights[i] / total
+        for j in range(m):
+            columns[j] += share * row[j]
+    return rows, columns
+
+
+@_jit
+def squares(x: Any, y: Any, block: Any) -> None:
+    """
+    |x_i − y_j|² from the differences: for few dimensions.
+
+    :param x: (k, d)
+    :param y: (d, m)
+    :param block: (k, m), overwritten
+    """
+    n, m = block.shape
+    for i in range(n):
+        row = block[i]
+        for j in range(m):
+            row[j] = ZERO
+        for k in range(x.shape[1]):
+            value, others = x[i, k], y[k]
+            for j in range(m):
+                row[j] += (value - others[j]) * (value - others[j])
+
+
+@_jit
+def count_below(values: Any, limit: Any) -> Any:
+    """How many of the values lie below the limit."""
+    count = 0
+    for i in range(len(values)):
+        count += 1 if values[i] < limit else 0
+    return count

@@ -1,0 +1,33 @@
+"""The optional extra ``fast``: loops compiled by numba, where it is installed; without it the same in numpy."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from types import ModuleType
+
+import numpy as np
+
+from sb3_wasserstein.duals.clouds import Array
+
+#: entries below which numba is not even imported: what it saves is less than its import
+LEAST_ENTRIES = 2**13
+
+
+def compiled_for(array: Array) -> ModuleType | None:
+    """The compiled loops, if they are to be had and know what to do with this array."""
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.size < LEAST_ENTRIES:
+        return None
+    return _compiled()
+
+
+@functools.cache
+def _compiled() -> ModuleType | None:
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        # Loops that nobody compiles would take minutes.
+        return None
+    try:
+        return importlib.import_module("sb3_wasserstein.duals.compiled")
+    except ImportError:
+        return None

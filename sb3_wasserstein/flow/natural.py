@@ -1,0 +1,300 @@
+"""The natural gradient flow of a neural policy through known dynamics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from sb3_wasserstein.flow.ergodic import Chains, Initial, Window, gaussian
+from sb3_wasserstein.flow.mdp import Dynamics
+from sb3_wasserstein.flow.metric import Direction, Parameters, WassersteinMetric, natural_direction
+from sb3_wasserstein.flow.neural import MLP, NeuralPolicy, read, write
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.logger import Logger
+
+METHODS = ("natural", "gradient", "adam")
+# The curvature is estimated every so many updates and averaged with this memory.
+_CURVATURE_EVERY, _CURVATURE_MEMORY = 4, 0.7
+# A network built here sees states in units of so many spreads of the initial law: tanh is then still nearly linear where a
+# stabilised plant stays.
+_LINEAR_RANGE = 3.0
+
+
+def annealed(progress_remaining: float) -> float:
+    """The default step: half of Newton's, falling to 0 over the second half of the training."""
+    return min(0.5, progress_remaining)
+
+
+class NaturalGradient:
+    """
+    The Wasserstein natural gradient flow of a neural policy's ergodic cost, after Dus (arXiv 2604.14765).
+
+    Each update advances persistent chains by a window of T steps, backpropagates their cost discounted by γ = 1 − 1/T, solves
+    (G + δI) d = ∇J by conjugate gradients, G = E[J_θ aᵀ J_θ a], and moves θ by −(learning rate / κ) d with κ the mean
+    curvature ∂²Q/∂a²: at rate 1 this is a Newton step in the space of policies. T doubles from ``windows[0]`` to
+    ``windows[1]`` over the first fifth of the training. A step of the training is one step of one chain.
+
+    :param policy: widths of an MLP, or a module: states (B, d) -> actions (B, k), or (states, noise
+        (B, m)) with an attribute ``noise_dim`` = m
+    :param dynamics: batched callable, states (B, d) and actions (B, k) -> next states (B, d) without the noise, differentiable
+    :param cost: batched callable, states and actions -> cost (B,), minimised on average
+    :param noise: standard deviation per step and dimension, (d,), or a matrix (d, m)
+    :param initial: law of the initial states: standard deviations around 0, or a callable (n, generator) -> (n, d)
+    :param action_low: where the finished policy clips its actions; a module's output is not clipped while it learns
+    :param action_high: the same, above
+    :param learning_rate: a number, or a function of the remaining progress, from 1 to 0
+    :param method: "natural"; "gradient": d = ∇J; "adam": Adam on ∇J with ``learning_rate`` as its own
+    :param n_chains: number of chains
+    :param windows: first and last T
+    :param restart: share of chains that start anew with each window
+    :param damping: δ; an action's derivative by its own output bias is 1
+    :param cg_iterations: conjugate gradients an update
+    :param metric_samples: states that G is estimated from
+    :param max_displacement: the longest step that an action makes, root mean square over actions and states
+    :param action_dim: k, where ``policy`` is widths and the bounds are numbers
+    :param seed: of network and chains
+    :param verbose: 1 prints the log
+    :param tensorboard_log: folder for TensorBoard
+    :raises ValueError: if an argument is out of range, with its name
+    :raises TypeError: if one is of the wrong type
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module | Sequence[int],
+        dynamics: Dynamics,
+        cost: Dynamics,
+        *,
+        noise: Sequence[float] | np.ndarray,
+        initial: float | Sequence[float] | np.ndarray | Initial,
+        action_low: float | Sequence[float] | np.ndarray = -np.inf,
+        action_high: float | Sequence[float] | np.ndarray = np.inf,
+        learning_rate: float | Callable[[float], float] = annealed,
+        method: str = "natural",
+        n_chains: int = 64,
+        windows: tuple[int, int] = (16, 64),
+        restart: float = 0.125,
+        damping: float = 0.1,
+        cg_iterations: int = 15,
+        metric_samples: int = 1024,
+        max_displacement: float = 0.3,
+        action_dim: int | None = None,
+        seed: int | None = None,
+        verbose: int = 0,
+        tensorboard_log: str | None = None,
+    ) -> None:
+        for name, function in (("dynamics", dynamics), ("cost", cost)):
+            if not callable(function):
+                raise TypeError(f"{name} must be a callable of (states, actions), got {type(function).__name__}")
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {METHODS}, got {method!r}")
+        if not (2 <= windows[0] <= windows[1]):
+            raise ValueError(f"windows must be (first, last) with 2 <= first <= last, got {windows}")
+        for name, value in (("n_chains", n_chains), ("cg_iterations", cg_iterations), ("metric_samples", metric_samples)):
+            if int(value) != value or value < 1:
+                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        if not 0 <= restart < 1:
+            raise ValueError(f"restart must lie in [0, 1), got {restart!r}")
+        for name, size in (("damping", damping), ("max_displacement", max_displacement)):
+            if not (np.isfinite(size) and size > 0):
+                raise ValueError(f"{name} must be finite and > 0, got {size!r}")
+        if isinstance(learning_rate, (int, float)) and not learning_rate > 0:
+            raise ValueError(f"learning_rate must be > 0, got {learning_rate!r}")
+        spread = torch.as_tensor(np.asarray(noise, dtype=np.float64))
+        if spread.ndim not in (1, 2) or not bool(torch.isfinite(spread).all()):
+            raise ValueError(f"noise must be finite, (d,) or (d, m), got shape {tuple(spread.shape)}")
+        self.method, self.windows = method, (int(windows[0]), int(windows[1]))
+        self.damping, self.cg_iterations, self.metric_samples = damping, int(cg_iterations), int(metric_samples)
+        self.max_displacement, self.verbose, self.tensorboard_log = max_displacement, verbose, tensorboard_log
+        self.learning_rate = learning_rate
+        dim = len(spread)
+        sampler: Initial = initial if callable(initial) else gaussian(initial, dim)
+        if isinstance(policy, nn.Module):
+            self.policy = policy
+        else:
+            self.policy = _network(policy, dim, _action_dim(action_dim, action_low, action_high), sampler, seed)
+        self.action_low, self.action_high = (np.asarray(b, dtype=np.float64) for b in (action_low, action_high))
+        self.chains = Chains(self.policy, dynamics, cost, spread, sampler, int(n_chains), restart, seed)
+        self.adam = torch.optim.Adam(self.policy.parameters(), lr=1.0)
+        self.num_timesteps, self.n_updates = 0, 0
+        self.curvature: float | None = None
+        self._direction: Parameters | None = None
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Callable[[NaturalGradient], bool | None] | None = None,
+        log_interval: int = 10,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_interval: int = 10,
+        tb_log_name: str = "NaturalGradient",
+    ) -> NaturalGradient:
+        """
+        Train until ``num_timesteps``, chains times steps of their windows, reaches ``total_timesteps``.
+
+        :param total_timesteps: the end, from the very beginning on: a resumed training goes on to the same end
+        :param callback: called with self after every update; False stops
+        :param log_interval: updates between two lines of the log
+        :param checkpoint: a file to go on from, where it is there, and to write to
+        :param checkpoint_interval: updates between two writes
+        :param tb_log_name: of the run, in TensorBoard
+        """
+        from stable_baselines3.common.utils import configure_logger
+
+        if checkpoint is not None and os.path.exists(checkpoint):
+            self.load_checkpoint(checkpoint)
+        logger = configure_logger(self.verbose, self.tensorboard_log, tb_log_name, True)
+        while self.num_timesteps < total_timesteps:
+            length = self._window_length(self.num_timesteps / total_timesteps)
+            window, direction, rate = self._update(length, 1 - self.num_timesteps / total_timesteps)
+            self.num_timesteps += length * self.chains.n_chains
+            self.n_updates += 1
+            if self.n_updates % log_interval == 0:
+                self._log(logger, length, window, direction, rate)
+            if checkpoint is not None and self.n_updates % checkpoint_interval == 0:
+                self.save_checkpoint(checkpoint)
+            if callback is not None and callback(self) is False:
+                break
+        if checkpoint is not None:
+            self.save_checkpoint(checkpoint)
+        logger.close()
+        return self
+
+    def _window_length(self, progress: float) -> int:
+        """T doubles twice over the first fifth: long windows through a plant that is not yet stable explode."""
+        first, last = self.windows
+        if progress >= 0.2:
+            return last
+        return min(last, first if progress < 0.07 else 2 * first)
+
+    def _update(self, length: int, remaining: float) -> tuple[Window, Direction | None, float]:
+        window = self.chains.window(length)
+        rate = self.learning_rate(remaining) if callable(self.learning_rate) else self.learning_rate
+        if not all(bool(torch.isfinite(value).all()) for value in window.gradient.values()):
+            # Chains that explode within a window say nothing about the way; they have been started anew.
+            return window, None, rate
+        if self.method == "adam":
+            for name, parameter in self.policy.named_parameters():
+                parameter.grad = window.gradient[name]
+            self.adam.param_groups[0]["lr"] = rate
+            self.adam.step()
+            return window, None, rate
+        if self.n_updates % _CURVATURE_EVERY == 0:
+            found = abs(self.chains.curvature(length))
+            if np.isfinite(found) and found > 0:
+                old = found if self.curvature is None else self.curvature
+                self.curvature = _CURVATURE_MEMORY * old + (1 - _CURVATURE_MEMORY) * found
+        scale = rate / (1.0 if self.curvature is None else self.curvature)
+        if self.method == "gradient":
+            self._move(window.gradient, scale)
+            return window, None, rate
+        metric = self._metric(window)
+        direction = natural_direction(metric, window.gradient, self.damping, self.cg_iterations, self._direction)
+        self._direction = direction.vector
+        actions = np.sqrt(self._action_count(window))
+        self._move(direction.vector, min(scale, self.max_displacement * actions / max(direction.length, 1e-300)))
+        return window, direction, rate
+
+    def _action_count(self, window: Window) -> int:
+        fixed = {name: value.detach() for name, value in self.policy.named_parameters()}
+        return int(self.chains.act(fixed, tuple(part[:1] for part in window.arguments)).shape[1])
+
+    def _metric(self, window: Window) -> WassersteinMetric:
+        rows = torch.randperm(len(window.weights), generator=self.chains.generator)[: self.metric_samples]
+        arguments = tuple(part[rows] for part in window.arguments)
+        weights = window.weights[rows]
+        parameters = dict(self.policy.named_parameters())
+        return WassersteinMetric(lambda at: self.chains.act(at, arguments), parameters, weights / weights.sum())
+
+    def _move(self, vector: Parameters, step: float) -> None:
+        with torch.no_grad():
+            for name, parameter in self.policy.named_parameters():
+                parameter.sub_(step * vector[name])
+
+    def _log(self, logger: Logger, length: int, window: Window, direction: Direction | None, rate: float) -> None:
+        logger.record("rollout/cost", window.cost)
+        logger.record("rollout/diverged", window.diverged)
+        logger.record("train/window", length)
+        logger.record("train/learning_rate", rate)
+        logger.record("train/n_updates", self.n_updates)
+        if self.curvature is not None:
+            logger.record("train/curvature", self.curvature)
+        if direction is not None:
+            logger.record("train/displacement", direction.length)
+            logger.record("train/cg_residual", direction.residual)
+        logger.dump(self.num_timesteps)
+
+    def evaluate(self, n_chains: int = 128, burn_in: int = 200, steps: int = 600, seed: int = 0) -> float:
+        """
+        The average cost of a step, by simulation from fresh chains; it counts for nothing in ``num_timesteps``.
+
+        :param n_chains: number of chains
+        :param burn_in: steps before the average begins
+        :param steps: steps that are averaged
+        :param seed: of the chains, the same for every policy
+        """
+        low, high = (torch.as_tensor(bound).to(self.chains.example) for bound in (self.action_low, self.action_high))
+        return self.chains.evaluate(n_chains, burn_in, steps, low, high, seed)
+
+    def as_policy(self, seed: int | None = None) -> NeuralPolicy:
+        """The network behind SB3's ``predict``; its ``save`` keeps it."""
+        return NeuralPolicy(self.policy, self.action_low, self.action_high, seed)
+
+    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """
+        Write all that a resumed training needs, so that it goes on as if it had never stopped.
+
+        :param path: the file
+        """
+        content = {
+            "kind": "natural gradient",
+            "policy": self.policy.state_dict(),
+            "adam": self.adam.state_dict(),
+            "chains": self.chains.state_dict(),
+            "direction": self._direction,
+            "curvature": self.curvature,
+            "num_timesteps": self.num_timesteps,
+            "n_updates": self.n_updates,
+        }
+        write(path, content)
+
+    def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """
+        Take up what :meth:`save_checkpoint` wrote, into an object that was built with the same arguments.
+
+        :param path: the file
+        :raises FileNotFoundError: if it is not there
+        :raises ValueError: if it holds something else
+        """
+        content = read(path, "natural gradient")
+        self.policy.load_state_dict(content["policy"])
+        self.adam.load_state_dict(content["adam"])
+        self.chains.load_state_dict(content["chains"])
+        self._direction, self.curvature = content["direction"], content["curvature"]
+        self.num_timesteps, self.n_updates = content["num_timesteps"], content["n_updates"]
+
+
+def _action_dim(
+    given: int | None, low: float | Sequence[float] | np.ndarray, high: float | Sequence[float] | np.ndarray
+) -> int:
+    if given is not None:
+        return int(given)
+    if np.ndim(low) == 0 and np.ndim(high) == 0:
+        raise ValueError("action_dim must be given where policy is widths and action_low, action_high are numbers")
+    return max(np.size(low), np.size(high))
+
+
+def _network(hidden: Sequence[int], dim: int, actions: int, initial: Initial, seed: int | None) -> MLP:
+    """An MLP around the initial law, seeded without a trace in torch's global generator."""
+    sample = initial(1024, torch.Generator().manual_seed(0))
+    spread = float(sample.std(0).max())
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return MLP(dim, actions, hidden, sample.mean(0).tolist(), _LINEAR_RANGE * spread)

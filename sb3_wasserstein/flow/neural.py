@@ -1,0 +1,167 @@
+"""Neural policies for known dynamics: the network, and the same behind SB3's ``predict``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class MLP(nn.Module):
+    """
+    States (B, d) to actions (B, k): tanh layers between linear ones; the last starts small, near the zero policy.
+
+    :param state_dim: d
+    :param action_dim: k
+    :param hidden: widths of the hidden layers
+    :param centre: of the states, (d,) or a number
+    :param scale: the spread of states that one unit of the first layer's input stands for
+    """
+
+    def __init__(
+        self,
+        state_dim: int,
+        action_dim: int,
+        hidden: Sequence[int] = (64, 64),
+        centre: Sequence[float] | float = 0.0,
+        scale: Sequence[float] | float = 1.0,
+    ) -> None:
+        super().__init__()
+        widths = [state_dim, *hidden, action_dim]
+        self.widths = [int(width) for width in widths]
+        layers = [nn.Linear(a, b) for a, b in pairwise(self.widths)]
+        last = layers[-1]
+        self.layers = nn.ModuleList(layers)
+        self.centre: torch.Tensor
+        self.scale: torch.Tensor
+        self.register_buffer("centre", torch.as_tensor(centre, dtype=torch.float32).expand(state_dim).clone())
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32).expand(state_dim).clone())
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+            last.bias.zero_()
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        x = (states - self.centre) / self.scale
+        for layer in self.layers[:-1]:
+            x = torch.tanh(layer(x))
+        return torch.as_tensor(self.layers[-1](x))
+
+    def shape(self) -> dict[str, Any]:
+        """What it takes to build a network that the state dict fits."""
+        return {"state_dim": self.widths[0], "action_dim": self.widths[-1], "hidden": self.widths[1:-1]}
+
+
+def write(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
+    """Tensors and plain Python to a file, which is there whole or not at all."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    torch.save(content, temporary)
+    os.replace(temporary, target)
+
+
+def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """
+    What :func:`write` wrote. Nothing is unpickled but tensors and plain Python.
+
+    :param path: the file
+    :param kind: what it must say that it holds
+    :raises FileNotFoundError: if it is not there
+    :raises ValueError: if it is something else
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"path={os.fspath(path)!r} is not a file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"path={os.fspath(path)!r} does not hold a {kind}: {error}") from error
+    if not isinstance(content, dict) or content.get("kind") != kind:
+        raise ValueError(f"path={os.fspath(path)!r} does not hold a {kind}")
+    return content
+
+
+class NeuralPolicy:
+    """
+    A policy network behind SB3's ``predict``; :meth:`save` and :meth:`load` keep it in a file of tensors.
+
+    :param module: states (B, d) -> actions (B, k), or (states, noise (B, m)) with an attribute ``noise_dim`` = m
+    :param action_low: where actions are clipped, a number or one per dimension
+    :param action_high: the same, above
+    :param seed: of the noise
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        action_low: Sequence[float] | np.ndarray | float = -np.inf,
+        action_high: Sequence[float] | np.ndarray | float = np.inf,
+        seed: int | None = None,
+    ) -> None:
+        self.module = module
+        self.low, self.high = (np.asarray(bound, dtype=np.float64) for bound in (action_low, action_high))
+        self._rng = np.random.default_rng(seed)
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """
+        SB3's signature: actions for one observation (d,) or a batch (B, d), and the recurrent state, passed through.
+
+        :param deterministic: with a policy that takes noise, whether the noise is 0
+        :return: float32 actions, (k,) or (B, k)
+        """
+        example = next(self.module.parameters())
+        array = np.asarray(observation)
+        states = torch.as_tensor(array.reshape(1, -1) if array.ndim <= 1 else array).to(example)
+        arguments = [states]
+        width = int(getattr(self.module, "noise_dim", 0))
+        if width:
+            noise = np.zeros((len(states), width)) if deterministic else self._rng.standard_normal((len(states), width))
+            arguments.append(torch.as_tensor(noise).to(example))
+        with torch.no_grad():
+            actions = self.module(*arguments).cpu().numpy()
+        actions = np.clip(actions, self.low, self.high).astype(np.float32)
+        return (actions[0] if array.ndim <= 1 else actions), state
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """
+        Write the network and its bounds.
+
+        :param path: the file
+        """
+        content = {
+            "kind": "neural policy",
+            "network": self.module.shape() if isinstance(self.module, MLP) else None,
+            "state": self.module.state_dict(),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+        }
+        write(path, content)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], module: nn.Module | None = None) -> NeuralPolicy:
+        """
+        Read what :meth:`save` wrote.
+
+        :param path: the file
+        :param module: a network of the saved one's class and sizes, where it was not an :class:`MLP`
+        :raises FileNotFoundError: if it is not there
+        :raises ValueError: if it holds something else, or its network is not known and not given
+        """
+        content = read(path, "neural policy")
+        if module is None:
+            if content["network"] is None:
+                raise ValueError("module must be given: the saved network is not an MLP of this package")
+            module = MLP(**content["network"]).to(next(iter(content["state"].values())).dtype)
+        module.load_state_dict(content["state"])
+        return cls(module, np.asarray(content["low"]), np.asarray(content["high"]))

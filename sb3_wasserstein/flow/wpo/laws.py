@@ -1,0 +1,106 @@
+"""Laws of latent actions: what a squashed policy draws before the tanh."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+# SB3's guard of the logarithm of tanh's slope.
+_SLOPE = 1e-6
+
+
+@dataclass(frozen=True)
+class Draw:
+    """
+    Latent actions drawn by reparametrisation.
+
+    :param latents: u (S, B, k), differentiable in the law's means and widths
+    :param weights: (S, B), summing to one over S, differentiable in the law's weights
+    """
+
+    latents: torch.Tensor
+    weights: torch.Tensor
+
+
+@dataclass(frozen=True)
+class LatentLaw:
+    """
+    A mixture of K diagonal Gaussians on latent actions u; the action is tanh u. K = 1 is a Gaussian policy.
+
+    :param means: (B, K, k)
+    :param stds: (B, K, k)
+    :param log_weights: (B, K), normalised
+    :param noise: draws (B, 1, k) centred noise with these ``stds`` where it is not independent of everything else (gSDE)
+    """
+
+    means: torch.Tensor
+    stds: torch.Tensor
+    log_weights: torch.Tensor
+    noise: Callable[[], torch.Tensor] | None = None
+
+    def detach(self) -> LatentLaw:
+        """The same law, constant."""
+        return LatentLaw(self.means.detach(), self.stds.detach(), self.log_weights.detach())
+
+    def draw(self, samples: int) -> Draw:
+        """
+        As many samples from every component, about ``samples`` in all, each with its share of the component's weight.
+
+        :param samples: at least one a component is drawn
+        """
+        _, components, _ = self.means.shape
+        rounds = max(1, round(samples / components))
+        if self.noise is not None:
+            latents = torch.cat([self.means + self.noise() for _ in range(rounds)], 1)
+        else:
+            shape = (rounds, *self.means.shape)
+            latents = self.means + self.stds * torch.randn(shape, dtype=self.means.dtype, device=self.means.device)
+            latents = latents.transpose(0, 1).flatten(1, 2)
+        weights = (self.log_weights.exp() / rounds).repeat(1, rounds)
+        return Draw(latents.transpose(0, 1), weights.transpose(0, 1))
+
+    def log_prob(self, latents: torch.Tensor) -> torch.Tensor:
+        """
+        The log density of the action tanh u, (S, B).
+
+        :param latents: u (S, B, k)
+        """
+        standard = (latents[:, :, None] - self.means) / self.stds
+        each = (-0.5 * standard**2 - self.stds.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
+        density = torch.logsumexp(each + self.log_weights, -1)
+        return density - torch.log(1 - torch.tanh(latents) ** 2 + _SLOPE).sum(-1)
+
+    def mode(self) -> torch.Tensor:
+        """The centre where the latent density is highest, (B, k)."""
+        if self.means.shape[1] == 1:
+            return self.means[:, 0]
+        centres = self.means.transpose(0, 1)
+        density = self.log_prob(centres) + torch.log(1 - torch.tanh(centres) ** 2 + _SLOPE).sum(-1)
+        best = density.argmax(0)
+        return self.means[torch.arange(len(best)), best]
+
+    def coordinates(self) -> torch.Tensor:
+        """
+        √w (μ, σ) by component, (B, 2 K k): their squared distance is W₂² between Gaussians, and between mixtures of equal
+        weights that of the coupling by component, an upper bound.
+        """
+        scale = (0.5 * self.log_weights.detach()).exp()[..., None]
+        return torch.cat([scale * self.means, scale * self.stds], 1).flatten(1)
+
+
+def w2_to(law: LatentLaw, other: LatentLaw) -> torch.Tensor:
+    """W₂² of latent actions by component, averaged over states."""
+    share = law.log_weights.detach().exp()
+    apart = ((law.means - other.means) ** 2 + (law.stds - other.stds) ** 2).sum(-1)
+    return (share * apart).sum(1).mean()
+
+
+def kl_to(law: LatentLaw, other: LatentLaw) -> torch.Tensor:
+    """KL(law ‖ other) of component and latent action together, averaged over states; an upper bound of that of actions."""
+    ratio = law.stds / other.stds
+    apart = (0.5 * (ratio**2 + ((law.means - other.means) / other.stds) ** 2 - 1) - ratio.log()).sum(-1)
+    share = law.log_weights.exp()
+    return (share * (apart + law.log_weights - other.log_weights)).sum(1).mean()

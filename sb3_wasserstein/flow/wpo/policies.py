@@ -1,0 +1,176 @@
+"""SAC's policy networks of SB3 with three kinds of actor: Gaussian, mixture of Gaussians, particles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from stable_baselines3.common.distributions import StateDependentNoiseDistribution
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import get_action_dim
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, NatureCNN
+from stable_baselines3.common.type_aliases import PyTorchObs
+from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, SACPolicy
+from torch import nn
+
+from sb3_wasserstein.flow.wpo.laws import LatentLaw
+
+ACTORS = ("gaussian", "mixture", "particles")
+# How far towards the bounds the components start, in actions.
+_REACH = 0.9
+
+
+def spread(components: int, dim: int) -> torch.Tensor:
+    """Latent positions (components, dim) that are spread evenly over the box of actions, in [−1, 1]."""
+    engine = torch.quasirandom.SobolEngine(dim)  # type: ignore[no-untyped-call]
+    points = engine.draw(components) + 0.5 / components
+    return torch.atanh(_REACH * (2 * points.clamp(max=1.0) - 1))
+
+
+class MixtureActor(Actor):
+    """
+    SB3's SAC actor with K components in place of one.
+
+    :param n_components: K
+    :param bandwidth: None: every component learns its width and its weight (a mixture); a number: the common, fixed width of
+        equally weighted components (particles, and the kernel of their density)
+    :param kwargs: the actor's own arguments
+    :raises ValueError: on gSDE, whose noise belongs to a single Gaussian
+    """
+
+    def __init__(self, *, n_components: int, bandwidth: float | None, **kwargs: Any) -> None:
+        if kwargs.get("use_sde"):
+            raise ValueError("use_sde=True needs actor='gaussian': the noise of gSDE has one mean, a mixture has several")
+        super().__init__(**kwargs)
+        self.n_components, self.bandwidth = n_components, bandwidth
+        dim = get_action_dim(self.action_space)
+        width = self.net_arch[-1] if self.net_arch else self.features_dim
+        self.action_size = dim
+        self.mu = nn.Linear(width, n_components * dim)
+        with torch.no_grad():
+            self.mu.bias.copy_(spread(n_components, dim).flatten())
+        if bandwidth is None:
+            self.log_std = nn.Linear(width, n_components * dim)  # type: ignore[assignment]
+            self.logits = nn.Linear(width, n_components)
+            with torch.no_grad():
+                self.logits.weight.mul_(0.1)
+                self.logits.bias.zero_()
+        else:
+            del self.log_std
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), "n_components": self.n_components, "bandwidth": self.bandwidth}
+
+    def law(self, obs: PyTorchObs) -> LatentLaw:
+        """The law of latent actions at observations."""
+        latent = self.latent_pi(self.extract_features(obs, self.features_extractor))
+        means = self.mu(latent).unflatten(1, (self.n_components, self.action_size))
+        if self.bandwidth is not None:
+            weights = torch.zeros_like(means[..., 0]).log_softmax(-1)
+            return LatentLaw(means, torch.full_like(means, self.bandwidth), weights)
+        log_std = torch.clamp(self.log_std(latent), LOG_STD_MIN, LOG_STD_MAX)  # type: ignore[operator]
+        return LatentLaw(means, log_std.exp().view_as(means), self.logits(latent).log_softmax(-1))
+
+    def action_log_prob(self, obs: PyTorchObs) -> tuple[torch.Tensor, torch.Tensor]:
+        law = self.law(obs)
+        latents = _one(law)
+        return torch.tanh(latents), law.log_prob(latents[None])[0]
+
+    def forward(self, obs: PyTorchObs, deterministic: bool = False) -> torch.Tensor:
+        law = self.law(obs)
+        return torch.tanh(law.mode() if deterministic else _one(law))
+
+
+def _one(law: LatentLaw) -> torch.Tensor:
+    """One latent action a state, (B, k)."""
+    chosen = torch.multinomial(law.log_weights.detach().exp(), 1).squeeze(1)
+    rows = torch.arange(len(chosen), device=chosen.device)
+    means, stds = law.means[rows, chosen], law.stds[rows, chosen]
+    return means + stds * torch.randn_like(means)
+
+
+def latent_law(actor: Actor, obs: PyTorchObs) -> LatentLaw:
+    """The law of latent actions of any of the three actors."""
+    if isinstance(actor, MixtureActor):
+        return actor.law(obs)
+    means, log_stds, rest = actor.get_action_dist_params(obs)
+    certain = means.new_zeros(len(means), 1)
+    if "latent_sde" not in rest:
+        return LatentLaw(means[:, None], log_stds.exp()[:, None], certain)
+    features, exploration = rest["latent_sde"], actor.action_dist
+    assert isinstance(exploration, StateDependentNoiseDistribution)
+    stds = (features**2 @ exploration.get_std(log_stds) ** 2 + exploration.epsilon).sqrt()
+
+    def noise() -> torch.Tensor:
+        exploration.sample_weights(log_stds)
+        return exploration.get_noise(features)[:, None]
+
+    return LatentLaw(means[:, None], stds[:, None], certain, noise)
+
+
+class MlpPolicy(SACPolicy):
+    """
+    SB3's SAC policy whose actor may have several components.
+
+    :param actor_type: "gaussian": SB3's own actor; "mixture": K Gaussians with weights; "particles": K points
+    :param n_components: K; None: 4 for a mixture, 16 particles
+    :param bandwidth: width of a particle in latent units, where one unit leads from action 0 to .76
+    :param kwargs: SACPolicy's arguments
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        actor_type: str = "gaussian",
+        n_components: int | None = None,
+        bandwidth: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        if actor_type not in ACTORS:
+            raise ValueError(f"actor must be one of {ACTORS}, got {actor_type!r}")
+        if n_components is not None and (int(n_components) != n_components or n_components < 1):
+            raise ValueError(f"n_components must be an integer >= 1, got {n_components!r}")
+        if not bandwidth > 0:
+            raise ValueError(f"bandwidth must be > 0, got {bandwidth!r}")
+        self.actor_type = actor_type
+        self.n_components = n_components
+        self.bandwidth = bandwidth
+        super().__init__(*args, **kwargs)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        own = {"actor_type": self.actor_type, "n_components": self.n_components, "bandwidth": self.bandwidth}
+        return {**super()._get_constructor_parameters(), **own}
+
+    def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
+        if self.actor_type == "gaussian":
+            return super().make_actor(features_extractor)
+        particles = self.actor_type == "particles"
+        kwargs = self._update_features_extractor(self.actor_kwargs, features_extractor)
+        return MixtureActor(
+            n_components=self.n_components or (16 if particles else 4),
+            bandwidth=self.bandwidth if particles else None,
+            **kwargs,
+        ).to(self.device)
+
+
+class CnnPolicy(MlpPolicy):
+    """:class:`MlpPolicy` on images."""
+
+    def __init__(self, *args: Any, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Any) -> None:
+        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
+
+
+class MultiInputPolicy(MlpPolicy):
+    """:class:`MlpPolicy` on Dict observations."""
+
+    def __init__(
+        self, *args: Any, features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
+
+
+POLICIES: dict[str, type[BasePolicy]] = {
+    "MlpPolicy": MlpPolicy,
+    "CnnPolicy": CnnPolicy,
+    "MultiInputPolicy": MultiInputPolicy,
+}
