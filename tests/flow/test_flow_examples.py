@@ -40,10 +40,6 @@ def test_example(name, words, tmp_path):
     assert figure.stat().st_size > 10_000
 
 
-def test_two_ways():
-    assert "particles seed 0: arrives" in run(ROOT / "examples" / "flow_two_ways.py", "--quick")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "arguments"), [("oscillators", ("--only", "natural")), ("wpo", ())])
 def test_resumable_benchmark(name, arguments, tmp_path):
