@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A stamp in place of the directory: a virtual environment that was cut off half-way is made again.
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint type docs bench format clean
+.PHONY: demo test lint type docs bench format clean sb3-suite
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
+
+# SB3's own tests, from its source distribution: what they need besides.
+sb3-suite: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pandas opencv-python-headless ale-py pygame
+	$(BIN)/python benchmarks/sb3_suite.py --out benchmarks/results/sb3_suite.csv
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

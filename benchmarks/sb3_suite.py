@@ -42,20 +42,20 @@ def substituted(mode: str) -> dict[str, type]:
     from sb3_wasserstein import WassersteinA2C, WassersteinPPO
     from sb3_wasserstein.embeddings import FunctionEmbedding
 
-    if mode == "zero":
-        return {"PPO": WassersteinPPO, "A2C": WassersteinA2C}
-
-    def shaped(cls):
-        class Shaped(cls):
+    def standing_for(name, cls, ours):
+        class Substitute(cls):
             def __init__(self, *args, **kwargs):
                 # load() sets the saved values after these.
-                ours = {"embedding": FunctionEmbedding(length, 1), "target": [[20.0], [40.0]], "wasserstein_coef": 0.1}
                 super().__init__(*args, **{**ours, **kwargs})
 
-        Shaped.__name__ = Shaped.__qualname__ = cls.__name__
-        return Shaped
+        # Messages that name the class are compared too.
+        Substitute.__name__ = Substitute.__qualname__ = name
+        return Substitute
 
-    return {"PPO": shaped(WassersteinPPO), "A2C": shaped(WassersteinA2C)}
+    shaped = {"embedding": FunctionEmbedding(length, 1), "target": [[20.0], [40.0]], "wasserstein_coef": 0.1}
+    ours = shaped if mode == "shaped" else {}
+    classes = {"PPO": WassersteinPPO, "A2C": WassersteinA2C}
+    return {name: standing_for(name, cls, ours) for name, cls in classes.items()}
 
 
 def pytest_configure(config) -> None:
