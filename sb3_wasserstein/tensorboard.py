@@ -113,10 +113,8 @@ class TensorboardCallback(BaseCallback):
         ours = ("wasserstein_coef", "credit", "episode_window", "normalize_bonus")
         found: dict[str, Any] = {name: getattr(model, name, None) for name in (*names, *ours)}
         if behaviour is not None:
-            found |= {"embedding": repr(behaviour.embedding), **_prefixed(behaviour.dual.config())}
+            dual = behaviour.dual.config()
+            found |= {"embedding": repr(behaviour.embedding), "dual": dual["class"]}
+            found |= {name: dual[name] for name in ("epsilon", "cost")}
         kept = {name: value for name, value in found.items() if isinstance(value, (bool, str, float, int))}
         return {"algorithm": type(model).__name__, **kept}
-
-
-def _prefixed(config: dict[str, Any]) -> dict[str, Any]:
-    return {"dual": config["class"], **{f"dual_{name}": value for name, value in config.items() if name != "class"}}

@@ -64,7 +64,7 @@ class EpisodeReader:
         ended = dones.tolist()
         if True in ended:
             terminal = self._terminal(ended, infos)
-            recorder.step(observations, actions, rewards.tolist(), ended, infos, terminal, self._base.reset_infos)
+            recorder.step(observations, actions, rewards.tolist(), ended, infos, terminal, self.reset_infos)
         elif recorder.reads_infos:
             recorder.step(observations, actions, rewards.tolist(), ended, infos)
         else:
@@ -86,13 +86,17 @@ class EpisodeReader:
     @property
     def reset_infos(self) -> Sequence[Mapping[str, Any]]:
         """The infos of each environment's last reset."""
-        return self._base.reset_infos
+        # A VecEnv of somebody's own may not have them.
+        return getattr(self._base, "reset_infos", ())
 
     @property
     def max_episode_steps(self) -> int | None:
         """The environments' time limit, None if they have none."""
-        specs = self.env.get_attr("spec")
-        return None if specs[0] is None else specs[0].max_episode_steps
+        try:
+            spec = self.env.get_attr("spec")[0]
+        except AttributeError:
+            return None
+        return None if spec is None else spec.max_episode_steps
 
     def wrapped(self) -> dict[str, Any] | None:
         """:return: what :class:`TrajectoryEmbeddingWrapper` says of itself, None unless it wraps every environment"""

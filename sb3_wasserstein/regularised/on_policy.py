@@ -85,6 +85,7 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         #: JSON-plain recipes that a saved model is rebuilt from
         self.wasserstein_config: dict[str, Any] | None = None
         self.dual_callback = None
+        self._is_saving = False
         #: what the next line of the log says of the last rollouts
         self._wasserstein_report: dict[str, Any] = {}
         #: mean of the discounted bonus still to come at a step, in the unit of the buffer's rewards: what V has learnt of it
@@ -284,6 +285,19 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             return 1.0
         return math.sqrt(float(normalize.ret_rms.var) + normalize.epsilon)
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """SB3's; its arguments are the parent's."""
+        self._is_saving = True
+        try:
+            super().save(*args, **kwargs)
+        finally:
+            self._is_saving = False
+
+    def get_parameters(self) -> dict[str, dict[str, Any]]:
+        """SB3's: what is known of the behaviour is saved with the model, but is none of its parameters."""
+        params = super().get_parameters()
+        return params if self._is_saving else {name: state for name, state in params.items() if name not in STATES}
+
     def set_parameters(
         self, load_path_or_dict: str | TensorDict, exact_match: bool = True, device: th.device | str = "auto"
     ) -> None:
@@ -295,12 +309,21 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             params = {name: state for name, state in params.items() if name not in STATES}
             super().set_parameters(params, exact_match, device)
             return
-        ours: TensorDict = {name: getattr(self, name).state_dict() for name in STATES if name not in params}
+        # A part of ours is a mistake, which SB3 reports.
+        ours: TensorDict = {} if set(STATES) & params.keys() else {name: getattr(self, name).state_dict() for name in STATES}
         super().set_parameters({**params, **ours}, exact_match, device)
         self.target = self.dual_callback.target
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), *STATES, "_wasserstein_report", "dual_kwargs", "embedding", "target"]
+        return [
+            *super()._excluded_save_params(),
+            *STATES,
+            "_is_saving",
+            "_wasserstein_report",
+            "dual_kwargs",
+            "embedding",
+            "target",
+        ]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, variables = super()._get_torch_save_params()

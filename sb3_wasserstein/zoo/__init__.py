@@ -98,9 +98,9 @@ class _Converter:
     def __init__(self, parent: Any) -> None:
         self._parent = parent
 
-    def __call__(self, params: dict[str, Any]) -> dict[str, Any]:
-        theirs = {name: value for name, value in params.items() if name not in OURS}
+    def __call__(self, sampled_params: dict[str, Any]) -> dict[str, Any]:
+        theirs = {name: value for name, value in sampled_params.items() if name not in OURS}
         found: dict[str, Any] = dict(self._parent(theirs))
-        if "log_strength" in params:
-            found |= ours(**{name: params[name] for name in OURS})
+        if "log_strength" in sampled_params:
+            found |= ours(**{name: sampled_params[name] for name in OURS})
         return found
