@@ -76,7 +76,9 @@ def plot_behaviour(cloud: ArrayLike, target: ArrayLike, potential: Callable[[Any
             panel.plot(line + centre[0], potential(line[:, None] * axes[0] + centre), color="0.4", label="potential")
             heights = potential(cloud), potential(target)
         panel.scatter(flat[:, 0] + centre[0], heights[0], s=12, color="tab:red", label="episodes")
-        panel.scatter(flat_target[:, 0] + centre[0], heights[1], s=24, color="tab:blue", marker="x", label="target")
+        panel.scatter(
+            flat_target[:, 0] + centre[0], heights[1], s=60, color="tab:orange", marker="X", edgecolors="black", label="target"
+        )
     else:
         if potential is not None:
             grid = np.stack(np.meshgrid(*(np.linspace(low[i], high[i], 60) for i in range(2)), indexing="xy"), axis=-1)
@@ -87,7 +89,9 @@ def plot_behaviour(cloud: ArrayLike, target: ArrayLike, potential: Callable[[Any
             figure.colorbar(image, ax=panel, label="potential")
             flat, flat_target = flat + shift, flat_target + shift
         panel.scatter(flat[:, 0], flat[:, 1], s=12, color="tab:red", edgecolors="white", linewidths=0.3, label="episodes")
-        panel.scatter(flat_target[:, 0], flat_target[:, 1], s=30, color="tab:blue", marker="x", label="target")
+        panel.scatter(
+            flat_target[:, 0], flat_target[:, 1], s=90, color="tab:orange", marker="X", edgecolors="black", label="target"
+        )
         panel.set_ylabel(names[1])
     panel.set_xlabel(names[0])
     figure.legend(loc="outside upper center", ncols=3)

@@ -206,10 +206,9 @@ def test_action_spaces(cls, action_space):
 @pytest.mark.parametrize("cls", [WassersteinPPO, WassersteinA2C])
 def test_state_dependent_exploration(cls):
     kwargs = SHORT if cls is WassersteinPPO else {}
-    model = cls("MlpPolicy", "Pendulum-v1", use_sde=True, sde_sample_freq=4, policy_kwargs={"squash_output": True}, **kwargs)
-    model.learn(64)
-    model = cls("MlpPolicy", "Pendulum-v1", use_sde=True, segment_length=16, **kwargs, **drawn(3)).learn(128)
-    assert len(model.embeddings) == 8
+    for more in ({}, {"sde_sample_freq": 4, "policy_kwargs": {"squash_output": True}}):
+        model = cls("MlpPolicy", "Pendulum-v1", use_sde=True, segment_length=16, **more, **kwargs, **drawn(3)).learn(128)
+        assert len(model.embeddings) == 8
 
 
 def test_set_env_binds_to_the_new_one():
