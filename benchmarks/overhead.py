@@ -102,6 +102,7 @@ def made(cls, env_id, n_envs, kwargs, setting=None):
         # A full window, as late in a training: its size is what solving and evaluating cost.
         points = rng.normal(size=(model.episode_window, 1, dim))
         model.dual_callback.window.extend(Episode(0, 0, point, float(i % 7), 10) for i, point in enumerate(points))
+        model.dual_callback._fresh = len(points)
     return model
 
 
