@@ -75,7 +75,9 @@ class Clock:
         return functools.wraps(function)(inner)
 
     def seconds(self) -> dict[str, float]:
-        trimmed = {name: np.sort(found)[: -(-9 * len(found) // 10)].mean() * len(found) for name, found in self.short.items()}
+        trimmed = {
+            name: np.sort(found)[: -(-9 * len(found) // 10)].mean() * len(found) for name, found in self.short.items() if found
+        }
         return {**self.spent, **{name: float(value) for name, value in trimmed.items()}}
 
 
