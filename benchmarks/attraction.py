@@ -32,8 +32,8 @@ from sb3_wasserstein.envs import HEIGHT_MAPS, HillyGrid
 FIELDS = ["learner", "map", "time_limit", "coef", "seed", "optimum", "mean", "greedy", "episodes", "cpu_s", "commit"]
 #: what every learner may use
 EPISODES = 12_000
-PPO = {"n_steps": 96, "batch_size": 384, "n_epochs": 5, "ent_coef": 1e-2}
-A2C = {"n_steps": 16, "ent_coef": 3e-3, "use_rms_prop": False, "gae_lambda": 0.95, "normalize_advantage": True}
+PPO = {"n_steps": 96, "batch_size": 384, "n_epochs": 5, "ent_coef": 3e-2}
+A2C = {"n_steps": 16, "ent_coef": 1e-2, "use_rms_prop": False, "gae_lambda": 0.95, "normalize_advantage": True}
 LEARNERS = {"ppo": (WassersteinPPO, PPO, 3e-3), "a2c": (WassersteinA2C, A2C, 3e-3)}
 
 

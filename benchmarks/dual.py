@@ -12,8 +12,8 @@ stopping threshold is the loosest of a ladder at which the L1 error of both marg
 that never gets there, or takes three times the best one's time, is not counted, nor tried again on larger clouds.
 
 The roofline is one pass of exp over the matrix (the faster of numpy's exp and torch's exp2) and as many products as there were
-iterations. It knows no cost matrix and no median, so it is held against the solve alone, from given (squared) costs to
-the potentials, start and all; against the whole update it is in the last two columns.
+iterations. It knows no cost matrix and no median, so it is held against the solve alone, from given costs to the
+potentials, start and all; against the whole update it is in the last two columns.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals import SinkhornDual
-from sb3_wasserstein.duals.clouds import Kind
+from sb3_wasserstein.duals.pairs import MatrixPairs
 from sb3_wasserstein.duals.solver import solve
 
 TOL = 1e-3
@@ -43,8 +43,6 @@ ROOFLINE = 0.6
 HOPELESS = 3.0
 #: peers slower than this a solve are timed once
 PATIENCE = 2.0
-
-FLOAT32 = Kind("float32")
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -213,7 +211,7 @@ def case(n: int, d: int, epsilon: float, repeats: int, without: set[str]) -> tup
     weights = np.full(n, 1 / n, np.float32)
 
     def solved(points: np.ndarray, start: np.ndarray | None) -> float:
-        pairs = dual.ground_cost.pairs(points, y, FLOAT32)
+        pairs = MatrixPairs(cdist(points, y).astype(np.float32))
         pairs.hold()
         return cpu(lambda: solve(pairs, weights, weights, absolute, start))
 

@@ -3,11 +3,13 @@ S1 §4.2, repulsion in the plane: K policies that should each reach a goal of th
 
     python benchmarks/repulsion.py --learner pg                  # the paper's learner, 20 seeds a layout; resumes from the CSV
     python benchmarks/repulsion.py --learner pg --mapping path   # whole paths instead of the positions on them
+    python benchmarks/repulsion.py --learner discriminator       # a peer: DIAYN's bonus; or entropy: an entropy bonus
     python benchmarks/repulsion.py --figure                      # potentials and paths of one run, docs/figures/repulsion.png
     python benchmarks/repulsion.py --table                       # the table of what the CSV holds, and its verdict
 
 "full": every policy reaches a goal and all are different (behind the wall: every policy gets there, on sides of their own).
 All seeds of all layouts run side by side; λ > 0 against λ = 0. Rows that are there already are not run again.
+K independent seeds are the rows of λ = 0.
 """
 
 from __future__ import annotations
@@ -28,11 +30,15 @@ from repulsion_plane import LAYOUTS
 FIELDS = ["learner", "layout", "coef", "seed", "full", "goals", "returns", "mean_return", "cpu_s", "commit"]
 #: the share of seeds that have to be full
 ASKED = {"two": 0.95, "three": 0.95, "four": 0.9, "unequal": 0.9, "wall": 0.9}
-#: past which distance a pair no longer repels: one goal with two routes wants no more than that
-RELEASE = {"wall": 3.0}
+#: one goal with two routes wants a strong push that ends early, and none past a distance
+SETTINGS: dict[str, dict[str, float]] = {"wall": {"coef": 15.0, "release": 2.6, "hold": 0.2, "end": 0.5}}
+#: the best of two and three coefficients, on other seeds
+PEERS = {
+    "discriminator": Settings(mapping="discriminator", coef=20.0),
+    "entropy": Settings(coef=0.0, entropy=0.1),
+}
 #: seeds that train side by side
 TOGETHER = 5
-COEF = 5.0
 
 
 def done(path: Path) -> list[dict[str, str]]:
@@ -64,7 +70,7 @@ def table(rows: list[dict[str, str]]) -> bool:
         plain = [float(row["mean_return"]) for row in groups.get((learner, layout, 0.0), [])]
         change = 100 * float((mean - np.mean(plain)) / abs(np.mean(plain))) if plain and coef else 0.0
         verdict = ""
-        if coef:
+        if coef and learner not in PEERS:
             equal = layout in LAYOUTS and LAYOUTS[layout].equal
             good = full >= ASKED.get(layout, 0.85) * n and not (equal and change < -3)
             verdict = "holds" if good else "MISSES"
@@ -73,8 +79,12 @@ def table(rows: list[dict[str, str]]) -> bool:
     return holds
 
 
-def settings_of(mapping: str, coef: float, layout: str, quick: bool) -> Settings:
-    settings = Settings(coef=coef, mapping=mapping, release=RELEASE.get(layout, np.inf))
+def settings_of(learner: str, layout: str, repelled: bool, quick: bool) -> Settings:
+    if learner in PEERS:
+        settings = PEERS[learner]
+    else:
+        settings = replace(Settings(mapping=learner.split()[1]), **SETTINGS.get(layout, {}))
+        settings = settings if repelled else replace(settings, coef=0.0)
     return replace(settings, iterations=4, rollouts=20) if quick else settings
 
 
@@ -83,10 +93,10 @@ def figure(path: Path, seed: int) -> None:
     import matplotlib.pyplot as plt
 
     iterations = (0, 15, 30, 60, 100)
-    settings = Settings(coef=COEF, iterations=101, hold=0.6, end=1.0, snapshots=iterations)
+    settings = Settings(coef=1.0, points=200, snapshots=iterations)
     result = train([LAYOUTS["two"]], seed, settings)[0]
     side = np.linspace(-1.6, 1.6, 65)
-    fig, axes = plt.subplots(2, len(iterations), figsize=(12.5, 5.2), sharex=True, sharey=True, layout="constrained")
+    fig, axes = plt.subplots(2, len(iterations), figsize=(12.5, 4.0), sharex=True, sharey=True, layout="constrained")
     for column, iteration in enumerate(iterations):
         for member in range(2):
             axis = axes[member, column]
@@ -96,7 +106,7 @@ def figure(path: Path, seed: int) -> None:
                 axis.plot(*episode.T, color="black", lw=0.6, alpha=0.5)
             axis.scatter(*np.array(LAYOUTS["two"].goals).T, marker="*", s=90, color="gold", edgecolor="black", zorder=3)
             axis.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.0, 1.6), title=f"iteration {iteration}" if member == 0 else "")
-            fig.colorbar(shown, ax=axis, shrink=0.6)
+            fig.colorbar(shown, ax=axis, shrink=0.8, label="potential h" if column == len(iterations) - 1 else "")
     for member in range(2):
         axes[member, 0].set_ylabel(f"policy {member + 1}")
     path.parent.mkdir(exist_ok=True)
@@ -105,7 +115,7 @@ def figure(path: Path, seed: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--learner", choices=["pg"], default="pg")
+    parser.add_argument("--learner", choices=["pg", *PEERS], default="pg")
     parser.add_argument("--mapping", choices=["occupancy", "path"], default="occupancy")
     parser.add_argument("--layouts", nargs="+", choices=list(LAYOUTS), default=list(LAYOUTS))
     parser.add_argument("--seeds", type=int, default=20)
@@ -121,22 +131,27 @@ def main() -> int:
         figure(Path(__file__).parents[1] / "docs" / "figures" / "repulsion.png", 0)
         return 0
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    learner = f"pg {args.mapping}"
+    learner = f"pg {args.mapping}" if args.learner == "pg" else args.learner
     rows = [] if args.quick else done(args.out)
     finished = {tuple(row[field] for field in FIELDS[:4]) for row in rows}
+    # Layouts of the same settings train together.
+    groups = [
+        group
+        for group in ([x for x in args.layouts if x not in SETTINGS], *([x] for x in args.layouts if x in SETTINGS))
+        if group
+    ]
     for first in range(0, 1 if args.quick else args.seeds, TOGETHER):
-        for coef in (COEF, 0.0):
-            for release in sorted({RELEASE.get(layout, np.inf) for layout in args.layouts}):
+        for repelled in (True, False) if args.learner == "pg" else (True,):
+            for layouts in groups:
+                settings = settings_of(learner, layouts[0], repelled, args.quick)
                 keys = [
-                    (learner, layout, str(coef), str(seed))
-                    for layout in args.layouts
-                    if RELEASE.get(layout, np.inf) == release
+                    (learner, layout, str(settings.coef or settings.entropy), str(seed))
+                    for layout in layouts
                     for seed in range(first, min(first + TOGETHER, args.seeds))
                 ]
                 if set(keys) <= finished:
                     continue
                 begin = time.process_time()
-                settings = settings_of(args.mapping, coef, keys[0][1], args.quick)
                 results = train([LAYOUTS[key[1]] for key in keys], first, settings)
                 cpu = (time.process_time() - begin) / len(keys)
                 made = []

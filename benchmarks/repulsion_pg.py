@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
+from repulsion_peers import Discriminators
 from repulsion_plane import HORIZON, Layout, Plane, outcome
 
 
@@ -15,7 +16,9 @@ from repulsion_plane import HORIZON, Layout, Plane, outcome
 class Settings:
     """
     :param coef: λ in units of (spread of the untrained policies' returns) / (their embeddings' spread)
-    :param mapping: "occupancy": the law of a policy lives on the positions; "path": on the whole paths
+    :param mapping: "occupancy": the law of a policy lives on the positions; "path": on the whole paths; "discriminator": no
+        law, the bonus is a discriminator's, in units of (spread of the untrained policies' returns)
+    :param entropy: coefficient of an entropy bonus, held all along
     :param iterations: steps of θ
     :param rollouts: episodes a policy an iteration
     :param hold: share of the training up to which λ is held
@@ -32,6 +35,7 @@ class Settings:
 
     coef: float = 5.0
     mapping: str = "occupancy"
+    entropy: float = 0.0
     iterations: int = 150
     rollouts: int = 100
     hold: float = 0.3
@@ -185,32 +189,34 @@ def train(layouts: list[Layout], seed: int, settings: Settings, reward: str = "n
     plane = Plane([layout for layout in layouts for _ in range(layout.n_policies)], reward)
     networks, repulsion = Networks(sum(sizes), settings), Repulsion(sizes, settings)
     optimizer = th.optim.Adam(networks.parameters, lr=settings.learning_rate)
+    discriminators = Discriminators(repulsion.population) if settings.mapping == "discriminator" else None
     unit = th.zeros(1)
     kept, potentials = [], []
     side = th.linspace(-1.6, 1.6, 65)
     raster = th.cartesian_prod(side, side).expand(sum(sizes), -1, 2)
     for iteration in range(settings.iterations):
         positions, actions, rewards = rollout(networks, plane, settings.rollouts)
-        if iteration in settings.snapshots:
-            kept.append(positions)
         coef = settings.coef * settings.share(iteration)
         gains = rewards
-        if coef:
+        snapshot = iteration in settings.snapshots
+        if snapshot:
+            kept.append(positions)
+        if coef or snapshot:
             visited = positions[:, 1:]
-            if settings.mapping == "occupancy":
+            if settings.mapping != "path":
                 queries = visited.flatten(1, 2)
                 clouds = queries[:, th.randperm(queries.shape[1])[: settings.points]]
             else:
                 queries = clouds = visited.transpose(1, 2).flatten(2)
-            if iteration in settings.snapshots and settings.mapping == "occupancy":
+            if snapshot and settings.mapping == "occupancy":
                 potentials.append(repulsion.bonus(clouds, raster))
-            h = repulsion.bonus(clouds, queries)
+            h = discriminators.bonus(queries) if discriminators else repulsion.bonus(clouds, queries)
             if iteration == 0:
                 # The population's own unit: all its members start alike.
-                spread = rewards.sum(1).std(1) / h.std(1)
+                spread = rewards.sum(1).std(1) / (1.0 if discriminators else h.std(1))
                 mean = th.zeros(len(sizes)).index_add_(0, repulsion.population, spread) / th.tensor(sizes)
                 unit = mean[repulsion.population][:, None, None]
-            if settings.mapping == "occupancy":
+            if settings.mapping != "path":
                 gains = rewards + coef * unit * h.view(rewards.shape) / HORIZON
             else:
                 gains = rewards.clone()
@@ -219,7 +225,7 @@ def train(layouts: list[Layout], seed: int, settings: Settings, reward: str = "n
         advantage = to_go - to_go.mean(2, keepdim=True)
         advantage = advantage / (advantage.flatten(1).std(1)[:, None, None] + 1e-8)
         log_prob = networks.log_prob(positions[:, :-1].flatten(1, 2), actions.flatten(1, 2))
-        loss = -(log_prob * advantage.flatten(1)).mean(1).sum()
+        loss = -(log_prob * advantage.flatten(1)).mean(1).sum() - settings.entropy * networks.parameters[-1].sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -43,14 +43,14 @@ def around(n: int, radius: float, first: float = 90.0) -> list[tuple[float, floa
 
 
 #: the way round its left end is the shorter
-WALL = (((-0.12, 0.25), (0.25, 0.25)),)
+WALL = (((-0.05, 0.35), (0.2, 0.35)),)
 
 LAYOUTS = {
     "two": Layout([(-1.0, 1.0), (1.0, 1.0)], 2),
     "three": Layout(around(3, 1.4), 3),
     "four": Layout(around(4, 1.4, 45.0), 4),
     "unequal": Layout([(-1.0, 1.0), (0.7, 0.7)], 2, equal=False),
-    "wall": Layout([(0.0, 1.0)], 2, WALL, equal=False),
+    "wall": Layout([(0.0, 1.4)], 2, WALL, equal=False),
 }
 
 

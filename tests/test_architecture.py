@@ -87,3 +87,14 @@ def test_optional_packages_are_not_imported_with_the_package():
         names = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
         names |= {node.module.split(".")[0] for node in top if isinstance(node, ast.ImportFrom) and node.module}
         assert not names & {"ot", "matplotlib", "numba", "ray", "sb3_contrib", "rl_zoo3", "tensorboard"}, module
+
+
+def test_the_flow_comes_only_when_it_is_asked_for():
+    for module in MODULES:
+        if not part_of(module).startswith("flow"):
+            tree = ast.parse((ROOT / module).read_text())
+            top = [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
+            assert not [name for name in top if name.startswith("sb3_wasserstein.flow")], module
+    assert sb3_wasserstein.WPO.__name__ == "WPO"
+    with pytest.raises(AttributeError, match="no attribute 'SPO'"):
+        _ = sb3_wasserstein.SPO

@@ -30,9 +30,9 @@ DIRECT = 20.0
 TENTATIVE = 50.0
 TENTATIVE_SIZE = 2000
 TENTATIVE_ITERATIONS = 25
-#: iterations before mixing
+#: iterations before mixing, which are more as long as the residual falls by this factor
 PLAIN_STEPS = 3
-QUICK = 0.2
+QUICK = 0.5
 #: a column sum below this has died: the kernel has to be absorbed anew
 LEAST_COLUMN = 1e-30
 #: scalings that may build up before the kernel absorbs them

@@ -53,10 +53,10 @@ class NaturalGradient:
     :param n_chains: number of chains
     :param windows: first and last T
     :param restart: share of chains that start anew with each window
-    :param damping: δ, in units of the mean squared derivative of an action by its own output bias, 1
+    :param damping: δ; an action's derivative by its own output bias is 1
     :param cg_iterations: conjugate gradients an update
     :param metric_samples: states that G is estimated from
-    :param max_displacement: the longest step, root mean square over actions and states, as a share of 1
+    :param max_displacement: the longest step that an action makes, root mean square over actions and states
     :param action_dim: k, where ``policy`` is widths and the bounds are numbers
     :param seed: of network and chains
     :param verbose: 1 prints the log

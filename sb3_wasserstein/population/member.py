@@ -225,6 +225,8 @@ class Member:
         model.policy = cast(ActorCriticPolicy, made.to(model.device))
         # The old policy's episodes say nothing of the new one.
         behaviour.window = EpisodeWindow(behaviour.window.size)
+        # Its critic has learnt no bonus.
+        model.bonus_to_go = 0.0
 
 
 def log_interval(algorithm: type[OnPolicyAlgorithm]) -> int:

@@ -55,7 +55,7 @@ class FreshStarts:
 
     begin: float = 0.225
     end: float = 0.85
-    collapsed: float = 0.55
+    collapsed: float = 0.46
     patience: float = 0.375
     lost: float = 0.2
 

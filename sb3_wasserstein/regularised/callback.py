@@ -191,16 +191,17 @@ class DualCallback(BaseCallback):
         stochastic = isinstance(self.dual, StochasticDual)
         if len(self.window) < MIN_EPISODES or self._fresh == 0:
             return
-        changed = stochastic or not self.dual.is_fitted or 4 * self._fresh >= len(self.window)
+        occupancy = isinstance(self.embedding, StateOccupancy)
+        # Episodes of many states: a window's worth of them would be older than the policy.
+        n_episodes = self.window.newest(MAX_CLOUD, MIN_EPISODES) if occupancy else len(self.window)
+        changed = stochastic or not self.dual.is_fitted or 4 * self._fresh >= n_episodes
         if not changed and self.model.num_timesteps - self._solved_at < SOLVE_EVERY:
             return
         self._solved_at = self.model.num_timesteps
         assert self.target is not None
-        occupancy = isinstance(self.embedding, StateOccupancy)
         # A stochastic dual sees each episode once (S1 Alg. 1, 3, 4); Sinkhorn solves for the law of the window.
         cloud = self.window.last(self._fresh) if stochastic else self.window.embeddings
         if occupancy:
-            # Episodes of many states: a window's worth of them would be older than the policy.
             cloud = self.window.recent(MAX_CLOUD, MIN_EPISODES)
         points, weights = self.target.draw(len(cloud))
         if occupancy:

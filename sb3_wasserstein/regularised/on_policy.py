@@ -281,7 +281,8 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
     def _reward_divisor(self, behaviour: DualCallback) -> float:
         """What the buffer's rewards have been divided by: the bonus is to be in the same unit."""
         normalize = self._vec_normalize_env
-        if normalize is None or not normalize.norm_reward:
+        # Rewards that are switched off have no unit: what VecNormalize divides them by goes to zero.
+        if normalize is None or not normalize.norm_reward or not behaviour.window.returns.any():
             return 1.0
         return math.sqrt(float(normalize.ret_rms.var) + normalize.epsilon)
 

@@ -64,14 +64,20 @@ class EpisodeWindow:
         """(m, dim) points of the last ``n`` episodes."""
         return np.concatenate(list(self._points)[-n:])
 
-    def recent(self, limit: int, least: int) -> NDArray[np.float64]:
+    def newest(self, limit: int, least: int) -> int:
         """
         :param limit: upper bound of the points, from the newest episode back
         :param least: number of episodes that are taken in any case
-        :return: (m, dim) their points
+        :return: number of episodes that hold them
         """
         sizes = np.cumsum([len(points) for points in reversed(self._points)])
-        return self.last(max(least, int((sizes <= limit).sum())))
+        return max(least, int((sizes <= limit).sum()))
+
+    def recent(self, limit: int, least: int) -> NDArray[np.float64]:
+        """
+        :return: (m, dim) the points of the :meth:`newest` episodes
+        """
+        return self.last(self.newest(limit, least))
 
     def state_dict(self) -> dict[str, Any]:
         """:return: tensors and plain Python"""

@@ -121,7 +121,7 @@ def test_distance_is_symmetric_and_invariant():
 
 
 @pytest.mark.parametrize("debias", [False, True])
-def test_batched_agrees_with_one_by_one(debias):
+def test_batched_agrees_with_one_by_one(loops, debias):
     rng = np.random.default_rng(0)
     xs = [rng.normal(size=(n, 3)) for n in (1, 5, 20, 33, 80)]
     ys = [rng.normal(size=(n, 3)) + 1 for n in (4, 1, 20, 25, 90)]

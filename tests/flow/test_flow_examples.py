@@ -1,4 +1,4 @@
-"""The two examples of the flow run as they are, with --quick."""
+"""The examples of the flow run as they are, with --quick."""
 
 import os
 import subprocess
@@ -25,7 +25,12 @@ def run(script, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("flow_regulator", "Newton: J = 0.01205"), ("flow_pendulum", "Pendulum-v1, 5 episodes")]
+    ("name", "words"),
+    [
+        ("flow_regulator", "Newton: J = 0.01205"),
+        ("flow_pendulum", "Pendulum-v1, 5 episodes"),
+        ("flow_bandit", "particles ent_coef=auto"),
+    ],
 )
 def test_example(name, words, tmp_path):
     figure = tmp_path / "figure.png"
@@ -33,6 +38,20 @@ def test_example(name, words, tmp_path):
     assert len(script.read_text().splitlines()) < 60
     assert words in run(script, "--quick", "--figure", str(figure))
     assert figure.stat().st_size > 10_000
+
+
+def test_two_ways():
+    assert "particles seed 0: arrives" in run(ROOT / "examples" / "flow_two_ways.py", "--quick")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "arguments"), [("oscillators", ("--only", "natural")), ("wpo", ())])
+def test_resumable_benchmark(name, arguments, tmp_path):
+    """A second run finds every row in the table and adds none."""
+    table = tmp_path / "rows.csv"
+    for _ in range(2):
+        run(ROOT / "benchmarks" / f"{name}.py", "--quick", "--csv", str(table), *arguments)
+        assert len(table.read_text().splitlines()) == 3
 
 
 @pytest.mark.slow

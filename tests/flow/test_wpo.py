@@ -43,7 +43,7 @@ def weights(algorithm):
         {"use_sde": True, "sde_sample_freq": 4, "use_sde_at_warmup": True},
         {"use_sde": True, "natural_gradient": True, "prox": "w2"},
         {"action_noise": NormalActionNoise(np.zeros(1), 0.1 * np.ones(1))},
-        {"train_freq": (1, "episode"), "gradient_steps": -1, "learning_starts": 10},
+        {"train_freq": (1, "episode"), "gradient_steps": 5, "learning_starts": 10},
     ],
     ids=str,
 )

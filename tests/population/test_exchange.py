@@ -117,7 +117,9 @@ def test_a_burst_lets_go_of_a_pair_that_is_far_enough():
 
 
 @pytest.mark.parametrize(
-    "rules", [{"schedule": "constant"}, {"schedule": lambda left: 1.0}, {"coef": 0.0}, {"coef": -1.0}], ids=str
+    "rules",
+    [{"schedule": "constant"}, {"schedule": lambda left: 1.0}, {"coef": 0.0}, {"coef": -1.0}],
+    ids=["constant", "own", "blind", "attracted"],
 )
 def test_fresh_starts_belong_to_the_burst_of_those_that_repel(rules):
     made = exchange(2, **rules)

@@ -111,6 +111,16 @@ def test_rewards_that_are_switched_off_count_as_a_spread_of_one_with_one_warning
     assert model.dual_callback.scales.episode_return == 1.0
 
 
+def test_vec_normalize_divides_nothing_where_the_reward_is_switched_off():
+    env = make_vec_env(lambda: TransformReward(gym.make("CartPole-v1"), lambda _: 0.0), 2, seed=0)
+    kwargs = {"embedding": "final_state", "target": np.zeros((1, 4)), "n_steps": 128, "normalize_bonus": False, "seed": 0}
+    model = WassersteinPPO("MlpPolicy", VecNormalize(env), wasserstein_coef=-1.0, batch_size=64, **kwargs)
+    model.set_logger(KeepingLogger())
+    with pytest.warns(UserWarning, match="do not differ"):
+        model.learn(1024)
+    assert model.logger.rows[-1]["wasserstein/coef_effective"] == -1.0
+
+
 def test_the_papers_lambda_is_taken_as_it_is():
     model = WassersteinPPO(
         "MlpPolicy", "CartPole-v1", target=np.ones((1, 4)), wasserstein_coef=-3.0, normalize_bonus=False, n_steps=128, seed=0
@@ -127,3 +137,15 @@ def test_an_occupancy_is_estimated_from_the_newest_episodes():
     assert sorted(set(cloud[:, 0])) == [47.0, 48.0, 49.0]
     assert sorted(set(window.recent(limit=10, least=2)[:, 0])) == [48.0, 49.0]
     assert len(window.recent(limit=10_000, least=2)) == 1500
+
+
+def test_an_occupancys_dual_keeps_up_with_the_policy():
+    """About 25 episodes a rollout: few for the window, more than the cloud of states holds."""
+    env = make_vec_env("CartPole-v1", 2, seed=0)
+    kwargs = {"n_steps": 256, "batch_size": 256, "n_epochs": 1, "dual_kwargs": {"epsilon": 0.5}, "seed": 0}
+    model = WassersteinPPO("MlpPolicy", env, embedding="state_occupancy", target=np.zeros((1, 4)), **kwargs)
+    solved = []
+    update = model.dual.update
+    model.dual.update = lambda *clouds: (solved.append(model.num_timesteps), update(*clouds))
+    model.learn(8 * 512)
+    assert solved == [512 * rollout for rollout in range(1, 9)]

@@ -57,8 +57,8 @@ class WPO(OffPolicyAlgorithm):
 
     Example:
         >>> from sb3_wasserstein import WPO
-        >>> WPO("MlpPolicy", "Pendulum-v1", actor="particles", learning_starts=50, seed=0).learn(60).num_timesteps
-        60
+        >>> WPO("MlpPolicy", "Pendulum-v1", actor="particles", learning_starts=50, seed=0).learn(54).num_timesteps
+        54
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = POLICIES
@@ -193,6 +193,7 @@ class WPO(OffPolicyAlgorithm):
                 polyak_update(self.batch_norm_stats, self.batch_norm_stats_target, 1.0)
                 if self.actor_target is not None:
                     polyak_update(self.actor.parameters(), self.actor_target.parameters(), self.tau)
+                    polyak_update(self.actor.buffers(), self.actor_target.buffers(), 1.0)
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         for name, values in records.items():
