@@ -75,7 +75,9 @@ class Clock:
         return functools.wraps(function)(inner)
 
     def seconds(self) -> dict[str, float]:
-        trimmed = {name: np.sort(found)[: -(-9 * len(found) // 10)].mean() * len(found) for name, found in self.short.items()}
+        trimmed = {
+            name: np.sort(found)[: -(-9 * len(found) // 10)].mean() * len(found) for name, found in self.short.items() if found
+        }
         return {**self.spent, **{name: float(value) for name, value in trimmed.items()}}
 
 
@@ -102,6 +104,7 @@ def made(cls, env_id, n_envs, kwargs, setting=None):
         # A full window, as late in a training: its size is what solving and evaluating cost.
         points = rng.normal(size=(model.episode_window, 1, dim))
         model.dual_callback.window.extend(Episode(0, 0, point, float(i % 7), 10) for i, point in enumerate(points))
+        model.dual_callback._fresh = len(points)
     return model
 
 
