@@ -18,8 +18,9 @@ from stable_baselines3.common.type_aliases import Schedule, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
-from sb3_wasserstein.embeddings import Embedding, Rollout, StateOccupancy, make_embedding
+from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
 from sb3_wasserstein.regularised import shaping
+from sb3_wasserstein.regularised.bonus import BonusReport, rollout_bonus
 from sb3_wasserstein.regularised.callback import DualCallback, check_count
 from sb3_wasserstein.targets import as_target
 from sb3_wasserstein.vec_env import EpisodeReader
@@ -87,7 +88,7 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         self.dual_callback = None
         self._is_saving = False
         #: what the next line of the log says of the last rollouts
-        self._wasserstein_report: dict[str, Any] = {}
+        self._bonus_report = BonusReport()
         #: mean of the discounted bonus still to come at a step, in the unit of the buffer's rewards: what V has learnt of it
         self.bonus_to_go = 0.0
         super().__init__(*args, **kwargs)
@@ -205,7 +206,7 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
 
     def _add_bonus(self, buffer: RolloutBuffer, behaviour: DualCallback) -> None:
         coef = self._coefficient()
-        self._wasserstein_report["coef"] = coef
+        self._bonus_report.coef = coef
         if coef == 0.0 or not behaviour.is_ready:
             self.bonus_to_go = 0.0
             return
@@ -214,12 +215,7 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         effective = coef * unit / self._reward_divisor(behaviour)
         rollout = behaviour.rollout
         credit = self.credit or ("telescoping" if behaviour.has_prefixes else "terminal")
-        if credit == "telescoping":
-            step_bonus, values = self._prefix_bonus(rollout, behaviour)
-        else:
-            values = shaping.episode_values(rollout.episodes, behaviour.shaping)
-            spread = shaping.terminal_bonus if credit == "terminal" else shaping.episode_advantages
-            step_bonus = spread(rollout, values)
+        step_bonus, values = rollout_bonus(behaviour, credit)
         bonus = step_bonus * effective
         if credit == "episode":
             buffer.advantages += bonus
@@ -233,26 +229,16 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             goes_on = isinstance(behaviour.embedding, StateOccupancy) or self.segment_length is not None
             if not goes_on and (self.bonus_to_go != 0.0 or np.any(rollout.ends & ~rollout.terminated)):
                 self.bonus_to_go = shaping.mean_to_go(bonus, dones, self.gamma, self.bonus_to_go)
-        report = self._wasserstein_report
-        report["coef_effective"], report["bonus"] = effective, bonus
+        report = self._bonus_report
+        report.coef_effective, report.bonus = effective, bonus
         if rollout.episodes:
-            returns = [episode.episode_return for episode in rollout.episodes]
-            report["episodes"] = (effective * self._reward_divisor(behaviour), values, returns)
+            report.episode_bonus = effective * self._reward_divisor(behaviour) * values
+            report.episode_returns = [episode.episode_return for episode in rollout.episodes]
 
     def dump_logs(self, iteration: int = 0) -> None:
-        """SB3's. Ours is worked out here, and not at every rollout: A2C writes only one in a hundred."""
-        report, self._wasserstein_report = self._wasserstein_report, {}
-        for name in ("coef", "coef_effective"):
-            if name in report:
-                self.logger.record(f"wasserstein/{name}", report[name])
-        if "bonus" in report:
-            self.logger.record("wasserstein/bonus_mean", float(report["bonus"].mean()))
-            self.logger.record("wasserstein/bonus_std", float(report["bonus"].std()))
-        if "episodes" in report:
-            effective, values, returns = report["episodes"]
-            if np.any(returns):
-                ratio = np.abs(effective * values).mean() / np.abs(returns).mean()
-                self.logger.record("wasserstein/bonus_to_return", float(ratio))
+        """SB3's, and ours."""
+        report, self._bonus_report = self._bonus_report, BonusReport()
+        report.write(self.logger)
         if self.dual_callback is not None:
             self.dual_callback.log()
         super().dump_logs(iteration)
@@ -263,15 +249,6 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         dones[:-1] = buffer.episode_starts[1:]
         dones[-1] = self._last_episode_starts
         return dones
-
-    def _prefix_bonus(self, rollout: Rollout, behaviour: DualCallback) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The bonus of each step, and h of each finished episode."""
-        after, starts = shaping.prefix_values(rollout, behaviour.shaping)
-        if not isinstance(behaviour.embedding, StateOccupancy):
-            return shaping.telescoping_bonus(rollout, after, starts), after[rollout.ends]
-        mean_length = behaviour.window.mean_length
-        bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, mean_length)
-        return bonus, shaping.episode_values(rollout.episodes, behaviour.shaping)
 
     def _coefficient(self) -> float:
         if not callable(self.wasserstein_coef):
@@ -320,7 +297,7 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             *super()._excluded_save_params(),
             *STATES,
             "_is_saving",
-            "_wasserstein_report",
+            "_bonus_report",
             "dual_kwargs",
             "embedding",
             "target",

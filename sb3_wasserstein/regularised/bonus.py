@@ -1,0 +1,64 @@
+"""A rollout's bonus in units of h, and what the log says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.logger import Logger
+
+from sb3_wasserstein.embeddings import StateOccupancy
+from sb3_wasserstein.regularised import shaping
+from sb3_wasserstein.regularised.callback import DualCallback
+
+
+def rollout_bonus(behaviour: DualCallback, credit: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """
+    :param behaviour: after a rollout
+    :param credit: "telescoping", "terminal" or "episode"
+    :return: (T, n) the bonus of each step (for "episode" of each advantage), and (k,) h of each finished episode
+    """
+    rollout = behaviour.rollout
+    assert rollout is not None
+    if credit != "telescoping":
+        values = shaping.episode_values(rollout.episodes, behaviour.shaping)
+        spread = shaping.terminal_bonus if credit == "terminal" else shaping.episode_advantages
+        return spread(rollout, values), values
+    after, starts = shaping.prefix_values(rollout, behaviour.shaping)
+    if not isinstance(behaviour.embedding, StateOccupancy):
+        return shaping.telescoping_bonus(rollout, after, starts), after[rollout.ends]
+    bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, behaviour.window.mean_length)
+    return bonus, shaping.episode_values(rollout.episodes, behaviour.shaping)
+
+
+@dataclass
+class BonusReport:
+    """
+    What the next line of the log says of the last rollouts; worked out when it is written, and not at every rollout: A2C
+    writes only one in a hundred.
+
+    :param coef: λ as it was asked for
+    :param coef_effective: λ in the unit of the buffer's rewards
+    :param bonus: (T, n) of the last rollout, in that unit
+    :param episode_bonus: (k,) λ h of its finished episodes, in the environment's own unit
+    :param episode_returns: (k,) their returns
+    """
+
+    coef: float | None = None
+    coef_effective: float | None = None
+    bonus: NDArray[np.float64] | None = None
+    episode_bonus: NDArray[np.float64] | None = None
+    episode_returns: list[float] | None = None
+
+    def write(self, logger: Logger) -> None:
+        """:param logger: gets what is known, under ``wasserstein/``"""
+        for name in ("coef", "coef_effective"):
+            if getattr(self, name) is not None:
+                logger.record(f"wasserstein/{name}", getattr(self, name))
+        if self.bonus is not None:
+            logger.record("wasserstein/bonus_mean", float(self.bonus.mean()))
+            logger.record("wasserstein/bonus_std", float(self.bonus.std()))
+        if self.episode_bonus is not None and self.episode_returns is not None and np.any(self.episode_returns):
+            ratio = np.abs(self.episode_bonus).mean() / np.abs(self.episode_returns).mean()
+            logger.record("wasserstein/bonus_to_return", float(ratio))
