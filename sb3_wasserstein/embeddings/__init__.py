@@ -8,8 +8,9 @@ An :class:`Embedding` is a plain recipe; bound to spaces it follows episodes whi
 from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding
 from sb3_wasserstein.embeddings.checked import EmbeddingError
 from sb3_wasserstein.embeddings.function import FunctionEmbedding
-from sb3_wasserstein.embeddings.recorder import Episode, Recorder, Rollout
+from sb3_wasserstein.embeddings.recorder import Recorder
 from sb3_wasserstein.embeddings.registry import make_embedding
+from sb3_wasserstein.embeddings.rollout import Episode, Rollout
 from sb3_wasserstein.embeddings.states import FinalState, MeanState, Path, StateOccupancy
 from sb3_wasserstein.embeddings.trajectory import Trajectory
 from sb3_wasserstein.embeddings.visits import VisitHistogram

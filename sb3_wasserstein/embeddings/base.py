@@ -16,12 +16,10 @@ from sb3_wasserstein.embeddings.features import (
     features_config,
     features_from_config,
 )
-from sb3_wasserstein.embeddings.trajectory import Observations
+from sb3_wasserstein.embeddings.trajectory import Mask, Observations
 
 if TYPE_CHECKING:
     from sb3_wasserstein.embeddings.running import Ends
-
-Mask = NDArray[np.bool_]
 
 
 class BoundEmbedding(ABC):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein.embeddings.base import BoundEmbedding, Mask
+from sb3_wasserstein.embeddings.base import BoundEmbedding
 from sb3_wasserstein.embeddings.features import take
+from sb3_wasserstein.embeddings.rollout import Steps
 from sb3_wasserstein.embeddings.running import Ends
-from sb3_wasserstein.embeddings.trajectory import Observations
-
-if TYPE_CHECKING:
-    from sb3_wasserstein.embeddings.recorder import Steps
+from sb3_wasserstein.embeddings.trajectory import Mask, Observations
 
 
 class EmbeddingError(ValueError):

@@ -9,9 +9,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding, Mask
+from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding
 from sb3_wasserstein.embeddings.features import take
-from sb3_wasserstein.embeddings.trajectory import Observations, Trajectory
+from sb3_wasserstein.embeddings.trajectory import Mask, Observations, Trajectory
 
 
 class FunctionEmbedding(Embedding):

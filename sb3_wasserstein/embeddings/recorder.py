@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein.embeddings.base import Embedding, Mask
+from sb3_wasserstein.embeddings.base import Embedding
 from sb3_wasserstein.embeddings.checked import CheckedEmbedding, EmbeddingError
 from sb3_wasserstein.embeddings.features import put, stacked, take
+from sb3_wasserstein.embeddings.rollout import Episode, Rollout, Step, Steps
 from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.states import StateOccupancy
-from sb3_wasserstein.embeddings.trajectory import Observations
+from sb3_wasserstein.embeddings.trajectory import Mask, Observations
 
 Infos = Sequence[Mapping[str, Any]]
 Scanned = tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]
@@ -27,73 +27,6 @@ STATES_PER_EPISODE = 64
 GOLDEN_RATIO = 0.6180339887498949
 #: no episode ended
 NOTHING: Mapping[int, Any] = MappingProxyType({})
-
-
-#: observations, actions, rewards, dones, terminal, truncated: see :class:`Steps`
-Step: TypeAlias = tuple[Observations, Any, list[float], list[bool], Mapping[int, Any], Sequence[int]]
-
-
-class Steps(NamedTuple):
-    """
-    What a vectorised environment returned for T steps: T of each, and plain lists inside, which are cheap to make.
-
-    :param observations: (n, ...) the reset's where an episode ended
-    :param actions: (n, ...) the actions that the environments got
-    :param rewards: n numbers, the environments' own
-    :param dones: n booleans
-    :param terminal: the terminal observation of each environment whose episode ended
-    :param truncated: the environments whose episode ended by a time limit
-    """
-
-    observations: Sequence[Observations]
-    actions: Sequence[Any]
-    rewards: Sequence[list[float]]
-    dones: Sequence[list[bool]]
-    terminal: Sequence[Mapping[int, Any]]
-    truncated: Sequence[Sequence[int]]
-
-
-@dataclass(frozen=True)
-class Episode:
-    """
-    A finished episode.
-
-    :param env: index of its environment
-    :param step: the rollout's step at which it ended
-    :param points: (m, dim) its embedding (m = 1), or a sample of its states, each of equal weight
-    :param episode_return: sum of its rewards
-    :param length: number of its steps
-    """
-
-    env: int
-    step: int
-    points: NDArray[np.float64]
-    episode_return: float
-    length: int
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """
-    The embeddings of T steps of n environments; φ of a prefix is the embedding of an episode so far.
-
-    :param after: (T, n, dim) φ after each step (a state's features for an occupancy), None without prefixes
-    :param starts: (T, n) where φ before the step is not the one after the step before: at the rollout's begin, at
-        an episode's begin
-    :param start_values: (k, dim) φ before the step, at the k places of ``starts``, row by row
-    :param ends: (T, n) where an episode (or a segment) ended
-    :param terminated: (T, n) where it ended by itself
-    :param lengths: (T, n) number of steps of the episode after this one
-    :param episodes: the finished ones, in the order of their ends
-    """
-
-    after: NDArray[np.float64] | None
-    starts: Mask
-    start_values: NDArray[np.float64]
-    ends: Mask
-    terminated: Mask
-    lengths: NDArray[np.int64]
-    episodes: list[Episode]
 
 
 class Source(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein.embeddings.base import Mask
+from sb3_wasserstein.embeddings.trajectory import Mask
 
 #: up to so many ends are faster one by one
 FEW = 8

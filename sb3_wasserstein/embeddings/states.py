@@ -6,10 +6,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding, FeatureEmbedding, Mask
+from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding, FeatureEmbedding
 from sb3_wasserstein.embeddings.features import Features, FeatureSpec, scan_features
 from sb3_wasserstein.embeddings.running import Ends
-from sb3_wasserstein.embeddings.trajectory import Observations
+from sb3_wasserstein.embeddings.trajectory import Mask, Observations
 
 Scan = tuple[NDArray[np.float64], NDArray[np.float64]]
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Observations = NDArray[Any] | dict[str, NDArray[Any]]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

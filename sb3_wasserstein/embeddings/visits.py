@@ -11,10 +11,10 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding, Mask
+from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding
 from sb3_wasserstein.embeddings.features import Features, FeatureSpec, merge_axes
 from sb3_wasserstein.embeddings.running import Ends
-from sb3_wasserstein.embeddings.trajectory import Observations
+from sb3_wasserstein.embeddings.trajectory import Mask, Observations
 
 MAX_CELLS = 65_536
 

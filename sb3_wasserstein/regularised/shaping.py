@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein.embeddings.recorder import Episode, Rollout
+from sb3_wasserstein.embeddings.rollout import Episode, Rollout
 from sb3_wasserstein.embeddings.states import StateOccupancy
 
 CREDITS = ("telescoping", "terminal", "episode")
