@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
@@ -29,13 +29,13 @@ class Rows:
         command = ["git", "rev-parse", "--short", "HEAD"]
         self._commit = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
 
-    def add(self, key: dict[str, object], run: Callable[[], dict[str, float]]) -> None:
+    def add(self, key: dict[str, object], run: Callable[[], Mapping[str, float | str]]) -> None:
         """Do a run, unless it is there, and append its row."""
         named = {name: str(value) for name, value in key.items()}
         if any(all(row[name] == value for name, value in named.items()) for row in self.rows):
             return
         begin = time.process_time()
-        values = {name: round(value, 2) for name, value in run().items()}
+        values = {name: value if isinstance(value, str) else round(value, 2) for name, value in run().items()}
         row = {**named, **values, "cpu_s": round(time.process_time() - begin, 1), "commit": self._commit}
         self.rows.append({field: str(row[field]) for field in self._fields})
         print(*self.rows[-1].values(), flush=True)
