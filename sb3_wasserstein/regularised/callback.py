@@ -77,6 +77,8 @@ class DualCallback(BaseCallback):
         self.rollout: Rollout | None = None
         self._fresh = 0
         self._solved_at = 0
+        #: whether earlier rollouts wait to be taken in
+        self.waits = False
         self._warned = False
         self._reader: EpisodeReader | None = None
         self._recorder: Recorder | None = None
@@ -162,9 +164,19 @@ class DualCallback(BaseCallback):
         self.end_rollout()
         self.log()
 
-    def end_rollout(self) -> None:
-        """Take in what has been recorded, and solve for the dual where enough of it is new."""
+    def end_rollout(self, measured_only: int | None = None) -> None:
+        """
+        Take in what has been recorded, and solve for the dual where enough of it is new.
+
+        :param measured_only: number of environment steps of the rollout, where nobody needs its embeddings: what A2C's short
+            rollouts recorded then waits until the count of steps passes a multiple of ``SOLVE_EVERY``
+        """
         assert self._recorder is not None
+        now = self.model.num_timesteps
+        if measured_only is not None and now // SOLVE_EVERY == (now - measured_only) // SOLVE_EVERY:
+            self.waits = True
+            return
+        self.waits = False
         self.rollout = self._recorder.flush()
         self._last_seen = self.locals.get("new_obs")
         self.window.extend(self.rollout.episodes)
@@ -182,7 +194,9 @@ class DualCallback(BaseCallback):
         self.window.extend(left.episodes)
         self._fresh += len(left.episodes)
         if self.target is not None:
-            self._solve()
+            # Where rollouts wait, the dual is solved at their common end, wherever training is cut.
+            if not self.waits or not self.dual.is_fitted:
+                self._solve()
             if not self.dual.is_fitted:
                 self._warn_too_few()
 

@@ -179,8 +179,12 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         behaviour.locals = callback.locals
         complete = super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
         if complete:
-            behaviour.end_rollout()
-            self._add_bonus(rollout_buffer, behaviour)
+            waited = behaviour.waits
+            measured_only = not callable(self.wasserstein_coef) and self.wasserstein_coef == 0 and behaviour.target is not None
+            behaviour.end_rollout(rollout_buffer.buffer_size * env.num_envs if measured_only else None)
+            # A coefficient that has just been switched on: earlier rollouts are taken in together with this one.
+            if measured_only or not waited:
+                self._add_bonus(rollout_buffer, behaviour)
         else:
             # A callback has stopped training: SB3 leaves out what follows a step.
             behaviour.record(callback.locals)

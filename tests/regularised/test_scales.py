@@ -143,7 +143,8 @@ def test_an_occupancys_dual_keeps_up_with_the_policy():
     """About 25 episodes a rollout: few for the window, more than the cloud of states holds."""
     env = make_vec_env("CartPole-v1", 2, seed=0)
     kwargs = {"n_steps": 256, "batch_size": 256, "n_epochs": 1, "dual_kwargs": {"epsilon": 0.5}, "seed": 0}
-    model = WassersteinPPO("MlpPolicy", env, embedding="state_occupancy", target=np.zeros((1, 4)), **kwargs)
+    target = {"embedding": "state_occupancy", "target": np.zeros((1, 4)), "wasserstein_coef": -1e-9}
+    model = WassersteinPPO("MlpPolicy", env, **target, **kwargs)
     solved = []
     update = model.dual.update
     model.dual.update = lambda *clouds: (solved.append(model.num_timesteps), update(*clouds))
