@@ -36,7 +36,7 @@ def _jit(function: Any) -> Any:
 
 @_jit
 def _exp(x: Any) -> Any:
-    """exp of x ≤ 1 in float32, to 3e-7 + 6e-8 |x|; LLVM has no vector form of the library's."""
+    """exp of x ≤ 88 in float32, to 3e-7 + 6e-8 |x|; LLVM has no vector form of the library's."""
     clipped = max(x, LEAST_EXPONENT)
     whole = np.floor(clipped * LOG2_E + HALF)
     r = clipped - whole * LN_2
@@ -141,6 +141,42 @@ def squares(x: Any, y: Any, block: Any) -> None:
             value, others = x[i, k], y[k]
             for j in range(m):
                 row[j] += (value - others[j]) * (value - others[j])
+
+
+@_jit
+def sums_of_exponentials(x: Any, y: Any, rows: Any, bounds: Any, root: Any, rate: Any) -> Any:
+    """
+    Σ_j exp(rows_j − rate · c(x_i, y_j)) over each group of the points y, which lie in a row: for few dimensions.
+
+    :param x: (n, d)
+    :param y: (d, m)
+    :param rows: (m,)
+    :param bounds: (K + 1,) where each group begins, and m
+    :param root: whether the cost is the distance, not its square
+    :param rate: 1 / ε
+    :return: (n, K)
+    """
+    (d, m), n_groups = y.shape, len(bounds) - 1
+    sums, terms = np.empty((len(x), n_groups), np.float32), np.empty(m, np.float32)
+    for i in range(len(x)):
+        for j in range(m):
+            terms[j] = ZERO
+        for k in range(d):
+            value, others = x[i, k], y[k]
+            for j in range(m):
+                terms[j] += (value - others[j]) * (value - others[j])
+        if root:
+            for j in range(m):
+                terms[j] = _exp(rows[j] - rate * math.sqrt(terms[j]))
+        else:
+            for j in range(m):
+                terms[j] = _exp(rows[j] - rate * terms[j])
+        for k in range(n_groups):
+            total = ZERO
+            for j in range(bounds[k], bounds[k + 1]):
+                total += terms[j]
+            sums[i, k] = total
+    return sums
 
 
 @_jit

@@ -6,14 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sb3_wasserstein.duals.clouds import Floats, Kind
+from sb3_wasserstein.duals.clouds import Array, Floats, Kind
 from sb3_wasserstein.duals.costs import PRODUCT_FORM, GroundCost
+from sb3_wasserstein.duals.extra import compiled_for_entries
 from sb3_wasserstein.duals.transform import extend
 
 #: lifts squared distances above what float64 can lose in them, in each of d + 2 products: none is negative
 LIFT = 2 * np.finfo(np.float64).eps
 #: pairs that a block of rows may have, to stay in the cache
 BLOCK = 2**15
+#: dimensions up to which compiled loops over differences beat a matrix product
+FEW_DIMENSIONS = 16
+#: the error of an exponent from float32 points at which the product in float64 is taken instead
+LARGEST_ERROR = 1e-4
 #: the largest exponent that can occur, and the least sum of exponentials from which nothing was lost to underflow
 TOP = 60.0
 LEAST_SUM = 1e-27
@@ -41,21 +46,25 @@ class Transforms:
             self._prepare()
 
     def _prepare(self) -> None:
+        self._root = self._cost.cost == "euclidean"
         y = np.concatenate([cloud[0] for cloud in self._clouds])
         self._centre = y.mean(axis=0)
         y = y - self._centre
+        self._y = y.T.astype(self._kind.dtype, order="C")
+        reach = float(np.abs(y).max())
+        error = np.finfo(np.float32).eps * (reach if self._root else 4.0 * reach**2) / self._epsilon
+        self._compiles = self._kind.dtype == "float32" and y.shape[1] <= FEW_DIMENSIONS and error < LARGEST_ERROR
         self._lifted = 1.0 + LIFT * (y.shape[1] + 2)
         # The cost is divided by ε here, once.
-        self._root = self._cost.cost == "euclidean"
         unit = self._epsilon**2 if self._root else self._epsilon
         self._product = np.vstack([-2.0 * y.T, np.ones(len(y)), self._lifted * (y * y).sum(axis=1)]) / unit
         rows = [g / self._epsilon + log_q for _, log_q, g, _ in self._clouds]
         shifts = [TOP - row.max() for row in rows]
         self._rows = np.concatenate([row + shift for row, shift in zip(rows, shifts, strict=True)]).astype(self._kind.dtype)
         self._members = np.zeros((len(y), len(rows)), dtype=self._kind.dtype)
-        starts = np.cumsum([0, *(len(row) for row in rows)])
-        for k, row in enumerate(rows):
-            self._members[starts[k] : starts[k] + len(row), k] = 1.0
+        self._bounds = np.cumsum([0, *(len(row) for row in rows)])
+        for k in range(len(rows)):
+            self._members[self._bounds[k] : self._bounds[k + 1], k] = 1.0
         self._signs = np.array([-self._epsilon * sign for _, _, _, sign in self._clouds])
         self._level = float(self._signs @ shifts)
 
@@ -66,6 +75,11 @@ class Transforms:
         """
         if self._product is None:
             return self._by_rows(x)
+        compiled = compiled_for_entries(len(x) * self._product.shape[1]) if self._compiles else None
+        if compiled is not None:
+            centred, rate = (x - self._centre).astype(np.float32), np.float32(1.0 / self._epsilon)
+            sums = compiled.sums_of_exponentials(centred, self._y, self._rows, self._bounds, self._root, rate)
+            return self._of_sums(x, sums)
         rows = max(1, BLOCK // self._product.shape[1])
         if len(x) <= rows:
             return self._block(x, self._product)
@@ -82,7 +96,10 @@ class Transforms:
         if self._root:
             costs = np.sqrt(costs, out=exponents, dtype=exponents.dtype)
         np.subtract(self._rows, costs, out=exponents, dtype=exponents.dtype)
-        sums = np.exp(exponents, out=exponents) @ self._members
+        return self._of_sums(x, np.exp(exponents, out=exponents) @ self._members)
+
+    def _of_sums(self, x: Floats, sums: Array) -> Floats:
+        """From the sums of exponentials at x, (n, K), to the values."""
         if sums.min() < LEAST_SUM:
             return self._by_rows(x)
         logs = np.log(sums, dtype=np.float64)

@@ -17,9 +17,14 @@ LEAST_ENTRIES = 2**13
 
 def compiled_for(array: Array) -> ModuleType | None:
     """The compiled loops, if they are to be had and know what to do with this array."""
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.size < LEAST_ENTRIES:
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
         return None
-    return _compiled()
+    return compiled_for_entries(array.size)
+
+
+def compiled_for_entries(n_entries: int) -> ModuleType | None:
+    """The compiled loops, if they are to be had and worth it for so many float32 numbers."""
+    return None if n_entries < LEAST_ENTRIES else _compiled()
 
 
 @functools.cache

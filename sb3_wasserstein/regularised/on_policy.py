@@ -224,14 +224,14 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         if credit == "episode":
             buffer.advantages += bonus
         else:
-            dones = self._dones(buffer)
+            dones = rollout.ends if self.segment_length is None else self._dones(buffer)
             added = shaping.bonus_advantages(bonus, dones, self.gamma, self.gae_lambda)
             buffer.rewards += bonus
             buffer.advantages += added
             buffer.returns += added
             # A state's bonus (an occupancy's, a segment's) goes on after a time limit, like a reward.
             goes_on = isinstance(behaviour.embedding, StateOccupancy) or self.segment_length is not None
-            if not goes_on and (self.bonus_to_go != 0.0 or np.any(rollout.ends & ~rollout.terminated)):
+            if not goes_on and (self.bonus_to_go != 0.0 or (rollout.episodes and np.any(rollout.ends & ~rollout.terminated))):
                 self.bonus_to_go = shaping.mean_to_go(bonus, dones, self.gamma, self.bonus_to_go)
         report = self._bonus_report
         report.coef_effective, report.bonus = effective, bonus

@@ -37,7 +37,7 @@ COSTS = {
 @pytest.mark.parametrize("sizes", [(30,), (30, 50), (1, 40)])
 @pytest.mark.parametrize("epsilon", [0.05, 1.0])
 @pytest.mark.parametrize("name", COSTS)
-def test_the_formula(name, epsilon, sizes):
+def test_the_formula(name, epsilon, sizes, loops):
     rng = np.random.default_rng(0)
     parts = clouds(rng, 3, sizes)
     cost = GroundCost(SaturatingCost("euclidean", 2.0) if name == "saturating" else name)
@@ -57,6 +57,17 @@ def test_an_outlier_costs_the_others_nothing():
     x = np.concatenate([rng.normal(size=(20, 2)), [[1e6, 0.0]]])
     values = Transforms(parts, 0.05, GroundCost("euclidean"), Kind("float64"))(x)
     np.testing.assert_allclose(values[:-1], by_hand(x, parts, 0.05, cdist)[:-1], atol=1e-6)
+
+
+def test_clouds_far_apart_are_not_blurred(loops):
+    """Their coordinates, from the common centre, have no decimals left in float32."""
+    rng = np.random.default_rng(3)
+    parts = clouds(rng, 2, (200,))
+    parts[0][0][:100] -= 1e5
+    parts[0][0][100:] += 1e5
+    x = np.concatenate([rng.normal(size=(60, 2)) - 1e5, rng.normal(size=(60, 2)) + 1e5])
+    values, expected = Transforms(parts, 0.5, GroundCost("euclidean"), Kind("float32"))(x), by_hand(x, parts, 0.5, cdist)
+    np.testing.assert_allclose(values, expected, atol=1e-3)
 
 
 def test_blocks_are_seamless():
