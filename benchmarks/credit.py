@@ -19,11 +19,12 @@ import numpy as np
 import torch as th
 from rows import RESULTS, Rows
 from stable_baselines3.common.callbacks import BaseCallback
-from teachers import STEPS, embedding_of, outcome, pupil
+from teachers import embedding_of, outcome, pupil
 
 from sb3_wasserstein import Target
 from sb3_wasserstein.envs import HEIGHT_MAPS, HillyGrid
 
+STEPS = 120_000
 CREDITS = ("telescoping", "episode", "terminal")
 
 

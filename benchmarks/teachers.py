@@ -1,7 +1,7 @@
 """
 Attraction to another agent on HillyGrid (S1 §4.1 with a target that is not one's own optimum), and past it.
 
-    python benchmarks/teachers.py --control       # about 8 CPU-minutes; resumes from the CSV
+    python benchmarks/teachers.py --control       # about 12 CPU-minutes; resumes from the CSV
     python benchmarks/teachers.py --table         # the table of what the CSV holds, and its verdict
 
 The teacher sees another height map than the one that the pupil walks on, and takes the cheapest way on its own: "careless"
@@ -33,7 +33,7 @@ from sb3_wasserstein.embeddings import FunctionEmbedding, VisitHistogram
 from sb3_wasserstein.envs import HEIGHT_MAPS, HillyGrid
 
 RETURN = FunctionEmbedding(lambda trajectory: [trajectory.rewards.sum()], 1)
-STEPS = 120_000
+STEPS = 250_000
 FADES = 0.6
 CASES = [
     ("careless", "deceptive"),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from sb3_wasserstein.duals.clouds import Floats, Kind, as_cloud, as_weights
 from sb3_wasserstein.duals.costs import Cost, GroundCost, SaturatingCost, check_positive
+from sb3_wasserstein.duals.extra import compiled_for_pairs
 from sb3_wasserstein.duals.solver import DIRECT, LARGEST_SCALING, SCALING, START_ITERATIONS, START_TOL, solve, solve_symmetric
 
 FLOAT32 = Kind("float32")
 #: clouds larger than this fill the vector units by themselves
 SMALL_PAIR = 64
+#: clouds up to this size, and iterations, that compiled loops are for: more iterations want acceleration
+COMPILED_PAIR, COMPILED_ITERATIONS = 256, 500
 #: entries of a chunk's kernel: it has to stay in the cache, past which batching loses
 CHUNK = 2**16
 #: pairs that the common scale is measured on
@@ -110,11 +113,17 @@ def solve_pairs(
     potentials: list[Floats] = [np.empty(0)] * len(laws_x)
     distances = np.empty(len(laws_x))
     sizes = [(len(x), len(y)) for (x, _), (y, _) in zip(laws_x, laws_y, strict=True)]
+    fast = _compiled_solver(sizes, cost)
     # Pairs of like sizes go together, so that little is padded.
     chunk: list[int] = []
     for k in sorted(range(len(sizes)), key=lambda k: (max(sizes[k]), sizes[k])):
+        (x, p), (y, q) = laws_x[k], laws_y[k]
+        if fast is not None and max(sizes[k]) <= COMPILED_PAIR:
+            solved = fast(x, y, p, q, epsilon, tol, max_iterations)
+            if solved is not None:
+                potentials[k], distances[k] = solved
+                continue
         if max(sizes[k]) > SMALL_PAIR:
-            (x, p), (y, q) = laws_x[k], laws_y[k]
             pairs = cost.pairs(x, y, FLOAT32)
             found = solve(pairs, FLOAT32.array(p), FLOAT32.array(q), epsilon, None, tol, max_iterations)
             f, g = found.f.astype(np.float64), found.g.astype(np.float64)
@@ -127,6 +136,31 @@ def solve_pairs(
     if chunk:
         _solve_chunk(chunk, laws_x, laws_y, cost, epsilon, tol, max_iterations, potentials, distances)
     return potentials, distances
+
+
+def _compiled_solver(sizes: list[tuple[int, int]], cost: GroundCost) -> Callable[..., tuple[Floats, float] | None] | None:
+    """One small pair's f, centred, and distance by compiled loops; the solver says None where it takes too long."""
+    compiled = compiled_for_pairs(sum(n * m for n, m in sizes)) if cost.base in ("euclidean", "sqeuclidean") else None
+    if compiled is None:
+        return None
+    single, start = np.float32, (np.float32(2 * START_TOL), np.float32(START_ITERATIONS))
+    root, limit = cost.base == "euclidean", single(cost.limit or 0.0)
+
+    def solve_pair(
+        x: Floats, y: Floats, p: Floats, q: Floats, epsilon: float, tol: float, max_iterations: int
+    ) -> tuple[Floats, float] | None:
+        centre = y.mean(axis=0)
+        points, others = (x - centre).astype(single), np.ascontiguousarray((y - centre).T, dtype=single)
+        masses, most = (p.astype(single), q.astype(single)), min(max_iterations, COMPILED_ITERATIONS)
+        numbers = single(limit), single(epsilon), single(DIRECT), start, single(tol), most
+        f, g, residual = compiled.sinkhorn_pair(points, others, *masses, root, *numbers)
+        if not residual <= tol:
+            return None
+        f, g = f.astype(np.float64), g.astype(np.float64)
+        mean = float(p @ f)
+        return f - mean, mean + float(q @ g)
+
+    return solve_pair
 
 
 def solve_self(

@@ -150,7 +150,7 @@ class GroundCost:
             pairs = EuclideanPairs(kind.array(x - centre), kind.array(y - centre), squared=self.base == "sqeuclidean")
         else:
             pairs = MatrixPairs(kind.array(self._by_scipy_or_callable(x, y)))
-        pairs.limit = self._limit()
+        pairs.limit = self.limit
         return pairs
 
     def base_matrix(self, x: Floats, y: Floats, kind: Kind = FLOAT64) -> Array:
@@ -167,7 +167,7 @@ class GroundCost:
         :return: as :meth:`measure`
         """
         scale = self._freeze(pairs.median())
-        pairs.limit = self._limit()
+        pairs.limit = self.limit
         return scale
 
     def saturate(self, base: Array) -> Array:
@@ -182,7 +182,8 @@ class GroundCost:
         self.base_median = median or 1.0
         return self._saturated(self.base_median, self.base_median)
 
-    def _limit(self) -> float | None:
+    @property
+    def limit(self) -> float | None:
         """Where the cost saturates; ``None`` if it does not, or is not known yet."""
         if not isinstance(self.cost, SaturatingCost) or self.base_median is None:
             return None

@@ -13,6 +13,8 @@ from sb3_wasserstein.duals.clouds import Array
 
 #: entries below which numba is not even imported: what it saves is less than its import
 LEAST_ENTRIES = 2**13
+#: costs of all pairs together below which the solver of small pairs is not compiled, which takes seconds where nothing is cached
+LEAST_PAIR_ENTRIES = 2**17
 
 
 def compiled_for(array: Array) -> ModuleType | None:
@@ -27,12 +29,17 @@ def compiled_for_entries(n_entries: int) -> ModuleType | None:
     return None if n_entries < LEAST_ENTRIES else _compiled()
 
 
+def compiled_for_pairs(n_entries: int) -> ModuleType | None:
+    """The compiled solver of small pairs, if it is to be had and worth it for so many costs in all."""
+    return None if n_entries < LEAST_PAIR_ENTRIES else _compiled("compiled_pair")
+
+
 @functools.cache
-def _compiled() -> ModuleType | None:
+def _compiled(name: str = "compiled") -> ModuleType | None:
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         # Loops that nobody compiles would take minutes.
         return None
     try:
-        return importlib.import_module("sb3_wasserstein.duals.compiled")
+        return importlib.import_module(f"sb3_wasserstein.duals.{name}")
     except ImportError:
         return None
