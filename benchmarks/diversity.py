@@ -6,10 +6,10 @@ Diversity at equal return: a population against independent PPOs, on a runner ei
     python benchmarks/diversity.py --table            # the table of what the CSV holds, and its verdict
 
 The runner gets |speed| as its reward: K = 2, left and right. CartPole: K = 2 and 3; the behaviour is where the cart is and how
-the pole leans, as an occupancy measure, and a pair's distance the Sinkhorn divergence between two of them, in units that are the same
-for all. A population counts only where every member has the return that is asked for. λ = 0 is the same population whose
-members do not see each other. "returns" are means of 20 episodes of each stochastic policy, "way" is the share of a runner's
-episodes that end to the right.
+the pole leans, as an occupancy measure, and a pair's distance the Sinkhorn divergence of two of them, in units that are the
+same for all. A population counts only where every member has the return that is asked for. λ = 0 is the same population
+whose members do not see each other. "returns" are means of 20 episodes of each stochastic policy, "way" is the share of a
+runner's episodes that end to the right.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "n_envs": 8, "n_steps": 200, "batch_size": 200, "n_epochs": 5, "learning_rate": 1e-3, "gamma": 0.95,
     },
     "CartPole-v1": {
-        "n_envs": 8, "n_steps": 128, "batch_size": 256, "n_epochs": 10, "learning_rate": lambda left: 1e-3 * left, "gamma": 0.98,
-        "gae_lambda": 0.9,
+        "n_envs": 8, "n_steps": 128, "batch_size": 256, "n_epochs": 10, "learning_rate": lambda left: 1e-3 * left,
+        "gamma": 0.98, "gae_lambda": 0.9,
     },
 }  # fmt: skip
 STEPS = {"runner": 64_000, "CartPole-v1": 81_920}

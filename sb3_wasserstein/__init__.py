@@ -8,7 +8,7 @@ from sb3_wasserstein.collect import collect_embeddings
 from sb3_wasserstein.duals import behaviour_distance
 from sb3_wasserstein.embeddings import TrajectoryEmbeddingWrapper
 from sb3_wasserstein.population import Population
-from sb3_wasserstein.regularised import DualCallback, WassersteinA2C, WassersteinPPO
+from sb3_wasserstein.regularised import DualCallback, WassersteinA2C, WassersteinPPO, WassersteinSAC, WassersteinTD3
 from sb3_wasserstein.targets import Target
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ __all__ = [
     "TrajectoryEmbeddingWrapper",
     "WassersteinA2C",
     "WassersteinPPO",
+    "WassersteinSAC",
+    "WassersteinTD3",
     "behaviour_distance",
     "collect_embeddings",
 ]

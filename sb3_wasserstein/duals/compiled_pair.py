@@ -2,7 +2,8 @@
 Sinkhorn on one small pair of clouds, from the points to the potentials in one compiled function (extra ``fast``): between two
 clouds of a hundred points, most of the time is the calls.
 
-Imported by ``extra`` alone, and only where numba is installed. float32; the reference is ``batched``, which does the same in numpy.
+Imported by ``extra`` alone, and only where numba is installed. float32; the reference is ``batched``, which does the same in
+numpy.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from sb3_wasserstein.duals.clouds import Array
 
 #: entries below which numba is not even imported: what it saves is less than its import
 LEAST_ENTRIES = 2**13
-#: costs of all pairs together below which the solver of small pairs is not compiled, which takes seconds where nothing is cached
+#: costs of all pairs together below which the solver of small pairs is not compiled, which takes seconds
 LEAST_PAIR_ENTRIES = 2**17
 
 

@@ -1,7 +1,8 @@
-"""SB3's PPO and A2C with Wasserstein regularisation."""
+"""SB3's PPO, A2C, SAC and TD3 with Wasserstein regularisation."""
 
-from stable_baselines3 import A2C, PPO
+from stable_baselines3 import A2C, PPO, SAC, TD3
 
+from sb3_wasserstein.regularised.off_policy import WassersteinOffPolicyMixin
 from sb3_wasserstein.regularised.on_policy import WassersteinOnPolicyMixin
 
 
@@ -29,4 +30,34 @@ class WassersteinA2C(WassersteinOnPolicyMixin, A2C):
         >>> model = WassersteinA2C("MlpPolicy", "CartPole-v1", target=Target([[0.0] * 4]), wasserstein_coef=1.0, seed=0)
         >>> model.learn(200).num_timesteps
         200
+    """
+
+
+class WassersteinSAC(WassersteinOffPolicyMixin, SAC):
+    """
+    SB3's SAC, drawn to a target behaviour or driven from it. Takes SAC's arguments, and those of
+    :class:`WassersteinOffPolicyMixin` by keyword.
+
+    Example:
+        >>> from sb3_wasserstein import Target, WassersteinSAC
+        >>> upright = Target([[1.0, 0.0, 0.0]])
+        >>> kwargs = {"target": upright, "wasserstein_coef": -1.0, "learning_starts": 450}
+        >>> model = WassersteinSAC("MlpPolicy", "Pendulum-v1", seed=0, **kwargs)
+        >>> model.learn(500).embeddings.shape
+        (2, 3)
+    """
+
+
+class WassersteinTD3(WassersteinOffPolicyMixin, TD3):
+    """
+    SB3's TD3, drawn to a target behaviour or driven from it. Takes TD3's arguments, and those of
+    :class:`WassersteinOffPolicyMixin` by keyword.
+
+    Example:
+        >>> from sb3_wasserstein import Target, WassersteinTD3
+        >>> upright = Target([[1.0, 0.0, 0.0]])
+        >>> kwargs = {"target": upright, "wasserstein_coef": -1.0, "learning_starts": 450}
+        >>> model = WassersteinTD3("MlpPolicy", "Pendulum-v1", seed=0, **kwargs)
+        >>> model.learn(500).embeddings.shape
+        (2, 3)
     """

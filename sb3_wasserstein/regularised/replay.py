@@ -1,0 +1,85 @@
+"""Replay buffers that keep what a transition was in the embedding space: its bonus is worked out when it is sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
+from stable_baselines3.common.vec_env import VecNormalize
+
+#: h, scaled: (k, dim) -> (k,), in the unit of the buffer's rewards
+Bonus = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+class BehaviourReplayMixin(ReplayBuffer):
+    """
+    A stored transition gains Σ_i s_i λ h(z_i) over its two points z of the embedding space: φ of the episode after and before
+    the step with s = (1, −1), or a state of an occupancy with its weight. The points stay, h is the present one: a bonus that
+    was stored would age with the dual.
+
+    :param args: SB3's own arguments
+    :param kwargs: SB3's own arguments
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: (2, buffer_size, n_envs, dim) the points and (2, buffer_size, n_envs) their factors; made when the dim is known
+        self.points: NDArray[np.float32] | None = None
+        self.factors = np.zeros((2, self.buffer_size, self.n_envs), np.float32)
+        #: None where there is no bonus (yet)
+        self.bonus: Bonus | None = None
+
+    def describe(self, positions: NDArray[np.intp], points: NDArray[Any], factors: NDArray[Any]) -> None:
+        """
+        Say what stored transitions were.
+
+        :param positions: (T,) where they are in the buffer
+        :param points: (2, T, n_envs, dim)
+        :param factors: (2, T, n_envs)
+        """
+        if self.points is None:
+            self.points = np.zeros((2, self.buffer_size, self.n_envs, points.shape[-1]), np.float32)
+        self.points[:, positions] = points
+        self.factors[:, positions] = factors
+
+    def bonus_of(self, steps: NDArray[np.intp], envs: NDArray[np.intp]) -> NDArray[np.float64]:
+        """
+        :param steps: (B,) positions in the buffer
+        :param envs: (B,) environments
+        :return: (B,) what the transitions gain
+        """
+        if self.bonus is None or self.points is None:
+            return np.zeros(len(steps))
+        points = self.points[:, steps, envs].astype(np.float64)
+        values = self.bonus(points.reshape(-1, points.shape[-1])).reshape(2, -1)
+        gained: NDArray[np.float64] = (self.factors[:, steps, envs] * values).sum(axis=0)
+        return gained
+
+    def _get_samples(self, batch_inds: NDArray[np.intp], env: VecNormalize | None = None) -> Any:
+        """SB3's, and the bonus on the rewards."""
+        # SB3 draws the environments inside, first of all: the same draw again says which they were.
+        drawn = np.random.RandomState()
+        drawn.set_state(np.random.get_state())  # noqa: NPY002
+        samples: Any = super()._get_samples(batch_inds, env)
+        if self.bonus is None:
+            return samples
+        envs = drawn.randint(0, high=self.n_envs, size=(len(batch_inds),))
+        bonus = self.bonus_of(np.asarray(batch_inds), envs).astype(np.float32)
+        rewards = samples.rewards + th.from_numpy(bonus).to(samples.rewards.device)[:, None]
+        return samples._replace(rewards=rewards)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The bonus belongs to the model, which gives it anew; it is none of a saved buffer's.
+        return {**self.__dict__, "bonus": None}
+
+
+class BehaviourReplayBuffer(BehaviourReplayMixin, ReplayBuffer):
+    """SB3's ReplayBuffer. See :class:`BehaviourReplayMixin`."""
+
+
+class BehaviourDictReplayBuffer(BehaviourReplayMixin, DictReplayBuffer):
+    """SB3's DictReplayBuffer. See :class:`BehaviourReplayMixin`."""
