@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
-from sb3_wasserstein import Target, WassersteinPPO, zoo
+from sb3_wasserstein import WPO, Target, WassersteinPPO, WassersteinSAC, zoo
 
 rl_zoo3 = pytest.importorskip("rl_zoo3", reason="needs the extra zoo")
 optuna = pytest.importorskip("optuna")
@@ -36,10 +36,21 @@ def target(tmp_path):
 def test_the_files_hold_the_zoos_own_values(name, parent):
     theirs = yaml.safe_load((Path(rl_zoo3.__file__).parent / "hyperparams" / f"{parent}.yml").read_text())
     ours = yaml.safe_load(zoo.config_file(name).read_text())
-    assert {"CartPole-v1", "Pendulum-v1", "Acrobot-v1", "LunarLander-v3", "BipedalWalker-v3"} <= ours.keys()
+    discrete = set() if parent == "sac" else {"CartPole-v1", "Acrobot-v1", "LunarLander-v3"}
+    assert {"Pendulum-v1", "BipedalWalker-v3"} | discrete <= ours.keys()
     for env_id, values in ours.items():
         assert {key: value for key, value in values.items() if key not in OURS} == theirs[env_id], env_id
-        assert values["wasserstein_coef"] == 0.0
+        assert values.get("wasserstein_coef") == (None if name == "wpo" else 0.0)
+
+
+@pytest.mark.parametrize(("algo", "cls"), [("wpo", WPO), ("wsac", WassersteinSAC)])
+def test_off_policy_algorithms_are_registered(monkeypatch, tmp_path, algo, cls):
+    arguments = ["--env", "Pendulum-v1", "-n", 210, "--eval-freq", -1, "-f", tmp_path / "logs", "--verbose", 0]
+    run(monkeypatch, "train", "--algo", algo, *arguments)
+    model = cls.load(tmp_path / f"logs/{algo}/Pendulum-v1_1/Pendulum-v1.zip")
+    assert model.lr_schedule(1.0) == 1e-3
+    sampler = rl_zoo3.hyperparams_opt.HYPERPARAMS_SAMPLER[algo]
+    assert "gamma" in sampler(optuna.create_study().ask(), 1, 1, {"noise_type": None, "using_her_replay_buffer": False})
 
 
 def test_train_and_load(monkeypatch, tmp_path, target):

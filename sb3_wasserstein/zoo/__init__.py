@@ -1,5 +1,5 @@
 """
-rl-zoo3 with our algorithms: ``wppo`` and ``wa2c``, and ``wpo`` where this version has it. Needs the extra ``zoo``.
+rl-zoo3 with our algorithms: ``wppo``, ``wa2c``, ``wsac`` and ``wpo``. Needs the extra ``zoo``.
 
     python -m sb3_wasserstein.zoo train --algo wppo --env CartPole-v1
     python -m sb3_wasserstein.zoo train --algo wppo --env CartPole-v1 \\
@@ -15,11 +15,14 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from sb3_wasserstein.regularised import WassersteinA2C, WassersteinPPO
+from sb3_wasserstein.regularised import WassersteinA2C, WassersteinPPO, WassersteinSAC
 
 FOLDER = Path(__file__).parent
 #: our names, and whose values they start from
-PARENTS = {"wppo": "ppo", "wa2c": "a2c"}
+PARENTS = {"wppo": "ppo", "wa2c": "a2c", "wsac": "sac", "wpo": "sac"}
+#: those that a target can be given to; off-policy, credit is telescoping
+REGULARISED = ("wppo", "wa2c", "wsac")
+OFF_POLICY = ("wsac",)
 
 
 def register() -> None:
@@ -33,13 +36,13 @@ def register() -> None:
         from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
     except ImportError as error:
         raise ImportError("the zoo needs rl-zoo3: pip install 'sb3-wasserstein[zoo]'") from error
-    ALGOS.update({"wppo": WassersteinPPO, "wa2c": WassersteinA2C})
+    wpo = importlib.import_module("sb3_wasserstein.flow.wpo").WPO
+    ALGOS.update({"wppo": WassersteinPPO, "wa2c": WassersteinA2C, "wsac": WassersteinSAC, "wpo": wpo})
     for name, parent in PARENTS.items():
-        HYPERPARAMS_SAMPLER[name] = _Sampler(HYPERPARAMS_SAMPLER[parent])
-        HYPERPARAMS_CONVERTER[name] = _Converter(HYPERPARAMS_CONVERTER[parent])
-    wpo = getattr(importlib.import_module("sb3_wasserstein.flow"), "WPO", None)
-    if wpo is not None:
-        ALGOS["wpo"] = wpo
+        sampler, converter = HYPERPARAMS_SAMPLER[parent], HYPERPARAMS_CONVERTER[parent]
+        ours_too = name in REGULARISED
+        HYPERPARAMS_SAMPLER[name] = _Sampler(sampler, name not in OFF_POLICY) if ours_too else sampler
+        HYPERPARAMS_CONVERTER[name] = _Converter(converter) if ours_too else converter
 
 
 def config_file(algo: str) -> Path | None:
@@ -76,8 +79,9 @@ OURS = ("log_strength", "attract", "credit", "log_window", "epsilon")
 class _Sampler:
     """The parent's arguments, and ours where there is a target."""
 
-    def __init__(self, parent: Any) -> None:
+    def __init__(self, parent: Any, any_credit: bool) -> None:
         self._parent = parent
+        self._credits = ["default", "terminal", "episode"] if any_credit else ["default"]
 
     def __call__(self, trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = dict(self._parent(trial, n_actions, n_envs, additional_args))
@@ -85,7 +89,7 @@ class _Sampler:
             found |= ours(
                 trial.suggest_float("log_strength", -1.0, 1.0),
                 trial.suggest_categorical("attract", [sampled["attract"]]),
-                trial.suggest_categorical("credit", ["default", "terminal", "episode"]),
+                trial.suggest_categorical("credit", self._credits),
                 trial.suggest_int("log_window", 5, 9),
                 trial.suggest_float("epsilon", 0.01, 0.5, log=True),
             )
