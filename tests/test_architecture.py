@@ -26,6 +26,7 @@ LEVELS = {
     "figures": 6,
     "tensorboard": 7,
     "zoo": 7,
+    "demos": 7,
     "__init__": 8,
     "__main__": 8,
 }
