@@ -25,6 +25,12 @@ def plot_grid_paths(
     :param reference: a path that is drawn dashed in every panel
     :return: the figure
     :raises ImportError: without matplotlib; the message names the extra
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.figures import plot_grid_paths
+        >>> len(plot_grid_paths(np.zeros((2, 3)), {"PPO": [[3, 0, 1, 2]]}, reference=[3, 4, 5, 2]).axes)
+        2
     """
     figure_class = _matplotlib_figure()
     heights = np.asarray(heights)
@@ -61,6 +67,13 @@ def plot_behaviour(cloud: ArrayLike, target: ArrayLike, potential: Callable[[Any
     :param potential: h, (k, dim) -> (k,), or None for the points alone
     :return: the figure
     :raises ImportError: without matplotlib; the message names the extra
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.figures import plot_behaviour
+        >>> cloud = np.random.default_rng(0).normal(size=(50, 2))
+        >>> len(plot_behaviour(cloud, [[2.0, 0.0]], lambda points: points[:, 0]).axes)
+        2
     """
     figure = _matplotlib_figure()(figsize=(5.6, 4.4), layout="constrained")
     panel = figure.subplots()
@@ -108,6 +121,13 @@ def plot_parting(rounds: Mapping[str, tuple[ArrayLike, ArrayLike]], goals: Array
     :param goals: (k, 2) positions
     :return: the figure, one panel a round
     :raises ImportError: without matplotlib; the message names the extra
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.figures import plot_parting
+        >>> left, right = np.linspace([0.0, 0.0], [-1.0, 1.0], 16)[None], np.linspace([0.0, 0.0], [1.0, 1.0], 16)[None]
+        >>> len(plot_parting({"at the end": (left, right)}, goals=[(-1.0, 1.0), (1.0, 1.0)]).axes)
+        2
     """
     figure = _matplotlib_figure()(figsize=(2.9 * len(rounds) + 0.7, 2.9), layout="constrained")
     panels = figure.subplots(1, len(rounds), squeeze=False, sharex=True, sharey=True)[0]
@@ -147,6 +167,12 @@ def plot_plane(
     :param axes: their names
     :return: the figure
     :raises ImportError: without matplotlib; the message names the extra
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.figures import plot_plane
+        >>> len(plot_plane({"value": np.arange(6.0)}, cells=(2, 3), low=(0.0, 0.0), high=(1.0, 1.0)).axes)
+        2
     """
     figure = _matplotlib_figure()(figsize=(4.4 * len(panels), 3.4), layout="constrained")
     extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))

@@ -37,6 +37,11 @@ def make_dual(dual: str | Dual, dual_kwargs: dict[str, Any] | None = None) -> Du
     :return: the dual
     :raises ValueError: if the name or an argument is unknown, or its value out of range
     :raises TypeError: if an argument has the wrong type, or ``dual_kwargs`` come with an instance
+
+    Example:
+        >>> from sb3_wasserstein.duals import make_dual
+        >>> make_dual("rkhs", {"epsilon": 0.1, "budget": 64}).budget
+        64
     """
     if dual_kwargs is not None and not isinstance(dual_kwargs, dict):
         raise TypeError(f"`dual_kwargs` must be a dict of constructor arguments, got {type(dual_kwargs).__name__}")
@@ -67,6 +72,11 @@ def dual_from_config(config: dict[str, Any]) -> Dual:
     :param config: class name and constructor arguments, JSON-plain
     :return: a dual that has seen no sample
     :raises ValueError: if the class is unknown, or if the cost was a callable (functions are not saved)
+
+    Example:
+        >>> from sb3_wasserstein.duals import SinkhornDual, dual_from_config
+        >>> dual_from_config(SinkhornDual(epsilon=0.1).config()).epsilon
+        0.1
     """
     classes = {known.__name__: known for known in known_duals().values()}
     name = config.get("class")

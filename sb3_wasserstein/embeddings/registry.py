@@ -34,7 +34,7 @@ def make_embedding(embedding: EmbeddingLike) -> Embedding:
     Example:
         >>> from sb3_wasserstein.embeddings import make_embedding
         >>> make_embedding("path")
-        Path(features=None, n_points=5)
+        Path(n_points=5, features=None)
     """
     if isinstance(embedding, Embedding):
         return embedding
