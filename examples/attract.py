@@ -21,7 +21,7 @@ th.set_num_threads(1)
 walk = np.linspace([0.0, 0.0], [1.0, 1.0], 17)
 target = Target.from_trajectories([walk], "path")  # five positions along the way
 settings = {"n_steps": 96, "batch_size": 384, "n_epochs": 5, "learning_rate": 1e-3, "gamma": 1.0, "device": "cpu"}
-figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), layout="constrained", sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(7, 3), layout="constrained", sharex=True, sharey=True)
 for axis, coef in zip(axes, (0.0, -1.0), strict=True):
     for seed in range(args.seeds):
         env = make_vec_env("wasserstein/Goals-v0", n_envs=16, seed=seed)
