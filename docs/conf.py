@@ -30,7 +30,8 @@ nb_merge_streams = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"show-inheritance": True}
+autodoc_type_aliases = {"ArrayLike": "ArrayLike", "Sampler": "Sampler"}
 nitpicky = True
 # Other projects' names are text here: their inventories would have to be downloaded.
 nitpick_ignore_regex = [
@@ -42,8 +43,10 @@ nitpick_ignore_regex = [
 
 def as_mathml(translator, node):
     """LaTeX to MathML, which browsers draw themselves: no script, no font, no download."""
-    display = "block" if isinstance(node, nodes.math_block) else "inline"
-    translator.body.append(convert(node.astext().strip(), display=display))
+    block = isinstance(node, nodes.math_block)
+    equation = convert(node.astext().strip(), display="block" if block else "inline")
+    # On a phone a long equation is moved by itself, not the page with it.
+    translator.body.append(f'<div style="overflow-x: auto; margin: 1em 0">{equation}</div>' if block else equation)
     raise nodes.SkipNode
 
 

@@ -35,7 +35,7 @@ def blocks_of(page: Path) -> list[Block]:
     text = page.read_text()
     found = []
     for match in _BLOCK.finditer(text):
-        # A cell's options are not Python.
-        code = re.sub(r"\A(:\w[^\n]*\n)+", lambda options: "\n" * options[0].count("\n"), match["code"])
+        # A cell's options are not Python, nor is what only IPython knows.
+        code = re.sub(r"\A(:\w[^\n]*\n)+|^%[^\n]*\n", lambda line: "\n" * line[0].count("\n"), match["code"], flags=re.M)
         found.append(Block(code, text[: match.start("code")].count("\n"), match["reason"]))
     return found
