@@ -5,6 +5,7 @@ from importlib.metadata import version as version_of
 
 from docutils import nodes
 from latex2mathml.converter import convert
+from sphinx.util.nodes import make_refnode
 
 project = "sb3-wasserstein"
 author = "the sb3-wasserstein contributors"
@@ -63,9 +64,20 @@ def as_literal_blocks(app, what, name, obj, options, lines):
     lines[:] = [re.sub(r"(?<![`:\w])\|(?=\S)", r"\\|", line) if not line.startswith("    ") else line for line in flat]
 
 
+def find_short_name(app, env, node, text):
+    """Docstrings say :class:`Dual`, wherever Dual stands: a name that is there only once is found by its end."""
+    objects = env.get_domain("py").objects
+    found = {entry.docname: entry for name, entry in objects.items() if name.endswith("." + node.get("reftarget", "."))}
+    if node.get("refdomain") != "py" or len(found) != 1:
+        return None
+    ((page, entry),) = found.items()
+    return make_refnode(app.builder, node["refdoc"], page, entry.node_id, text)
+
+
 def setup(app):
     app.add_html_math_renderer("mathml", inline_renderers=(as_mathml, None), block_renderers=(as_mathml, None))
     app.connect("autodoc-process-docstring", as_literal_blocks, priority=400)
+    app.connect("missing-reference", find_short_name)
 
 
 html_math_renderer = "mathml"
