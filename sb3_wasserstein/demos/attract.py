@@ -75,7 +75,7 @@ def attract(out: Path, timesteps: int, seed: int, heights: str = "deceptive") ->
 
         returns = collect_embeddings(model, env, FunctionEmbedding(record, dim=1), n_episodes=100, seed=seed)
         distance = behaviour_distance(Target.from_trajectories(walks, embedding), target)
-        rows.append((name, f"{returns.mean():.1f}", f"{grid.optimal_return:.0f}", f"{distance:.3f}", counter.answer))
+        rows.append((name, f"{returns.mean():.1f}", f"{grid.optimal_return:.0f}", f"{max(0.0, distance):.3f}", counter.answer))
         paths[name] = walks[:20]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:

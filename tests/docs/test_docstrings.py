@@ -4,8 +4,10 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 
 import pytest
+from pages import PAGES
 
 import sb3_wasserstein
 
@@ -23,7 +25,7 @@ def public_objects():
     """Every class and function of every export list, once."""
     found = {}
     for name in [PACKAGE, *MODULES]:
-        if name.endswith(("__main__", "demos")) or f"{PACKAGE}." + "duals.compiled" == name:
+        if name == f"{PACKAGE}.demos":  # of the command line
             continue
         listed = PUBLIC.get(name.removeprefix(f"{PACKAGE}."))
         try:
@@ -82,3 +84,11 @@ def test_every_public_name_describes_its_parameters(name):
         assert f":param {parameter.name}:" in text, f"{name}: {parameter.name}"
     if inspect.isfunction(value):
         assert ":return:" in text, name
+
+
+def test_every_public_name_stands_in_the_pages():
+    pages = "\n".join(page.read_text() for page in PAGES)
+    named = {name.rsplit(".", 1)[1] for name in re.findall(r"^\.\. auto(?:class|function|exception):: (\S+)", pages, re.M)}
+    modules = set(re.findall(r"^\.\. automodule:: (\S+)\n   :members:", pages, re.M))
+    missing = {name for name, value in OBJECTS.items() if value.__name__ not in named and value.__module__ not in modules}
+    assert missing == set()
