@@ -220,7 +220,8 @@ class Member:
     def _begin_afresh(self, seed: int) -> None:
         model, behaviour = self.model, self.behaviour
         set_random_seed(seed, using_cuda=model.device.type == "cuda")
-        kwargs: dict[str, Any] = {"use_sde": model.use_sde, **model.policy_kwargs}
+        # MaskablePPO's policies know no gSDE: it is asked for where it is wanted.
+        kwargs: dict[str, Any] = {**({"use_sde": True} if model.use_sde else {}), **model.policy_kwargs}
         made = model.policy_class(model.observation_space, model.action_space, model.lr_schedule, **kwargs)
         model.policy = cast(ActorCriticPolicy, made.to(model.device))
         # The old policy's episodes say nothing of the new one.
