@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A stamp in place of the directory: a virtual environment that was cut off half-way is made again.
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint type docs bench format clean sb3-suite
+.PHONY: demo test lint type docs graph format clean sb3-suite
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,14 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
+
+# The pages, guides executed, warnings as errors.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -n -b html docs docs/_build/html
+
+graph:
+	$(PYTHON) tests/import_graph.py
 
 # SB3's own tests, from its source distribution: what they need besides.
 sb3-suite: $(STAMP)
@@ -34,4 +42,4 @@ type: $(STAMP)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -4,6 +4,7 @@ import sys
 import warnings
 
 import gymnasium as gym
+import matplotlib.pyplot as plt
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3 import PPO
@@ -35,8 +36,7 @@ class Network(gym.Env):
         return self.node, {}
 
     def step(self, action):
-        links = LINKS[self.node]
-        after, delay = links[action] if action < len(links) else (self.node, 2.0)
+        after, delay = [*LINKS[self.node], *[(self.node, 2.0)] * 3][action]
         after, delay = (self.node, 2.0) if (self.node, after) == self.broken else (after, delay)
         self.node, self.hops = after, self.hops + 1
         return self.node, -delay, self.node == 10, self.hops >= 12, {}
@@ -55,4 +55,6 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore", ".*does not repel.*")  # of the independent seeds
     for name, coef in (("independent seeds", 0.0), ("population", 1.0)):
         share, found = unharmed(coef, 0, int(sys.argv[1]) if len(sys.argv) > 1 else 30_000)
+        plt.bar(f"{name}: failures that one survives", share)
         print(f"{name:18} delays {np.round(-np.array(found), 2)}: unharmed by {share:.0%} of the failures")
+    plt.savefig(sys.argv[2] if len(sys.argv) > 2 else "backup_routes.png")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sb3_wasserstein.duals import SinkhornDual
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -23,6 +25,12 @@ def plot_grid_paths(
     :param reference: a path that is drawn dashed in every panel
     :return: the figure
     :raises ImportError: without matplotlib; the message names the extra
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.figures import plot_grid_paths
+        >>> len(plot_grid_paths(np.zeros((2, 3)), {"PPO": [[3, 0, 1, 2]]}, reference=[3, 4, 5, 2]).axes)
+        2
     """
     figure_class = _matplotlib_figure()
     heights = np.asarray(heights)
@@ -59,6 +67,13 @@ def plot_behaviour(cloud: ArrayLike, target: ArrayLike, potential: Callable[[Any
     :param potential: h, (k, dim) -> (k,), or None for the points alone
     :return: the figure
     :raises ImportError: without matplotlib; the message names the extra
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.figures import plot_behaviour
+        >>> cloud = np.random.default_rng(0).normal(size=(50, 2))
+        >>> len(plot_behaviour(cloud, [[2.0, 0.0]], lambda points: points[:, 0]).axes)
+        2
     """
     figure = _matplotlib_figure()(figsize=(5.6, 4.4), layout="constrained")
     panel = figure.subplots()
@@ -95,6 +110,76 @@ def plot_behaviour(cloud: ArrayLike, target: ArrayLike, potential: Callable[[Any
         panel.set_ylabel(names[1])
     panel.set_xlabel(names[0])
     figure.legend(loc="outside upper center", ncols=3)
+    return figure
+
+
+def plot_parting(rounds: Mapping[str, tuple[ArrayLike, ArrayLike]], goals: ArrayLike) -> Figure:
+    """
+    How two policies part in a plane: their paths, over the difference of what each gains where.
+
+    :param rounds: title: the paths of the first and of the second policy, (episodes, T, 2) each
+    :param goals: (k, 2) positions
+    :return: the figure, one panel a round
+    :raises ImportError: without matplotlib; the message names the extra
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.figures import plot_parting
+        >>> left, right = np.linspace([0.0, 0.0], [-1.0, 1.0], 16)[None], np.linspace([0.0, 0.0], [1.0, 1.0], 16)[None]
+        >>> len(plot_parting({"at the end": (left, right)}, goals=[(-1.0, 1.0), (1.0, 1.0)]).axes)
+        2
+    """
+    figure = _matplotlib_figure()(figsize=(2.9 * len(rounds) + 0.7, 2.9), layout="constrained")
+    panels = figure.subplots(1, len(rounds), squeeze=False, sharex=True, sharey=True)[0]
+    axis = np.linspace(-1.6, 1.6, 81)
+    plane = np.stack(np.meshgrid(axis, axis), axis=-1)
+    image: Any = None
+    for panel, (title, paths) in zip(panels, rounds.items(), strict=True):
+        first, second = (np.asarray(path, dtype=np.float64) for path in paths)
+        dual = SinkhornDual()
+        dual.update(*(path.reshape(-1, 2)[:: max(1, path.size // 1024)] for path in (first, second)))
+        pull = (dual.potential(plane.reshape(-1, 2)) - dual.potential_y(plane.reshape(-1, 2))).reshape(81, 81)
+        # In its own unit: what is to be seen is the direction.
+        image = panel.pcolormesh(axis, axis, pull / np.abs(pull).max(), cmap="RdBu", vmin=-1.3, vmax=1.3, shading="auto")
+        for path, colour, name in ((first, "#0b3c6f", "policy 1"), (second, "#7f0d1d", "policy 2")):
+            for number, episode in enumerate(path[-24:]):
+                panel.plot(*episode.T, color=colour, lw=0.8, alpha=0.6, label=name if number == 0 else None)
+        panel.scatter(*np.asarray(goals).T, marker="*", s=140, color="gold", edgecolor="black", zorder=3, label="goals")
+        panel.set(title=title, aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.0, 1.6), xticks=[], yticks=[])
+    legend = figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    for line in legend.get_lines():
+        line.set(linewidth=2.5, alpha=1.0)
+    bar = figure.colorbar(image, ax=list(panels), shrink=0.75, pad=0.01, ticks=[-1, 1], drawedges=False)
+    bar.ax.set_yticklabels(["draws\npolicy 2", "draws\npolicy 1"])
+    return figure
+
+
+def plot_plane(
+    panels: Mapping[str, ArrayLike], cells: Sequence[int], low: Any, high: Any, axes: tuple[str, str] = ("x", "y")
+) -> Figure:
+    """
+    Functions on a two-dimensional grid of states, side by side.
+
+    :param panels: title: (cells[0] · cells[1],) values at the nodes, the second axis running fastest
+    :param cells: number of nodes along each axis
+    :param low: (2,) the grid's corner
+    :param high: (2,) the opposite one
+    :param axes: their names
+    :return: the figure
+    :raises ImportError: without matplotlib; the message names the extra
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.figures import plot_plane
+        >>> len(plot_plane({"value": np.arange(6.0)}, cells=(2, 3), low=(0.0, 0.0), high=(1.0, 1.0)).axes)
+        2
+    """
+    figure = _matplotlib_figure()(figsize=(4.4 * len(panels), 3.4), layout="constrained")
+    extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
+    for panel, (title, values) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        image = panel.imshow(np.reshape(values, tuple(cells)).T, origin="lower", aspect="auto", extent=extent)
+        panel.set(title=title, xlabel=axes[0], ylabel=axes[1])
+        figure.colorbar(image, ax=panel)
     return figure
 
 

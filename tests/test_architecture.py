@@ -1,66 +1,19 @@
 """Data flows one way: the imports say so."""
 
 import ast
-from pathlib import Path
+import statistics
 
+import import_graph
 import pytest
+from import_graph import LEVELS, MODULES, ROOT, imported_by, part_of, parts_imported_by
 
 import sb3_wasserstein
-
-ROOT = Path(sb3_wasserstein.__file__).parent
-MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
-
-#: each may import the ones of a lower number, and its own folder
-LEVELS = {
-    "embeddings": 0,
-    "duals": 0,
-    "envs": 0,
-    "flow": 0,
-    "flow/natural": 1,
-    "flow/wpo": 2,
-    "vec_env": 1,
-    "collect": 2,
-    "targets": 3,
-    "regularised": 4,
-    "population": 5,
-    "figures": 6,
-    "tensorboard": 7,
-    "zoo": 7,
-    "__init__": 8,
-    "__main__": 8,
-}
-
-
-def part_of(module: Path) -> str:
-    """The folder; the parts of flow that meet SB3 count by themselves, for its numerics are leaves."""
-    for part in ("flow/natural", "flow/wpo"):
-        if module.as_posix().startswith(part):
-            return part
-    return module.parts[0] if len(module.parts) > 1 else module.stem
-
-
-def imported_by(module: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse((ROOT / module).read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-    return names
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_imports_point_one_way(module):
-    own = part_of(module)
-    for name in imported_by(module):
-        parts = name.split(".")
-        if parts[0] != "sb3_wasserstein" or len(parts) == 1 or parts[1] not in LEVELS:
-            continue
-        target = part_of(Path(*parts[1:3]))
-        target = target if target in LEVELS else parts[1]
-        exported = module.name == "__init__.py" and target == "flow/natural"
-        assert target == own or exported or LEVELS[target] < LEVELS[own], f"{module} imports {name}"
+    for target in parts_imported_by(module):
+        assert LEVELS[target] < LEVELS[part_of(module)], f"{module} imports {target}"
 
 
 @pytest.mark.parametrize("part", ["embeddings", "duals", "envs", "flow"])
@@ -71,9 +24,17 @@ def test_the_leaves_know_nothing_of_sb3(part):
 
 
 def test_modules_are_small():
-    sizes = {module: len((ROOT / module).read_text().splitlines()) for module in MODULES}
-    assert {module: size for module, size in sizes.items() if size > 350} == {}
-    assert sorted(sizes.values())[len(sizes) // 2] <= 150
+    sizes = import_graph.sizes()
+    assert {module: size for module, size in sizes.items() if size > import_graph.LARGEST} == {}
+    assert statistics.median(sizes.values()) <= import_graph.MEDIAN
+
+
+def test_the_graph_is_printed(capsys, monkeypatch):
+    assert import_graph.main() == 0
+    assert "regularised   → targets" in capsys.readouterr().out
+    monkeypatch.setitem(LEVELS, "targets", 9)
+    assert import_graph.main() == 1
+    assert "regularised   → targets   points the wrong way" in capsys.readouterr().out
 
 
 def test_optional_packages_are_not_imported_with_the_package():

@@ -3,28 +3,20 @@ How far apart two behaviours are, and in which direction: the duals of entropic 
 
 A dual holds two potentials f, g (S1 calls them test functions). f says of any behaviour x how much farther from the target the
 policy gets by doing more of x: that is what a return is shaped with. Useful alone: numpy, scipy and torch are all it imports.
+
+The lines below are the export list: a dual that stands here is known by name (``GreedyDual`` as ``"greedy"``).
 """
 
-from sb3_wasserstein.duals.alternating import AlternatingDual
-from sb3_wasserstein.duals.base import Dual
-from sb3_wasserstein.duals.batched import batched_sinkhorn
-from sb3_wasserstein.duals.costs import GroundCost, SaturatingCost
-from sb3_wasserstein.duals.divergence import behaviour_distance
-from sb3_wasserstein.duals.factory import dual_from_config, make_dual
-from sb3_wasserstein.duals.rkhs import RKHSDual
-from sb3_wasserstein.duals.semidiscrete import SemiDiscreteDual
-from sb3_wasserstein.duals.sinkhorn import SinkhornDual
+from sb3_wasserstein.duals.alternating import AlternatingDual as AlternatingDual
+from sb3_wasserstein.duals.base import Dual as Dual
+from sb3_wasserstein.duals.batched import batched_sinkhorn as batched_sinkhorn
+from sb3_wasserstein.duals.costs import GroundCost as GroundCost
+from sb3_wasserstein.duals.costs import SaturatingCost as SaturatingCost
+from sb3_wasserstein.duals.divergence import behaviour_distance as behaviour_distance
+from sb3_wasserstein.duals.factory import dual_from_config as dual_from_config
+from sb3_wasserstein.duals.factory import make_dual as make_dual
+from sb3_wasserstein.duals.rkhs import RKHSDual as RKHSDual
+from sb3_wasserstein.duals.semidiscrete import SemiDiscreteDual as SemiDiscreteDual
+from sb3_wasserstein.duals.sinkhorn import SinkhornDual as SinkhornDual
 
-__all__ = [
-    "AlternatingDual",
-    "Dual",
-    "GroundCost",
-    "RKHSDual",
-    "SaturatingCost",
-    "SemiDiscreteDual",
-    "SinkhornDual",
-    "batched_sinkhorn",
-    "behaviour_distance",
-    "dual_from_config",
-    "make_dual",
-]
+__all__ = sorted(name for name, value in globals().items() if callable(value) and not name.startswith("_"))

@@ -36,6 +36,17 @@ class AlternatingDual(StochasticDual):
     :param relative: whether ε is in units of the median ground cost of the first update
     :param step: a_i at the first visit, in units of ε
     :param seed: of the dual's own generator
+    :raises ValueError: if an argument is out of its range or unknown; the message names it
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.duals import AlternatingDual
+        >>> rng = np.random.default_rng(0)
+        >>> dual = AlternatingDual(seed=0)
+        >>> dual.update(rng.integers(0, 3, (4000, 1)), rng.integers(3, 6, (4000, 1)))
+        >>> f = dual.potential([[0], [1], [2]])
+        >>> bool(f[0] > f[1] > f[2]), dual.iterations
+        (True, 4000)
     """
 
     def __init__(

@@ -21,6 +21,16 @@ class Dual(ABC):
     :param cost: a scipy metric name, a callable (x (n, d), y (m, d)) -> (n, m), or a :class:`SaturatingCost`
     :param relative: whether ε is in units of the median ground cost of the first update
     :raises ValueError: if an argument is out of its range or unknown; the message names it
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.duals import Dual, make_dual
+        >>> dual = make_dual("sinkhorn", {"epsilon": 0.1})
+        >>> isinstance(dual, Dual), dual.is_fitted
+        (True, False)
+        >>> dual.update([[0.0], [1.0]], [[2.0], [3.0]])
+        >>> dual.potential([[0.0], [1.0]]).round(2), round(dual.scale, 2)
+        (array([ 0.5, -0.5]), 2.0)
     """
 
     #: constructor arguments that a saved state must agree with, in the constructor's order

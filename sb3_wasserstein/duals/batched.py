@@ -53,6 +53,12 @@ def batched_sinkhorn(
     :param max_iterations: after which a pair is done in any case
     :return: the K potentials f on the clouds' points, (n_k,) each and centred, and the K distances in the cost's unit
     :raises ValueError: if the lists differ in length, or a cloud or its weights are not valid
+
+    Example:
+        >>> from sb3_wasserstein.duals import batched_sinkhorn
+        >>> potentials, distances = batched_sinkhorn([[[0.0], [1.0]], [[0.0]]], [[[2.0]], [[3.0], [5.0]]])
+        >>> distances.round(2), [len(f) for f in potentials]
+        (array([1.5, 4. ]), [2, 1])
     """
     epsilon, tol = check_positive(epsilon, "epsilon"), check_positive(tol, "tol")
     if len(xs) != len(ys) or not len(xs):

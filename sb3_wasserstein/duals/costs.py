@@ -34,6 +34,14 @@ class SaturatingCost:
 
     :param base: the cost d that saturates, a scipy metric name or a callable
     :param scale: s, in units of the ground-cost scale (the median base cost of the first update)
+    :raises ValueError: if the name is unknown or the scale is not finite and > 0
+
+    Example:
+        >>> from sb3_wasserstein.duals import SaturatingCost, behaviour_distance
+        >>> near, far = ([[x]] for x in (1.0, 1000.0))
+        >>> cloud = [[0.0], [1.0], [2.0]]
+        >>> bool(behaviour_distance(cloud, far, cost=SaturatingCost()) < behaviour_distance(cloud, far))
+        True
     """
 
     base: str | CostFunction = "euclidean"
@@ -74,6 +82,12 @@ class GroundCost:
     :param cost: a scipy metric name, a callable (x (n, d), y (m, d)) -> (n, m), or a :class:`SaturatingCost`
     :raises ValueError: if the name is unknown
     :raises TypeError: if it is none of these
+
+    Example:
+        >>> from sb3_wasserstein.duals import GroundCost
+        >>> cost = GroundCost("cityblock")
+        >>> cost.matrix([[0.0, 0.0]], [[1.0, 2.0], [0.0, 1.0]]), cost.median([[0.0, 0.0]], [[1.0, 2.0], [0.0, 1.0]])
+        (array([[3., 1.]]), 2.0)
     """
 
     def __init__(self, cost: Cost = "euclidean") -> None:

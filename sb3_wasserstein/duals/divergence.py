@@ -22,6 +22,11 @@ def behaviour_distance(
     :param debias: whether the distance of a behaviour to itself is to be zero
     :return: the distance
     :raises ValueError: if a cloud or its weights are empty, not finite, or do not match
+
+    Example:
+        >>> from sb3_wasserstein import behaviour_distance
+        >>> round(behaviour_distance([[0.0], [1.0]], [[2.0], [3.0]]), 2)
+        1.93
     """
     dual = SinkhornDual(epsilon, cost, relative, debias)
     (x_points, x_weights), (y_points, y_weights) = _law(x), _law(y)

@@ -1,23 +1,31 @@
-"""Duals by name, for arguments such as ``dual="sinkhorn"``."""
+"""Duals by name, for arguments such as ``dual="sinkhorn"``: those of the package's export list."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from typing import Any
 
-from sb3_wasserstein.duals.alternating import AlternatingDual
 from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.duals.costs import SaturatingCost
-from sb3_wasserstein.duals.rkhs import RKHSDual
-from sb3_wasserstein.duals.semidiscrete import SemiDiscreteDual
-from sb3_wasserstein.duals.sinkhorn import SinkhornDual
 
-DUALS: dict[str, type[Dual]] = {
-    "sinkhorn": SinkhornDual,
-    "rkhs": RKHSDual,
-    "alternating": AlternatingDual,
-    "semidiscrete": SemiDiscreteDual,
-}
+
+def known_duals() -> dict[str, type[Dual]]:
+    """:return: name, as in ``dual="sinkhorn"``: class"""
+    # Here, not above: the package imports this module for its own list.
+    package = importlib.import_module("sb3_wasserstein.duals")
+    classes = (getattr(package, name) for name in package.__all__)
+    return {
+        found.__name__.removesuffix("Dual").lower(): found
+        for found in classes
+        if inspect.isclass(found) and issubclass(found, Dual) and not inspect.isabstract(found)
+    }
+
+
+def takes_seed(dual: str) -> bool:
+    """:return: whether the dual of this name draws samples, with a generator of its own"""
+    known = known_duals()
+    return dual in known and "seed" in inspect.signature(known[dual]).parameters
 
 
 def make_dual(dual: str | Dual, dual_kwargs: dict[str, Any] | None = None) -> Dual:
@@ -29,6 +37,11 @@ def make_dual(dual: str | Dual, dual_kwargs: dict[str, Any] | None = None) -> Du
     :return: the dual
     :raises ValueError: if the name or an argument is unknown, or its value out of range
     :raises TypeError: if an argument has the wrong type, or ``dual_kwargs`` come with an instance
+
+    Example:
+        >>> from sb3_wasserstein.duals import make_dual
+        >>> make_dual("rkhs", {"epsilon": 0.1, "budget": 64}).budget
+        64
     """
     if dual_kwargs is not None and not isinstance(dual_kwargs, dict):
         raise TypeError(f"`dual_kwargs` must be a dict of constructor arguments, got {type(dual_kwargs).__name__}")
@@ -36,17 +49,18 @@ def make_dual(dual: str | Dual, dual_kwargs: dict[str, Any] | None = None) -> Du
         if dual_kwargs:
             raise TypeError(f"`dual_kwargs`={dual_kwargs!r} came with a ready `dual`: give them to its constructor")
         return dual
+    duals = known_duals()
     if not isinstance(dual, str):
-        raise TypeError(f"`dual` must be one of {', '.join(DUALS)}, or a Dual, got {type(dual).__name__}")
-    if dual not in DUALS:
-        raise ValueError(f"`dual`={dual!r} is unknown: use one of {', '.join(DUALS)}, or a Dual")
+        raise TypeError(f"`dual` must be one of {', '.join(duals)}, or a Dual, got {type(dual).__name__}")
+    if dual not in duals:
+        raise ValueError(f"`dual`={dual!r} is unknown: use one of {', '.join(duals)}, or a Dual")
     kwargs = dual_kwargs or {}
-    known = list(inspect.signature(DUALS[dual]).parameters)
+    known = list(inspect.signature(duals[dual]).parameters)
     for key in kwargs:
         if key not in known:
             raise ValueError(f"`dual_kwargs` has the unknown key {key!r}: dual={dual!r} takes {', '.join(known)}")
     try:
-        return DUALS[dual](**kwargs)
+        return duals[dual](**kwargs)
     except (TypeError, ValueError) as error:
         raise type(error)(f"`dual_kwargs` of dual={dual!r}: {error}") from error
 
@@ -58,8 +72,13 @@ def dual_from_config(config: dict[str, Any]) -> Dual:
     :param config: class name and constructor arguments, JSON-plain
     :return: a dual that has seen no sample
     :raises ValueError: if the class is unknown, or if the cost was a callable (functions are not saved)
+
+    Example:
+        >>> from sb3_wasserstein.duals import SinkhornDual, dual_from_config
+        >>> dual_from_config(SinkhornDual(epsilon=0.1).config()).epsilon
+        0.1
     """
-    classes = {known.__name__: known for known in DUALS.values()}
+    classes = {known.__name__: known for known in known_duals().values()}
     name = config.get("class")
     if name not in classes:
         raise ValueError(f"dual {name!r} is not known here (known: {', '.join(classes)}): pass dual= to load()")

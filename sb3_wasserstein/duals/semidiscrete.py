@@ -35,6 +35,16 @@ class SemiDiscreteDual(StochasticDual):
     :param step: in samples: γ = step / (samples seen)
     :param seed: of the dual's own generator, which draws where ``x`` has weights
     :param memory: samples after which the step shrinks no further, so that v follows a policy that changes
+    :raises ValueError: if an argument is out of its range or unknown; the message names it
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.duals import SemiDiscreteDual
+        >>> rng = np.random.default_rng(0)
+        >>> dual = SemiDiscreteDual(seed=0)
+        >>> dual.update(rng.normal(size=(4000, 1)), [[-1.0], [1.0]])
+        >>> bool(dual.residual < 0.05), dual.coupling().shape[1]
+        (True, 2)
     """
 
     _arguments: ClassVar[tuple[str, ...]] = (*StochasticDual._arguments, "memory")

@@ -43,6 +43,18 @@ class SinkhornDual(Dual):
         float64 is taken, with a warning.
     :param device: a torch device
     :raises ValueError: if an argument is out of its range or unknown; the message names it
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.duals import SinkhornDual
+        >>> rng = np.random.default_rng(0)
+        >>> dual = SinkhornDual()
+        >>> dual.update(rng.normal(size=(200, 2)), rng.normal(size=(100, 2)) + [3.0, 0.0])
+        >>> round(dual.distance, 1), dual.coupling().shape
+        (2.5, (200, 100))
+        >>> f = dual.potential([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+        >>> bool(f[0] > f[1] > f[2])
+        True
     """
 
     _arguments: ClassVar[tuple[str, ...]] = (

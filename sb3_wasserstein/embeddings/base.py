@@ -28,6 +28,17 @@ class BoundEmbedding(ABC):
 
     :param dim: dimension of the embedding space
     :param n_envs: number of parallel environments
+
+    Example:
+        >>> import numpy as np
+        >>> from gymnasium.spaces import Box
+        >>> from sb3_wasserstein.embeddings import FinalState
+        >>> bound = FinalState().bind(Box(-1, 1, (2,)), None, n_envs=1)
+        >>> everywhere = np.array([True])
+        >>> bound.reset(np.array([[0.0, 0.0]]), everywhere)
+        >>> bound.update(np.array([[0.5, 0.25]]), None, None, everywhere)
+        >>> bound.value()
+        array([[0.5 , 0.25]])
     """
 
     has_prefixes: bool = True
@@ -85,6 +96,16 @@ class Embedding(ABC):
 
     A recipe holds no state; :meth:`bind` makes a fresh, independent one for a pair of spaces. Subclasses are known by their
     class name when a model is loaded.
+
+    Example:
+        >>> from gymnasium.spaces import Box
+        >>> from sb3_wasserstein.embeddings import Embedding, Path
+        >>> Path(n_points=3).bind(Box(-1, 1, (2,)), None).dim
+        6
+        >>> Path(n_points=3).config()
+        {'embedding': 'Path', 'n_points': 3, 'features': None}
+        >>> Embedding.from_config({"embedding": "Path", "features": None, "n_points": 3})
+        Path(n_points=3, features=None)
     """
 
     has_prefixes: ClassVar[bool] = True

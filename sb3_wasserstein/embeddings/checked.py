@@ -16,7 +16,18 @@ from sb3_wasserstein.embeddings.trajectory import Mask, Observations
 
 
 class EmbeddingError(ValueError):
-    """An embedding failed on an episode; the message names the environment and the episode."""
+    """
+    An embedding failed on an episode; the message names the environment and the episode.
+
+    Example:
+        >>> from sb3_wasserstein import Target
+        >>> from sb3_wasserstein.embeddings import EmbeddingError, FunctionEmbedding
+        >>> try:
+        ...     Target.from_trajectories([[[0.0], [1.0]]], FunctionEmbedding(lambda trajectory: [float("nan")], dim=1))
+        ... except EmbeddingError as error:
+        ...     print("every entry must be finite" in str(error))
+        True
+    """
 
 
 class CheckedEmbedding:

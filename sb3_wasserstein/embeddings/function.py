@@ -22,6 +22,13 @@ class FunctionEmbedding(Embedding):
     :param dim: dimension of the embedding space
     :raises TypeError: if ``function`` cannot be called
     :raises ValueError: if ``dim`` < 1
+
+    Example:
+        >>> from sb3_wasserstein import Target
+        >>> from sb3_wasserstein.embeddings import FunctionEmbedding
+        >>> duration = FunctionEmbedding(lambda trajectory: [len(trajectory)], dim=1)
+        >>> Target.from_trajectories([[[0.0], [1.0], [4.0]]], duration).points
+        array([[2.]])
     """
 
     has_prefixes = False

@@ -108,6 +108,20 @@ class Recorder:
     :param embedding: the recipe; a state occupancy keeps a sample of each episode's states
     :param n_envs: number of environments
     :param segment_length: count every so many steps as an episode, for tasks whose episodes never end
+
+    Example:
+        >>> import numpy as np
+        >>> from gymnasium.spaces import Box
+        >>> from sb3_wasserstein.embeddings import FinalState, Recorder
+        >>> from sb3_wasserstein.embeddings.checked import CheckedEmbedding
+        >>> from sb3_wasserstein.embeddings.recorder import BoundSource
+        >>> recipe = FinalState()
+        >>> bound = CheckedEmbedding(recipe.bind(Box(-9, 9, (1,)), None), "final state")
+        >>> recorder = Recorder(BoundSource(bound), recipe, n_envs=1)
+        >>> recorder.start(np.array([[0.0]]))
+        >>> recorder.step(np.array([[0.0]]), np.zeros((1, 1)), [1.0], [True], [{}], terminal={0: np.array([5.0])})
+        >>> recorder.flush().episodes[0].points
+        array([[5.]])
     """
 
     def __init__(self, source: Source, embedding: Embedding, n_envs: int, segment_length: int | None = None) -> None:

@@ -1,22 +1,27 @@
-"""Embeddings by name."""
+"""Embeddings by name: those of the package's export list that need no argument."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import re
 from typing import Any
 
 from sb3_wasserstein.embeddings.base import Embedding
-from sb3_wasserstein.embeddings.states import FinalState, MeanState, Path, StateOccupancy
-from sb3_wasserstein.embeddings.visits import VisitHistogram
 
 EmbeddingLike = str | Embedding | dict[str, Any]
 
-NAMES: dict[str, type[Embedding]] = {
-    "final_state": FinalState,
-    "mean_state": MeanState,
-    "path": Path,
-    "visit_histogram": VisitHistogram,
-    "state_occupancy": StateOccupancy,
-}
+
+def known_embeddings() -> dict[str, type[Embedding]]:
+    """:return: name, as in ``embedding="final_state"``: class"""
+    # Here, not above: the package imports this module for its own list.
+    package = importlib.import_module("sb3_wasserstein.embeddings")
+    classes = (getattr(package, name) for name in package.__all__)
+    return {
+        re.sub(r"(?<!^)(?=[A-Z])", "_", found.__name__).lower(): found
+        for found in classes
+        if inspect.isclass(found) and issubclass(found, Embedding) and not inspect.isabstract(found) and _is_complete(found)
+    }
 
 
 def make_embedding(embedding: EmbeddingLike) -> Embedding:
@@ -25,13 +30,24 @@ def make_embedding(embedding: EmbeddingLike) -> Embedding:
     :return: the recipe
     :raises ValueError: if the name is unknown
     :raises TypeError: if it is none of these
+
+    Example:
+        >>> from sb3_wasserstein.embeddings import make_embedding
+        >>> make_embedding("path")
+        Path(n_points=5, features=None)
     """
     if isinstance(embedding, Embedding):
         return embedding
     if isinstance(embedding, dict):
         return Embedding.from_config(embedding)
+    known = known_embeddings()
     if isinstance(embedding, str):
-        if embedding not in NAMES:
-            raise ValueError(f"embedding={embedding!r} is not known; use one of {list(NAMES)}, or an Embedding object")
-        return NAMES[embedding]()
-    raise TypeError(f"embedding must be one of {list(NAMES)} or an Embedding object; got {embedding!r}")
+        if embedding not in known:
+            raise ValueError(f"embedding={embedding!r} is not known; use one of {list(known)}, or an Embedding object")
+        return known[embedding]()
+    raise TypeError(f"embedding must be one of {list(known)} or an Embedding object; got {embedding!r}")
+
+
+def _is_complete(recipe: type[Embedding]) -> bool:
+    parameters = inspect.signature(recipe).parameters.values()
+    return all(parameter.default is not parameter.empty for parameter in parameters)

@@ -45,6 +45,13 @@ class Episode:
     :param points: (m, dim) its embedding (m = 1), or a sample of its states, each of equal weight
     :param episode_return: sum of its rewards
     :param length: number of its steps
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.embeddings import Episode
+        >>> episode = Episode(env=0, step=9, points=np.zeros((1, 4)), episode_return=10.0, length=10)
+        >>> episode.points.shape
+        (1, 4)
     """
 
     env: int
@@ -67,6 +74,14 @@ class Rollout:
     :param terminated: (T, n) where it ended by itself
     :param lengths: (T, n) number of steps of the episode after this one
     :param episodes: the finished ones, in the order of their ends
+
+    Example:
+        >>> from sb3_wasserstein import DualCallback
+        >>> from stable_baselines3 import PPO
+        >>> behaviour = DualCallback("final_state")
+        >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=0).learn(64, behaviour)
+        >>> behaviour.rollout.after.shape, len(behaviour.rollout.episodes) == int(behaviour.rollout.ends.sum())
+        ((64, 1, 4), True)
     """
 
     after: NDArray[np.float64] | None

@@ -15,7 +15,17 @@ Scan = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class FinalState(FeatureEmbedding):
-    """φ(τ) = the features of the last observation, (dim,). See :class:`FeatureEmbedding` for ``features``."""
+    """
+    φ(τ) = the features of the last observation, (dim,). See :class:`FeatureEmbedding` for ``features``.
+
+    :param features: see :class:`FeatureEmbedding`
+
+    Example:
+        >>> from sb3_wasserstein import Target
+        >>> from sb3_wasserstein.embeddings import FinalState
+        >>> Target.from_trajectories([[[0.0, 0.0], [1.0, 2.0]]], FinalState(features=[1])).points
+        array([[2.]])
+    """
 
     def bind(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
@@ -51,6 +61,14 @@ class MeanState(FeatureEmbedding):
     φ(τ) = the mean of the features over all T + 1 observations, (dim,).
 
     On a Discrete space this is the visit frequency of S1 §4.1. See :class:`FeatureEmbedding` for ``features``.
+
+    :param features: see :class:`FeatureEmbedding`
+
+    Example:
+        >>> from sb3_wasserstein import Target
+        >>> from sb3_wasserstein.embeddings import MeanState
+        >>> Target.from_trajectories([[[0.0, 0.0], [1.0, 2.0]]], MeanState()).points
+        array([[0.5, 1. ]])
     """
 
     def bind(
@@ -94,6 +112,12 @@ class Path(FeatureEmbedding):
     :param n_points: at least 2; the first is the reset's observation, the last the current one
     :param features: see :class:`FeatureEmbedding`
     :raises ValueError: if ``n_points`` < 2
+
+    Example:
+        >>> from sb3_wasserstein import Target
+        >>> from sb3_wasserstein.embeddings import Path
+        >>> Target.from_trajectories([[[0.0], [1.0], [4.0]]], Path(n_points=5)).points
+        array([[0. , 0.5, 1. , 2.5, 4. ]])
     """
 
     def __init__(self, n_points: int = 5, features: FeatureSpec = None) -> None:
@@ -182,6 +206,12 @@ class StateOccupancy(FeatureEmbedding):
         nor a malus in itself; "ignore" counts the visited states only
     :param horizon: number of steps of a full episode; None takes the environment's time limit
     :raises ValueError: if ``after_termination`` is unknown or ``horizon`` < 1
+
+    Example:
+        >>> from sb3_wasserstein import Target
+        >>> from sb3_wasserstein.embeddings import StateOccupancy
+        >>> Target.from_trajectories([[[0.0], [1.0], [4.0]]], StateOccupancy(horizon=2)).points.ravel()
+        array([0., 1., 4.])
     """
 
     samples_states = True

@@ -19,6 +19,11 @@ class Trajectory:
     :param actions: shape (T, ...), or None where they are not known
     :param rewards: shape (T,), or None where they are not known
     :raises ValueError: if there is no observation, or if the lengths do not fit each other
+
+    Example:
+        >>> from sb3_wasserstein.embeddings import Trajectory
+        >>> len(Trajectory(observations=[[0.0], [1.0], [4.0]], actions=[1, 1], rewards=[0.0, 1.0]))
+        2
     """
 
     observations: Observations

@@ -35,6 +35,12 @@ class VisitHistogram(FeatureEmbedding):
     :param features: see :class:`FeatureEmbedding`; for continuous spaces only
     :param shape: (rows, columns, ...) of the grid that a Discrete space numbers, row by row
     :raises ValueError: if the range is empty, if a number is not positive, or if both forms are mixed
+
+    Example:
+        >>> from sb3_wasserstein import Target
+        >>> from sb3_wasserstein.embeddings import VisitHistogram
+        >>> Target.from_trajectories([[0, 1, 1, 3]], VisitHistogram(shape=(2, 2))).points
+        array([[0.25, 0.5 , 0.  , 0.25]])
     """
 
     def __init__(

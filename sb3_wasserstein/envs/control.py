@@ -27,6 +27,13 @@ class ControlTask(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
     :param horizon: number of steps
     :param render_mode: "rgb_array" or None
     :raises ValueError: if an argument is out of range, with its name
+
+    Example:
+        >>> import torch
+        >>> from sb3_wasserstein.envs import NonlinearRegulator
+        >>> task = NonlinearRegulator()
+        >>> task.dynamics(torch.zeros(5, 1), torch.zeros(5, 1)).shape, task.cost(torch.zeros(5, 1), torch.zeros(5, 1)).shape
+        (torch.Size([5, 1]), torch.Size([5]))
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}

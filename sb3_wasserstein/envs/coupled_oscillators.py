@@ -22,6 +22,13 @@ class CoupledOscillators(ControlTask):
     :param horizon: number of steps of an episode
     :param render_mode: "rgb_array" or None
     :raises ValueError: if an argument is out of range, with its name
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import sb3_wasserstein.envs
+        >>> env = gym.make("wasserstein/CoupledOscillators-v0", n=3)
+        >>> env.observation_space.shape, env.action_space.shape
+        ((6,), (3,))
     """
 
     dt, damping, control_cost, max_control, disturbance = 0.05, 0.1, 0.1, 3.0, 0.3

@@ -28,6 +28,15 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
     :param walls: segments ((x0, y0), (x1, y1)) that a step does not cross: it stops just before
     :param render_mode: "rgb_array" or None
     :raises ValueError: if an argument is out of range, with its name
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import sb3_wasserstein.envs
+        >>> env = gym.make("wasserstein/Goals-v0", goals=[(0.0, 1.0)])
+        >>> _ = env.reset(seed=0)
+        >>> _, reward, terminated, truncated, _ = env.step([0.0, 1.0])
+        >>> round(float(reward), 1), terminated, truncated
+        (-0.9, False, False)
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}

@@ -71,6 +71,13 @@ class HillyGrid(gym.Env[np.int64, np.int64]):
     :param goal: (row, column); None is the upper right corner
     :param render_mode: "ansi", "rgb_array" or None
     :raises ValueError: if an argument is out of range, with its name
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import sb3_wasserstein.envs
+        >>> env = gym.make("wasserstein/HillyGrid-v0", heights="deceptive")
+        >>> env.unwrapped.optimal_return, len(env.unwrapped.optimal_path)
+        (-21.0, 22)
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 10}

@@ -20,6 +20,13 @@ class NonlinearRegulator(ControlTask):
     :param horizon: number of steps of an episode
     :param render_mode: "rgb_array" or None
     :raises ValueError: if an argument is out of range, with its name
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import sb3_wasserstein.envs
+        >>> env = gym.make("wasserstein/NonlinearRegulator-v0")
+        >>> env.observation_space.shape, env.action_space.shape
+        ((1,), (1,))
     """
 
     max_control = 10.0

@@ -28,6 +28,16 @@ class ConvexityReport:
     :param slope: dJ/dt
     :param local: Σ ρ E⟨v, ∂²_a Q v⟩
     :param transport: 2 ρ P' V'
+
+    Example:
+        >>> from sb3_wasserstein.flow import Grid, ParticleFlow
+        >>> dynamics, cost = (lambda s, a: s + 0.1 * a), (lambda s, a: (s**2 + a**2)[:, 0])
+        >>> flow = ParticleFlow(dynamics, cost, Grid(-3, 3, 31), -2, 2, n_particles=2, noise=0.3)
+        >>> other = flow.copy()
+        >>> _ = other.solve()
+        >>> report = flow.convexity(other, points=5)
+        >>> report.t.shape, report.convex
+        ((5,), True)
     """
 
     t: np.ndarray

@@ -39,6 +39,12 @@ class Grid:
     :param periodic: dimensions whose ``high`` is the same point as ``low``: a flag, or one per dimension; None: those that are
         exactly 2π wide are angles, the others are not
     :raises ValueError: on shapes that disagree, non-finite corners, ``low >= high``, fewer than 4 cells
+
+    Example:
+        >>> from sb3_wasserstein.flow import Grid
+        >>> grid = Grid(low=[-1, -2], high=[1, 2], cells=(11, 21))
+        >>> grid.nodes.shape
+        torch.Size([231, 2])
     """
 
     def __init__(

@@ -63,6 +63,16 @@ class NaturalGradient:
     :param tensorboard_log: folder for TensorBoard
     :raises ValueError: if an argument is out of range, with its name
     :raises TypeError: if one is of the wrong type
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein.envs import NonlinearRegulator
+        >>> from sb3_wasserstein.flow import NaturalGradient
+        >>> task = NonlinearRegulator()
+        >>> learner = NaturalGradient((16,), task.dynamics, task.cost, noise=task.noise, initial=1.0, action_dim=1, seed=0)
+        >>> before = learner.evaluate()
+        >>> bool(learner.learn(8192).evaluate() < before)
+        True
     """
 
     def __init__(

@@ -94,6 +94,15 @@ class NeuralPolicy:
     :param action_low: where actions are clipped, a number or one per dimension
     :param action_high: the same, above
     :param seed: of the noise
+    :raises TypeError: if ``module`` is no torch module
+
+    Example:
+        >>> import torch
+        >>> from sb3_wasserstein.flow import NeuralPolicy
+        >>> policy = NeuralPolicy(torch.nn.Linear(2, 1), action_low=-1.0, action_high=1.0)
+        >>> action, _ = policy.predict([[0.5, -0.5]], deterministic=True)
+        >>> action.shape
+        (1, 1)
     """
 
     def __init__(

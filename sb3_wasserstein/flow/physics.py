@@ -20,8 +20,20 @@ class Problem:
     """
     Everything a :class:`ParticleFlow` asks for but the number of particles, and how the environment's observations are read.
 
+    :param dynamics: batched torch callable, states (B, d) and actions (B, k) -> next states without noise (B, d)
+    :param cost: batched torch callable, states and actions -> cost (B,), minimised
+    :param grid: the grid of states
+    :param action_low: (k,) lower bounds of the actions
+    :param action_high: (k,) upper bounds
+    :param noise: standard deviation of the Gaussian noise added in a step, a number or one per state dimension
     :param observation_to_state: (B, obs) -> (B, d), for :meth:`ParticleFlow.as_policy`; None where they are the states
     :param discount: the discount the cost was written for; None: ergodic
+
+    Example:
+        >>> from sb3_wasserstein.flow import Grid, Problem
+        >>> problem = Problem(lambda s, a: s + 0.1 * a, lambda s, a: (s**2 + a**2)[:, 0], Grid(-3, 3, 31), [-2.0], [2.0], 0.3)
+        >>> problem.flow(n_particles=2).particles.shape
+        torch.Size([31, 2, 1])
     """
 
     dynamics: Dynamics
@@ -48,6 +60,13 @@ def pendulum(cells: int | Sequence[int] = 61, noise: float = 0.0) -> Problem:
     :param cells: nodes per dimension
     :param noise: of the velocity per step. Below h/√3 (h the spacing) the grid's own diffusion is what there is: the
         noise-free environment is best played by a policy for the least noise that the grid carries
+    :return: the problem; its ``flow()`` is solved, and plays the environment
+    :raises ValueError: if there are fewer than 4 cells
+
+    Example:
+        >>> from sb3_wasserstein.flow import pendulum
+        >>> pendulum(cells=21).flow(n_particles=4).particles.shape
+        torch.Size([441, 4, 1])
     """
 
     def dynamics(s: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
@@ -72,6 +91,16 @@ def mountain_car(cells: int | Sequence[int] = 61, discount: float = 0.99) -> Pro
 
     The reward is −.1 a² a step and +100 on arrival. Paying 100 (1 − γ) / γ a step until arrival, and nothing after it, is the
     same cost but for the constant 100 / γ, and is smooth in the action.
+
+    :param cells: nodes per dimension
+    :param discount: γ
+    :return: the problem; its ``flow()`` is solved, and plays the environment
+    :raises ValueError: if there are fewer than 4 cells
+
+    Example:
+        >>> from sb3_wasserstein.flow import mountain_car
+        >>> mountain_car(cells=21).discount
+        0.99
     """
     goal, waiting = 0.45, 100.0 * (1.0 - discount) / discount
 

@@ -21,6 +21,18 @@ class GridPolicy:
 
     Deterministic: the mean action of each node, interpolated multilinearly. Stochastic: a corner of the state's cell is drawn
     with those weights, then one of its particles.
+
+    :param flow: whose particles are copied
+    :param observation_to_state: (B, obs) -> (B, d); None where observations are the states
+    :param seed: of the stochastic policy's draws
+
+    Example:
+        >>> from sb3_wasserstein.flow import Grid, ParticleFlow
+        >>> dynamics, cost = (lambda s, a: s + 0.1 * a), (lambda s, a: (s**2 + a**2)[:, 0])
+        >>> flow = ParticleFlow(dynamics, cost, Grid(-3, 3, 31), -2, 2, n_particles=2, noise=0.3)
+        >>> action, _ = flow.as_policy().predict([[0.5]], deterministic=True)
+        >>> action.shape
+        (1, 1)
     """
 
     def __init__(self, flow: ParticleFlow, observation_to_state: ObservationToState | None, seed: int | None) -> None:

@@ -129,6 +129,13 @@ def from_env(
     :param action_nodes: Chebyshev points per action, at each of which every state is stepped once
     :param discount: γ, or None for the ergodic cost
     :raises ValueError: where a step terminates, or the action space is no finite Box of one or two dimensions
+    :return: the problem; its ``flow()`` is solved, and plays the environment
+
+    Example:
+        >>> from sb3_wasserstein.flow import Grid, from_env
+        >>> problem = from_env("Pendulum-v1", Grid([-3.14159265, -8], [3.14159265, 8], cells=11))
+        >>> problem.flow(n_particles=2).particles.shape
+        torch.Size([121, 2, 1])
     """
     if isinstance(env, str):
         import gymnasium

@@ -13,7 +13,6 @@ import gymnasium as gym
 import numpy as np
 import torch as th
 from gymnasium.envs.registration import EnvSpec
-from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -26,7 +25,8 @@ from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.population.exchange import Report, Turn
 from sb3_wasserstein.population.generators import Generators, OwnGenerators
 from sb3_wasserstein.population.potential import PairPotential
-from sb3_wasserstein.regularised import DualCallback, WassersteinA2C, WassersteinOnPolicyMixin, WassersteinPPO
+from sb3_wasserstein.regularised import DualCallback, WassersteinOnPolicyMixin
+from sb3_wasserstein.regularised.registry import regularised
 from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales
 
 #: episodes of earlier rollouts that a cloud is filled up with where a rollout has few
@@ -220,7 +220,8 @@ class Member:
     def _begin_afresh(self, seed: int) -> None:
         model, behaviour = self.model, self.behaviour
         set_random_seed(seed, using_cuda=model.device.type == "cuda")
-        kwargs: dict[str, Any] = {"use_sde": model.use_sde, **model.policy_kwargs}
+        # MaskablePPO's policies know no gSDE: it is asked for where it is wanted.
+        kwargs: dict[str, Any] = {**({"use_sde": True} if model.use_sde else {}), **model.policy_kwargs}
         made = model.policy_class(model.observation_space, model.action_space, model.lr_schedule, **kwargs)
         model.policy = cast(ActorCriticPolicy, made.to(model.device))
         # The old policy's episodes say nothing of the new one.
@@ -248,10 +249,9 @@ def member_class(algorithm: Any) -> type[WassersteinOnPolicyMixin]:
     """
     if isinstance(algorithm, type) and issubclass(algorithm, WassersteinOnPolicyMixin):
         return algorithm
-    if algorithm in (PPO, A2C):
-        return WassersteinPPO if algorithm is PPO else WassersteinA2C
     if isinstance(algorithm, type) and issubclass(algorithm, OnPolicyAlgorithm):
-        return type(f"Wasserstein{algorithm.__name__}", (WassersteinOnPolicyMixin, algorithm), {})
+        made = (WassersteinOnPolicyMixin, algorithm)
+        return regularised(algorithm) or type(f"Wasserstein{algorithm.__name__}", made, {})
     raise TypeError(
         f"algorithm must be an on-policy algorithm of SB3 (PPO, A2C, or a subclass of OnPolicyAlgorithm); got {algorithm!r}"
     )

@@ -23,11 +23,9 @@ from sb3_wasserstein.population.executors import EXECUTORS, Executor, make_execu
 from sb3_wasserstein.population.member import MemberSpec, Snapshot, member_class
 from sb3_wasserstein.population.rounds import Rounds
 from sb3_wasserstein.population.schedule import RepulsionSchedule
-from sb3_wasserstein.regularised import WassersteinA2C, WassersteinOnPolicyMixin, WassersteinPPO
+from sb3_wasserstein.regularised import WassersteinOnPolicyMixin
 from sb3_wasserstein.regularised.callback import check_count
-
-#: what ``load`` knows by name; other classes are passed to it
-NAMED = {"WassersteinPPO": WassersteinPPO, "WassersteinA2C": WassersteinA2C}
+from sb3_wasserstein.regularised.registry import known_algorithms
 
 
 class Population:
@@ -239,7 +237,7 @@ class Population:
         :param folder: as given to :meth:`save`
         :param env: as for the constructor: environments are not saved
         :param env_kwargs: the environment's arguments
-        :param algorithm: the members' class, where it is neither PPO nor A2C
+        :param algorithm: the members' class, where this package does not list it
         :param schedule: where it was a function: functions are not saved
         :param embedding: where it was made of a function
         :param executor: "serial", "process" or "ray"
@@ -259,12 +257,13 @@ class Population:
             raise ValueError(f"folder {str(folder)!r} is damaged: population.json lacks {error}") from error
         if rules["schedule"] is None:
             raise ValueError("the schedule was a function, and functions are not saved: pass schedule= to load()")
-        if algorithm is None and name not in NAMED:
+        named = known_algorithms()
+        if algorithm is None and name not in named:
             raise ValueError(f"the members are {name}, which is not known here: pass algorithm= to load()")
         recipe = make_embedding(description["embedding"]) if embedding is None else embedding
         dual = dual_from_config(description["dual"])
         assert isinstance(dual, SinkhornDual)
-        member = member_class(NAMED[name] if algorithm is None else algorithm)
+        member = member_class(named[name] if algorithm is None else algorithm)
         population._prepare(member, len(snapshots), Rules(**rules), dual, recipe, description["seed"])
         population._identity = identity
         population.exchange.load_state(states, arrays)

@@ -17,6 +17,7 @@ from stable_baselines3.common.type_aliases import Schedule, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
+from sb3_wasserstein.duals.factory import takes_seed
 from sb3_wasserstein.embeddings import Embedding, make_embedding
 from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.bonus import BonusReport
@@ -24,8 +25,6 @@ from sb3_wasserstein.regularised.callback import DualCallback, check_count
 from sb3_wasserstein.targets import as_target
 from sb3_wasserstein.vec_env import EpisodeReader
 
-#: the duals that draw samples: the model's seed is theirs too
-STOCHASTIC = ("rkhs", "alternating", "semidiscrete")
 #: what is saved as state dictionaries
 STATES = ("dual", "dual_callback")
 
@@ -133,7 +132,8 @@ class WassersteinMixin(BaseAlgorithm):
 
     def _made_dual(self, dual: str | Dual) -> Dual:
         kwargs = self.dual_kwargs
-        if isinstance(dual, str) and dual in STOCHASTIC and (kwargs is None or isinstance(kwargs, dict)):
+        # The duals that draw samples: the model's seed is theirs too.
+        if isinstance(dual, str) and takes_seed(dual) and (kwargs is None or isinstance(kwargs, dict)):
             kwargs = {"seed": self.seed, **(kwargs or {})}
         return make_dual(dual, kwargs)
 

@@ -31,6 +31,15 @@ class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):
 
     :raises ValueError: if the embedding has no prefixes, or with a replay buffer of one's own (HER's relabelled goals would
         need an embedding of their own) or n-step returns
+
+    Example:
+        >>> from stable_baselines3 import DDPG
+        >>> from sb3_wasserstein.regularised import WassersteinOffPolicyMixin
+        >>> class Ours(WassersteinOffPolicyMixin, DDPG):
+        ...     pass
+        >>> model = Ours("MlpPolicy", "Pendulum-v1", target=[[1.0, 0.0, 0.0]], wasserstein_coef=-1.0, learning_starts=450)
+        >>> model.learn(500).embeddings.shape
+        (2, 3)
     """
 
     def _setup_model(self) -> None:

@@ -40,6 +40,15 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
     :param segment_length: count every so many steps as an episode, for tasks whose episodes never end
     :param kwargs: the algorithm's own arguments
     :raises ValueError: if an argument is unknown or out of range, with its name
+
+    Example:
+        >>> from stable_baselines3 import PPO
+        >>> from sb3_wasserstein.regularised import WassersteinOnPolicyMixin
+        >>> class Ours(WassersteinOnPolicyMixin, PPO):
+        ...     pass
+        >>> model = Ours("MlpPolicy", "CartPole-v1", target=[[0.0] * 4], wasserstein_coef=1.0, n_steps=128, batch_size=64)
+        >>> model.learn(128).embeddings.shape[1]
+        4
     """
 
     #: mean of the discounted bonus still to come at a step, in the unit of the buffer's rewards: what V has learnt of it

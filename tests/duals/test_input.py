@@ -62,7 +62,7 @@ def test_constructors_refuse(dual, arguments, error, words):
         (lambda: SemiDiscreteDual(seed=-1), "seed"),
         (lambda: SaturatingCost(scale=0), "scale"),
         (lambda: SaturatingCost(base="nope"), "base"),
-        (lambda: make_dual("sinkhorm"), "dual.*sinkhorn, rkhs, alternating, semidiscrete"),
+        (lambda: make_dual("sinkhorm"), "dual.*alternating, rkhs, semidiscrete, sinkhorn"),
         (lambda: make_dual("rkhs", {"buget": 3}), "dual_kwargs.*buget"),
         (lambda: make_dual("sinkhorn", {"epsilon": -1}), "dual_kwargs.*epsilon"),
         (lambda: batched_sinkhorn([GOOD], [], epsilon=0.1), "xs.*ys"),

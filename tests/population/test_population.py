@@ -213,3 +213,26 @@ def test_bad_input(kwargs, error, name):
 def test_bad_learn(kwargs, name):
     with pytest.raises(ValueError, match=name):
         make().learn(**{"total_timesteps": ROUND, **kwargs})
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "policy_kwargs"),
+    [("TRPO", "MlpPolicy", {}), ("RecurrentPPO", "MlpLstmPolicy", {"lstm_hidden_size": 8}), ("MaskablePPO", "MlpPolicy", {})],
+)
+def test_sb3_contribs_algorithms_begin_afresh(name, policy, policy_kwargs):
+    """A member of theirs gets new weights as its own class makes them: MaskablePPO's policies know no gSDE."""
+    contrib = pytest.importorskip("sb3_contrib")
+    envs = pytest.importorskip("sb3_contrib.common.envs")
+
+    def env():
+        return envs.InvalidActionEnvDiscrete(dim=10, ep_length=20, n_invalid_actions=5)
+
+    kwargs = {"n_steps": 64, "batch_size": 64, "policy_kwargs": policy_kwargs, "seed": 0}
+    with Population(getattr(contrib, name), policy, env, 2, **kwargs) as population:
+        population.learn(64)
+        member = population._members.members[0]
+        before = member.model.policy
+        member._begin_afresh(1)
+        assert type(member.model.policy) is type(before)
+        assert member.model.policy is not before
+        population.learn(64, reset_num_timesteps=False)

@@ -36,6 +36,12 @@ class MixtureActor(Actor):
         equally weighted components (particles, and the kernel of their density)
     :param kwargs: the actor's own arguments
     :raises ValueError: on gSDE, whose noise belongs to a single Gaussian
+
+    Example:
+        >>> from sb3_wasserstein import WPO
+        >>> model = WPO("MlpPolicy", "Pendulum-v1", actor="mixture", policy_kwargs={"n_components": 4})
+        >>> type(model.actor).__name__, model.actor.mu.out_features
+        ('MixtureActor', 4)
     """
 
     def __init__(self, *, n_components: int, bandwidth: float | None, **kwargs: Any) -> None:
@@ -116,6 +122,12 @@ class MlpPolicy(SACPolicy):
     :param n_components: K; None: 4 for a mixture, 16 particles
     :param bandwidth: width of a particle in latent units, where one unit leads from action 0 to .76
     :param kwargs: SACPolicy's arguments
+
+    Example:
+        >>> from sb3_wasserstein import WPO
+        >>> from sb3_wasserstein.flow.wpo import MlpPolicy
+        >>> isinstance(WPO("MlpPolicy", "Pendulum-v1", actor="particles").policy, MlpPolicy)
+        True
     """
 
     def __init__(
@@ -154,14 +166,34 @@ class MlpPolicy(SACPolicy):
 
 
 class CnnPolicy(MlpPolicy):
-    """:class:`MlpPolicy` on images."""
+    """
+    :class:`MlpPolicy` on images.
+    :param args: :class:`MlpPolicy`'s
+    :param features_extractor_class: from images to features
+    :param kwargs: :class:`MlpPolicy`'s
+
+    Example:
+        >>> from sb3_wasserstein.flow.wpo import CnnPolicy, MlpPolicy
+        >>> issubclass(CnnPolicy, MlpPolicy)  # WPO("CnnPolicy", env) for an env whose observations are images
+        True
+    """
 
     def __init__(self, *args: Any, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Any) -> None:
         super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
 
 
 class MultiInputPolicy(MlpPolicy):
-    """:class:`MlpPolicy` on Dict observations."""
+    """
+    :class:`MlpPolicy` on Dict observations.
+    :param args: :class:`MlpPolicy`'s
+    :param features_extractor_class: from a dict of observations to features
+    :param kwargs: :class:`MlpPolicy`'s
+
+    Example:
+        >>> from sb3_wasserstein.flow.wpo import MlpPolicy, MultiInputPolicy
+        >>> issubclass(MultiInputPolicy, MlpPolicy)  # WPO("MultiInputPolicy", env) for an env whose observations are a Dict
+        True
+    """
 
     def __init__(
         self, *args: Any, features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor, **kwargs: Any

@@ -17,6 +17,16 @@ def make_executor(name: str, specs: list[MemberSpec]) -> Executor:
     :return: with its members made
     :raises ValueError: if the name is not known, or if members cannot be sent to other processes
     :raises ImportError: if ray is asked for and not installed
+
+    Example:
+        >>> from sb3_wasserstein.population.executors import make_executor
+        >>> from sb3_wasserstein.population.member import MemberSpec
+        >>> from sb3_wasserstein.regularised import WassersteinPPO
+        >>> specs = [MemberSpec(WassersteinPPO, "MlpPolicy", "CartPole-v1", 1, None, k, f"member_{k}") for k in range(2)]
+        >>> executor = make_executor("serial", specs)
+        >>> len(executor.members)
+        2
+        >>> executor.close()
     """
     if name == "serial":
         from sb3_wasserstein.population.executors.serial import SerialExecutor

@@ -16,6 +16,11 @@ class MemberError(RuntimeError):
     :param member: its number
     :param doing: what it was asked to do
     :param traceback: where it failed, in its own process
+
+    Example:
+        >>> from sb3_wasserstein.population import MemberError
+        >>> str(MemberError(1, "collect", "KeyError: 'x'")).splitlines()[0]
+        'member 1 failed in collect(); the others are unharmed. Its own traceback:'
     """
 
     def __init__(self, member: int, doing: str, traceback: str) -> None:
@@ -33,6 +38,14 @@ class Executor(ABC):
     Holds K members and passes calls on to them. What goes to and fro is arrays, and what members are made from.
 
     :param specs: one for each member
+
+    Example:
+        >>> from stable_baselines3 import PPO
+        >>> from sb3_wasserstein import Population
+        >>> population = Population(PPO, "MlpPolicy", "CartPole-v1", n_policies=2, n_steps=64, seed=0)
+        >>> population._members.is_local, len(population._members.specs)
+        (True, 2)
+        >>> population.close()
     """
 
     #: whether members live in this process, and their models can be had without a copy

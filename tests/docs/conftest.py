@@ -1,0 +1,4 @@
+import matplotlib
+
+# No window system is asked for.
+matplotlib.use("Agg")
