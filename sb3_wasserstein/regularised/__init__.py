@@ -12,6 +12,7 @@ from sb3_wasserstein.regularised.algorithms import WassersteinPPO as Wasserstein
 from sb3_wasserstein.regularised.algorithms import WassersteinSAC as WassersteinSAC
 from sb3_wasserstein.regularised.algorithms import WassersteinTD3 as WassersteinTD3
 from sb3_wasserstein.regularised.callback import DualCallback as DualCallback
+from sb3_wasserstein.regularised.mixin import WassersteinMixin as WassersteinMixin
 from sb3_wasserstein.regularised.off_policy import WassersteinOffPolicyMixin as WassersteinOffPolicyMixin
 from sb3_wasserstein.regularised.on_policy import WassersteinOnPolicyMixin as WassersteinOnPolicyMixin
 

@@ -49,6 +49,14 @@ class WassersteinMixin(BaseAlgorithm):
     :param segment_length: count every so many steps as an episode, for tasks whose episodes never end
     :param kwargs: the algorithm's own arguments
     :raises ValueError: if an argument is unknown or out of range, with its name
+
+    Example:
+        >>> from sb3_wasserstein import WassersteinPPO
+        >>> from sb3_wasserstein.regularised import WassersteinMixin
+        >>> arguments = {"embedding": "final_state", "target": [[0.0] * 4], "wasserstein_coef": lambda left: -left}
+        >>> model = WassersteinPPO("MlpPolicy", "CartPole-v1", **arguments, episode_window=64, dual_kwargs={"epsilon": 0.1})
+        >>> isinstance(model, WassersteinMixin)
+        True
     """
 
     dual_callback: DualCallback | None

@@ -25,20 +25,8 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
 
     With coefficient 0 every bit is as the parent class has it; without a target nothing is recorded.
 
-    :param args: the algorithm's own arguments
-    :param embedding: what a behaviour is: "final_state", "mean_state", "path", "visit_histogram", "state_occupancy", or an
-        Embedding. Where the environment is wrapped in a TrajectoryEmbeddingWrapper, the wrapper's is used
-    :param target: the law ν: a Target, an (n, dim) array, or the path of a saved target
-    :param wasserstein_coef: λ: > 0 repels from the target, < 0 attracts to it; a schedule gets ``progress_remaining``
-    :param dual: "sinkhorn", "rkhs", "alternating", "semidiscrete", or a Dual
-    :param dual_kwargs: the dual's constructor arguments, e.g. ``{"epsilon": 0.05, "cost": "euclidean"}``
-    :param credit: which steps get an episode's bonus: "telescoping" (where the behaviour changed), "terminal" (the last),
-        "episode" (all alike, past the critic); None is telescoping where the embedding has prefixes, else terminal
-    :param episode_window: number of episodes that the policy's law is estimated from
-    :param normalize_bonus: measure λ in units of (spread of the episode returns) / (median ground cost), both frozen after
-        the first window; False takes the paper's λ
-    :param segment_length: count every so many steps as an episode, for tasks whose episodes never end
-    :param kwargs: the algorithm's own arguments
+    Arguments are the algorithm's own, and those of :class:`WassersteinMixin` by keyword.
+
     :raises ValueError: if an argument is unknown or out of range, with its name
 
     Example:
