@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sb3_wasserstein.checks import check_count, check_flag
 from sb3_wasserstein.duals.clouds import Floats, Kind, as_cloud, as_weights
 from sb3_wasserstein.duals.costs import Cost, GroundCost, SaturatingCost, check_positive
 from sb3_wasserstein.duals.solver import DIRECT, LARGEST_SCALING, SCALING, START_ITERATIONS, START_TOL, solve, solve_symmetric
@@ -52,6 +53,11 @@ def batched_sinkhorn(
     :raises ValueError: if the lists differ in length, or a cloud or its weights are not valid
     """
     epsilon, tol = check_positive(epsilon, "epsilon"), check_positive(tol, "tol")
+    max_iterations = check_count("max_iterations", max_iterations)
+    relative, debias = check_flag("relative", relative), check_flag("debias", debias)
+    for name, clouds in (("xs", xs), ("ys", ys)):
+        if isinstance(clouds, (str, bytes, dict)) or not hasattr(clouds, "__len__"):
+            raise TypeError(f"`{name}` must be a list of clouds (n, d), got {type(clouds).__name__}")
     if len(xs) != len(ys) or not len(xs):
         raise ValueError(f"`xs` and `ys` must be as long as each other and not empty, got {len(xs)} and {len(ys)} clouds")
     laws_x, laws_y = _laws(xs, x_weights, "xs", "x_weights"), _laws(ys, y_weights, "ys", "y_weights")

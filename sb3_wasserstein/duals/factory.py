@@ -59,6 +59,8 @@ def dual_from_config(config: dict[str, Any]) -> Dual:
     :return: a dual that has seen no sample
     :raises ValueError: if the class is unknown, or if the cost was a callable (functions are not saved)
     """
+    if not isinstance(config, dict):
+        raise ValueError(f"the dual's config must be a dict, as config() returns it; got {type(config).__name__}")
     classes = {known.__name__: known for known in DUALS.values()}
     name = config.get("class")
     if name not in classes:
@@ -69,4 +71,7 @@ def dual_from_config(config: dict[str, Any]) -> Dual:
         arguments["cost"] = SaturatingCost(cost["saturating"], cost["scale"])
     elif isinstance(cost, dict):
         raise ValueError(f"the dual's cost is a function ({cost}), and functions are not saved: pass dual= with it to load()")
-    return classes[name](**arguments)
+    try:
+        return classes[name](**arguments)
+    except TypeError as error:
+        raise ValueError(f"the config of a {name} is damaged: {error}") from error

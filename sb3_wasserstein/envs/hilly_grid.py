@@ -154,7 +154,10 @@ class HillyGrid(gym.Env[np.int64, np.int64]):
             if (after := self._neighbour((row, column), action)) != (row, column)
         ]
         source, sink, cost = (np.array(part) for part in zip(*edges, strict=True))
-        graph = coo_array((cost, (source, sink)), shape=(rows * columns, rows * columns)).tocsr()
+        # scipy below 1.13 takes no other integers for the indices.
+        graph = coo_array(
+            (cost, (source.astype(np.int32), sink.astype(np.int32))), shape=(rows * columns, rows * columns)
+        ).tocsr()
         start, goal = (cell[0] * columns + cell[1] for cell in (self.start, self.goal))
         total, previous = dijkstra(graph, indices=start, return_predecessors=True)
         path = [goal]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.type_aliases import MaybeCallback
 
+from sb3_wasserstein.checks import check_count
 from sb3_wasserstein.duals import SinkhornDual, dual_from_config
 from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
 from sb3_wasserstein.population.arguments import as_text, check_coefficient, pair_dual, registered
@@ -24,7 +25,6 @@ from sb3_wasserstein.population.member import MemberSpec, Snapshot, member_class
 from sb3_wasserstein.population.rounds import Rounds
 from sb3_wasserstein.population.schedule import RepulsionSchedule
 from sb3_wasserstein.regularised import WassersteinA2C, WassersteinOnPolicyMixin, WassersteinPPO
-from sb3_wasserstein.regularised.callback import check_count
 
 #: what ``load`` knows by name; other classes are passed to it
 NAMED = {"WassersteinPPO": WassersteinPPO, "WassersteinA2C": WassersteinA2C}

@@ -12,6 +12,7 @@ import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sb3_wasserstein.checks import check_count
 from sb3_wasserstein.duals import Dual, make_dual
 from sb3_wasserstein.duals.stochastic import StochasticDual
 from sb3_wasserstein.embeddings import Embedding, Recorder, Rollout, StateOccupancy, make_embedding
@@ -272,11 +273,3 @@ class DualCallback(BaseCallback):
         self.feature_scale = None if feature_scale is None else feature_scale.cpu().numpy().copy()
         self._fresh = int(state["fresh"])
         self._solved_at = int(state["solved_at"])
-
-
-def check_count(name: str, value: Any, least: int) -> None:
-    """
-    :raises ValueError: if ``value`` is not an integer >= ``least``
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}; got {value!r}")

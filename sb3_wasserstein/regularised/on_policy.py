@@ -17,11 +17,12 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import Schedule, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_wasserstein.checks import check_count
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
 from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
 from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.bonus import BonusReport, rollout_bonus
-from sb3_wasserstein.regularised.callback import DualCallback, check_count
+from sb3_wasserstein.regularised.callback import DualCallback
 from sb3_wasserstein.targets import as_target
 from sb3_wasserstein.vec_env import EpisodeReader
 
