@@ -41,6 +41,20 @@ class Checkpoint(NamedTuple):
     members: list[Snapshot]
 
 
+def check_folder(folder: Path, population: str) -> None:
+    """
+    :param folder: where a population is to be written
+    :param population: its identity
+    :raises NotADirectoryError: if something else stands in its place
+    :raises ValueError: if it holds another population
+    """
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"folder {str(folder)!r} cannot be made: {str(path)!r} is a file")
+    if (folder / POINTER).exists() and _pointer(folder)["population"] != population:
+        raise ValueError(f"folder {str(folder)!r} holds the checkpoint of another population: choose another, or remove it")
+
+
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """
     :param folder: made where it is missing
@@ -48,10 +62,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     :raises ValueError: if the folder holds another population
     :raises OSError: if it cannot be written; what was there before stays
     """
+    check_folder(folder, checkpoint.description["population"])
     folder.mkdir(parents=True, exist_ok=True)
-    earlier = _pointer(folder) if (folder / POINTER).exists() else None
-    if earlier is not None and earlier["population"] != checkpoint.description["population"]:
-        raise ValueError(f"folder {str(folder)!r} holds the checkpoint of another population: choose another, or remove it")
     data = Path(tempfile.mkdtemp(prefix="data-", dir=folder))
     try:
         files = {"population.json": json.dumps(checkpoint.description).encode()}

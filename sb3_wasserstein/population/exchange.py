@@ -93,7 +93,8 @@ class Rules:
         if self.neighbours not in NEIGHBOURS:
             raise ValueError(f"neighbours={self.neighbours!r} is not known; use one of {list(NEIGHBOURS)}")
         target = self.distance_target
-        if target is not None and not (isinstance(target, (int, float)) and np.isfinite(target) and target > 0):
+        known = isinstance(target, (int, float)) and not isinstance(target, bool)
+        if target is not None and not (known and np.isfinite(target) and target > 0):
             raise ValueError(f"distance_target must be a number > 0, or None; got {target!r}")
 
 

@@ -7,18 +7,24 @@ import os
 import uuid
 import warnings
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.type_aliases import MaybeCallback
 
-from sb3_wasserstein.checks import check_count
+from sb3_wasserstein.checks import check_count, check_path
 from sb3_wasserstein.duals import SinkhornDual, dual_from_config
 from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
-from sb3_wasserstein.population.arguments import as_text, check_coefficient, pair_dual, registered
-from sb3_wasserstein.population.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from sb3_wasserstein.population.arguments import (
+    as_text,
+    check_callback,
+    check_coefficient,
+    check_environment,
+    pair_dual,
+    registered,
+)
+from sb3_wasserstein.population.checkpoint import Checkpoint, check_folder, read_checkpoint, write_checkpoint
 from sb3_wasserstein.population.exchange import Exchange, Rules
 from sb3_wasserstein.population.executors import EXECUTORS, Executor, make_executor
 from sb3_wasserstein.population.member import MemberSpec, Snapshot, member_class
@@ -97,6 +103,7 @@ class Population:
             raise ValueError(f"executor={executor!r} is not known; use one of {list(EXECUTORS)}")
         if algorithm_kwargs.pop("target", None) is not None:
             raise ValueError("target does not go with a population, whose members are each other's: use WassersteinPPO")
+        check_environment(env, env_kwargs)
         rules = Rules(
             check_coefficient(wasserstein_coef),
             schedule,
@@ -128,7 +135,7 @@ class Population:
         self.n_policies = int(n_policies)
         self.rules = rules
         self.embedding = embedding
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else check_count("seed", seed, 0)
         self.exchange = Exchange(self.n_policies, rules, dual, isinstance(embedding, StateOccupancy), self.seed)
         self._identity = uuid.uuid4().hex
 
@@ -161,6 +168,10 @@ class Population:
         """
         check_count("total_timesteps", total_timesteps, 1)
         check_count("checkpoint_every", checkpoint_every, 1)
+        check_callback(callback)
+        if checkpoint is not None:
+            # Before hours of training, not at its first checkpoint.
+            check_folder(check_path("checkpoint", checkpoint), self._identity)
         sequential = self.rules.repulsion == "sequential"
         everybody = list(range(self.n_policies))
         save = None if checkpoint is None else lambda: self.save(checkpoint)
@@ -196,6 +207,8 @@ class Population:
         :raises ValueError: if the folder holds another population
         :raises OSError: if it cannot be written; what was there before stays
         """
+        path = check_path("folder", folder)
+        check_folder(path, self._identity)
         snapshots = self._snapshots()
         states, arrays = self.exchange.state()
         spec = self._members.specs[0]
@@ -218,7 +231,7 @@ class Population:
             },
             "exchange": states,
         }
-        write_checkpoint(Path(folder), Checkpoint(description, arrays, snapshots))
+        write_checkpoint(path, Checkpoint(description, arrays, snapshots))
 
     @classmethod
     def load(
@@ -248,7 +261,8 @@ class Population:
         :raises FileNotFoundError: if there is no checkpoint
         :raises ValueError: if it is damaged, belongs to another environment, or lacks what has to be given
         """
-        description, arrays, snapshots = read_checkpoint(Path(folder))
+        description, arrays, snapshots = read_checkpoint(check_path("folder", folder))
+        check_environment(env, env_kwargs)
         population = cls.__new__(cls)
         try:
             rules = dict(description["rules"])

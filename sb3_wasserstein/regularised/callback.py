@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_wasserstein.checks import check_count
 from sb3_wasserstein.duals import Dual, make_dual
+from sb3_wasserstein.duals.clouds import saved
 from sb3_wasserstein.duals.stochastic import StochasticDual
 from sb3_wasserstein.embeddings import Embedding, Recorder, Rollout, StateOccupancy, make_embedding
 from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales, thinned
@@ -255,8 +256,19 @@ class DualCallback(BaseCallback):
         """
         :param state: from :meth:`state_dict`
         :param strict: whether the state must come from the same embedding
-        :raises ValueError: if it does not, or if the target is neither saved nor given
+        :raises ValueError: if it does not, if it is damaged, or if the target is neither saved nor given; the callback is then
+            as it was
         """
+        before = dict(self.__dict__)
+        try:
+            self._load(state, strict)
+        except BaseException as error:
+            self.__dict__.update(before)
+            if isinstance(error, (AttributeError, IndexError, KeyError, RuntimeError, TypeError)):
+                raise ValueError(f"the state of the behaviour is damaged: {error!r}") from error
+            raise
+
+    def _load(self, state: dict[str, Any], strict: bool) -> None:
         if strict and state["embedding"] != json.dumps(self.embedding.config()):
             raise ValueError(f"the state was saved with the embedding {state['embedding']}; this one is {self.embedding}")
         if self.target is None and not state.get("records_only", False):
@@ -267,9 +279,12 @@ class DualCallback(BaseCallback):
             self.target._weights = state["target"]["weights"].cpu().numpy()
             if self._reader is not None:
                 self.check_target()
-        self.window.load_state_dict(state["window"])
+        window = EpisodeWindow(self.window.size)
+        window.load_state_dict(state["window"])
         self.scales = Scales(**state["scales"])
+        self.scales.check()
         feature_scale = state["feature_scale"]
-        self.feature_scale = None if feature_scale is None else feature_scale.cpu().numpy().copy()
+        self.feature_scale = None if feature_scale is None else saved(state, "feature_scale", None)
+        self.window = window
         self._fresh = int(state["fresh"])
         self._solved_at = int(state["solved_at"])
