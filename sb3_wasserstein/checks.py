@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def check_count(name: str, value: Any, least: int = 1) -> int:
@@ -48,6 +49,22 @@ def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False; got {value!r}")
     return bool(value)
+
+
+def check_array(name: str, value: Any) -> NDArray[np.float64]:
+    """
+    :param name: the argument's name, for the error
+    :param value: what came
+    :return: as float64, of any shape
+    :raises ValueError: if it is not made of real numbers, all finite
+    """
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numbers; got {value!r}") from error
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite; got {value!r}")
+    return array
 
 
 def check_seed(value: Any) -> int | None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from sb3_wasserstein.checks import check_array
 from sb3_wasserstein.flow.mdp import Dynamics
 from sb3_wasserstein.flow.metric import Parameters
 
@@ -203,7 +204,7 @@ class Chains:
 
 def gaussian(std: float | Sequence[float] | np.ndarray, dim: int) -> Initial:
     """The initial law N(0, std²) in ``dim`` coordinates."""
-    scale = torch.as_tensor(np.broadcast_to(np.asarray(std, dtype=np.float64), (dim,)).copy())
+    scale = torch.as_tensor(np.broadcast_to(check_array("initial", std), (dim,)).copy())
 
     def sample(n: int, generator: torch.Generator) -> torch.Tensor:
         return scale * torch.randn((n, dim), generator=generator, dtype=torch.float64)

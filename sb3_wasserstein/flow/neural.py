@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+from sb3_wasserstein.checks import check_path
 
 
 class MLP(nn.Module):
@@ -59,11 +60,15 @@ class MLP(nn.Module):
 
 def write(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
     """Tensors and plain Python to a file, which is there whole or not at all."""
-    target = Path(path)
+    target = check_path("path", path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    torch.save(content, temporary)
-    os.replace(temporary, target)
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
@@ -75,7 +80,7 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     :raises FileNotFoundError: if it is not there
     :raises ValueError: if it is something else
     """
-    if not Path(path).is_file():
+    if not check_path("path", path).is_file():
         raise FileNotFoundError(f"path={os.fspath(path)!r} is not a file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -69,7 +69,7 @@ FLOWS = {
     "a negative discount": (lambda: flow(discount=-0.1), "discount"),
     "an initial law of NaN": (lambda: flow(discount=0.9, initial=th.full((21,), NAN)), "initial"),
     "an initial law of zeros": (lambda: flow(discount=0.9, initial=th.zeros(21)), "initial"),
-    "an initial law of text": (lambda: flow(discount=0.9, initial="uniform"), "initial", (TypeError, ValueError)),
+    "an initial law of text": (lambda: flow(discount=0.9, initial="uniform"), "initial", TypeError),
 }
 
 ON_A_FLOW = {
@@ -93,7 +93,7 @@ ON_A_FLOW = {
     "convexity at one place": (lambda f: f.convexity(f, points=1), "points"),
     "actions of another shape": (lambda f: f.action_value(th.zeros(3)), "actions"),
     "actions of NaN": (lambda f: setattr(f, "particles", th.full((21, 2, 1), NAN)), "particles"),
-    "particles of text": (lambda f: setattr(f, "particles", "left"), "particles", (TypeError, ValueError)),
+    "particles of text": (lambda f: setattr(f, "particles", "left"), "particles", TypeError),
     "negative weights": (lambda f: setattr(f, "weights", -th.ones(21, 2)), "weights"),
     "a state of another dimension": (lambda f: f.as_policy().predict(np.zeros(3)), "observation"),
     "a state of NaN": (lambda f: f.as_policy().predict(np.array([NAN])), "observation"),
@@ -224,11 +224,6 @@ def command(*arguments):
 ZOO = {
     "no script": (command(), "train,enjoy", SystemExit),
     "an unknown script": (command("dance"), "train,enjoy", SystemExit),
-    "hyperparameters that are no pairs": (
-        command("train", "--algo", "wppo", "-params", "target"),
-        "",
-        (ValueError, SystemExit),
-    ),
 }
 
 
