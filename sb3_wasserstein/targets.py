@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +16,7 @@ from sb3_wasserstein.collect import collect_embeddings
 from sb3_wasserstein.embeddings.offline import embed_trajectories
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 from sb3_wasserstein.embeddings.trajectory import Trajectory
+from sb3_wasserstein.files import read_arrays, read_bounded, write_whole
 
 Sampler = Callable[[int], ArrayLike]
 #: the sum of the squares of a million coordinates is still finite
@@ -158,16 +155,15 @@ class Target:
                 "a target that is a sampler cannot be saved: save Target(target.draw(n)[0]), or keep the function"
             )
         path = _npz(path)
+        if path.is_dir():
+            raise IsADirectoryError(f"the target's path {str(path)!r} is a folder")
         if not path.parent.is_dir():
             raise FileNotFoundError(f"the target's folder {str(path.parent)!r} does not exist: make it first")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, points=self._points, weights=self._weights)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_whole(path, self._write)
+
+    def _write(self, path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, points=self._points, weights=self._weights)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Target:
@@ -180,13 +176,11 @@ class Target:
         exact = check_path("path of a target", path)
         if exact.is_dir():
             raise IsADirectoryError(f"path of a target is a folder: {os.fspath(path)!r}")
-        content = (exact if exact.exists() else _npz(path)).read_bytes()
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                points, weights = arrays["points"], arrays["weights"]
-        except (KeyError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            arrays = read_arrays(read_bounded(exact if exact.exists() else _npz(path)))
+            return cls(arrays["points"], arrays["weights"])
+        except (KeyError, ValueError) as error:
             raise ValueError(f"{path} is not a target that Target.save wrote: {error}") from error
-        return cls(points, weights)
 
     def __repr__(self) -> str:
         return f"Target({'sampler' if self.is_sampled else f'{len(self._points)} points'}, dim={self.dim})"

@@ -197,8 +197,11 @@ class Chains:
         return {"states": self.states, "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`state_dict` gave."""
-        self.states = state["states"].to(self.example)
+        """Take up what :meth:`state_dict` gave; ValueError where it is of other chains."""
+        states = state["states"]
+        if states.shape != self.states.shape or not bool(torch.isfinite(states).all()):
+            raise ValueError(f"chains must be finite and of shape {tuple(self.states.shape)}, got {tuple(states.shape)}")
+        self.states = states.to(self.example)
         self.generator.set_state(state["generator"])
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -265,7 +266,10 @@ class NaturalGradient:
 
         :param path: the file
         """
-        content = {
+        write(path, self._content())
+
+    def _content(self) -> dict[str, Any]:
+        return {
             "kind": "natural gradient",
             "policy": self.policy.state_dict(),
             "adam": self.adam.state_dict(),
@@ -275,7 +279,6 @@ class NaturalGradient:
             "num_timesteps": self.num_timesteps,
             "n_updates": self.n_updates,
         }
-        write(path, content)
 
     def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """
@@ -283,14 +286,27 @@ class NaturalGradient:
 
         :param path: the file
         :raises FileNotFoundError: if it is not there
-        :raises ValueError: if it holds something else
+        :raises ValueError: if it holds something else; the learner is then as it was
         """
         content = read(path, "natural gradient")
+        before = copy.deepcopy(self._content())
+        try:
+            self._take_up(content)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            self._take_up(before)
+            raise ValueError(f"path={os.fspath(path)!r} holds no checkpoint of this learner: {error}") from error
+
+    def _take_up(self, content: dict[str, Any]) -> None:
+        shapes = {name: parameter.shape for name, parameter in self.policy.named_parameters()}
+        direction, curvature = content["direction"], content["curvature"]
+        if direction is not None and {name: part.shape for name, part in direction.items()} != shapes:
+            raise ValueError("its direction is not one of this network")
         self.policy.load_state_dict(content["policy"])
         self.adam.load_state_dict(content["adam"])
         self.chains.load_state_dict(content["chains"])
-        self._direction, self.curvature = content["direction"], content["curvature"]
-        self.num_timesteps, self.n_updates = content["num_timesteps"], content["n_updates"]
+        self._direction, self.curvature = direction, None if curvature is None else check_number("curvature", curvature)
+        self.num_timesteps = check_count("num_timesteps", content["num_timesteps"], 0)
+        self.n_updates = check_count("n_updates", content["n_updates"], 0)
 
 
 def _bound(name: str, value: float | Sequence[float] | np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sb3_wasserstein.checks import check_path
+from sb3_wasserstein.checks import check_count, check_path
+from sb3_wasserstein.files import read_bounded, read_tensors, write_whole
 
 
 class MLP(nn.Module):
@@ -62,13 +63,7 @@ def write(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
     """Tensors and plain Python to a file, which is there whole or not at all."""
     target = check_path("path", path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_whole(target, lambda temporary: torch.save(content, temporary))
 
 
 def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
@@ -83,12 +78,23 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     if not check_path("path", path).is_file():
         raise FileNotFoundError(f"path={os.fspath(path)!r} is not a file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+        content = read_tensors(read_bounded(check_path("path", path)))
+    except ValueError as error:
         raise ValueError(f"path={os.fspath(path)!r} does not hold a {kind}: {error}") from error
     if not isinstance(content, dict) or content.get("kind") != kind:
         raise ValueError(f"path={os.fspath(path)!r} does not hold a {kind}")
     return content
+
+
+def _network(shape: dict[str, Any], state: dict[str, Any]) -> MLP:
+    """The saved network; what it is said to be must be what its parameters are, before there is room made for it."""
+    widths = [shape["state_dim"], *shape["hidden"], shape["action_dim"]]
+    for width in widths:
+        check_count("a layer's width", width)
+    expected = {f"layers.{i}.weight": (b, a) for i, (a, b) in enumerate(pairwise(widths))}
+    if {name: tuple(state[name].shape) for name in expected} != expected:
+        raise ValueError(f"its parameters are not those of a network of widths {widths}")
+    return MLP(**shape).to(next(iter(state.values())).dtype)
 
 
 class NeuralPolicy:
@@ -164,9 +170,13 @@ class NeuralPolicy:
         :raises ValueError: if it holds something else, or its network is not known and not given
         """
         content = read(path, "neural policy")
-        if module is None:
-            if content["network"] is None:
+        try:
+            shape, state = content["network"], content["state"]
+            if module is None and shape is None:
                 raise ValueError("module must be given: the saved network is not an MLP of this package")
-            module = MLP(**content["network"]).to(next(iter(content["state"].values())).dtype)
-        module.load_state_dict(content["state"])
-        return cls(module, np.asarray(content["low"]), np.asarray(content["high"]))
+            module = _network(shape, state) if module is None else module
+            module.load_state_dict(state)
+            low, high = (np.asarray(content[name], dtype=np.float64) for name in ("low", "high"))
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"path={os.fspath(path)!r} holds no such policy: {error}") from error
+        return cls(module, low, high)

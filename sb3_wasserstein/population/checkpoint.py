@@ -14,19 +14,17 @@ import os
 import re
 import shutil
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sb3_wasserstein.files import read_arrays, read_bounded
 from sb3_wasserstein.population.member import Snapshot
 
 POINTER = "checkpoint.json"
 FORMAT = 1
-#: bytes that a description or an array file may have: more was not written by us
-MOST_BYTES = 2**30
 
 
 class Checkpoint(NamedTuple):
@@ -108,10 +106,9 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     try:
         files = {name: _read(folder / pointer["data"] / name, sum_) for name, sum_ in pointer["sha256"].items()}
         description = json.loads(files["population.json"])
-        with np.load(io.BytesIO(files["population.npz"]), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_arrays(files["population.npz"])
         members = [_member(files, k, arrays) for k in range(int(description["n_policies"]))]
-    except (KeyError, TypeError, ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         raise ValueError(f"folder {str(folder)!r} is damaged ({type(error).__name__}: {error})") from error
     return Checkpoint(description, arrays, members)
 
@@ -144,9 +141,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _read(path: Path, sha256: str | None = None) -> bytes:
-    if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path.name} has {path.stat().st_size} bytes: too large for what it should hold")
-    content = path.read_bytes()
+    content = read_bounded(path)
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"{path.name} is not what was written")
     return content
