@@ -53,6 +53,21 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
+def save_model(path: Any, save: Callable[[Any], None]) -> None:
+    """
+    SB3's ``save`` writes its zip in place, and a kill in the middle leaves half of one. This is the same, whole.
+
+    :param path: as SB3 takes it: a path, with or without ``.zip``, or an open file, which is left to SB3
+    :param save: SB3's, of the path that it is given
+    """
+    plain = isinstance(path, (str, Path))
+    target = Path(path) if plain and Path(path).suffix else Path(f"{path}.zip")
+    if plain and (target.is_file() or not target.exists()):
+        write_whole(target, save)
+    else:
+        save(path)
+
+
 def read_bounded(path: Path) -> bytes:
     """
     :param path: of a file
@@ -114,6 +129,8 @@ def _check_header(part: zipfile.ZipInfo, file: Any) -> None:
     shape, _, dtype = read(file)
     if dtype.hasobject:
         raise ValueError(f"{part.filename} holds Python objects, which would have to be unpickled (allow_pickle)")
+    if dtype.kind not in "fiub":
+        raise ValueError(f"{part.filename} holds {dtype}, where plain numbers are expected")
     if math.prod(shape) * dtype.itemsize > part.file_size:
         raise ValueError(f"{part.filename} declares the shape {shape} in {part.file_size} bytes")
 

@@ -60,9 +60,10 @@ class Atoms:
         return {**{name: torch.tensor(array) for name, array in arrays.items()}, "clock": self._clock}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], dim: int) -> Atoms:
-        atoms = cls(dim)
-        atoms.points = saved(state, "points", None, dim)
+    def from_state(cls, state: dict[str, Any], dim: int | None) -> Atoms:
+        points = saved(state, "points", None, dim)
+        atoms = cls(points.shape[1])
+        atoms.points = points
         atoms.values, atoms.visits, atoms._last = (
             saved(state, name, len(atoms.points)) for name in ("values", "visits", "last")
         )

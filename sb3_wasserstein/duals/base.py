@@ -162,8 +162,7 @@ class Dual(ABC):
             for name, value in (("scale", scale), ("base_median", base_median)):
                 if value is not None:
                     check_positive(value, name)
-            if dim is not None:
-                self._load_extra_state(state)
+            self._load_extra_state(state)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             self.__dict__.update(before)
             raise ValueError(f"`state` of the {type(self).__name__} is damaged: {error!r}") from error

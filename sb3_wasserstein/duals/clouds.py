@@ -98,19 +98,22 @@ def like(values: Floats, reference: object) -> Any:
     return values
 
 
-def saved(state: dict[str, Any], name: str, *shape: int | None) -> Floats:
+def saved(state: dict[str, Any], name: str, *shape: int | None, dtype: torch.dtype = torch.float64) -> Any:
     """
     An array out of a saved state, a copy.
 
     :param state: of a dual, or of a part of one
     :param name: its key
     :param shape: that it must have; ``None`` stands for any length
+    :param dtype: that it must have
     :return: the array
-    :raises ValueError: unless it is finite float64 numbers of that shape
+    :raises ValueError: unless it is finite numbers of that shape and type
     """
     tensor = state[name]
-    if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.float64:
-        raise ValueError(f"{name} must be a tensor of float64, got {getattr(tensor, 'dtype', type(tensor).__name__)}")
+    if not isinstance(tensor, torch.Tensor) or tensor.dtype != dtype:
+        raise ValueError(f"{name} must be a tensor of {dtype}, got {getattr(tensor, 'dtype', type(tensor).__name__)}")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ValueError(f"{name} declares the shape {tuple(tensor.shape)} over fewer numbers")
     fits = tensor.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, tensor.shape, strict=True))
     if not fits or not bool(torch.isfinite(tensor).all()):
         raise ValueError(f"{name} must be finite and of shape {shape}, got {tuple(tensor.shape)}")

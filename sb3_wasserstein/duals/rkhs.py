@@ -145,7 +145,8 @@ class RKHSDual(StochasticDual):
     def _load_extra_state(self, state: dict[str, Any]) -> None:
         super()._load_extra_state(state)
         kind = GrowingExpansion if self.budget is None else BoundedExpansion
-        f, g = (kind.from_state(state[name], state["dim"]) for name in ("f", "g"))
+        dim = state["dim"]
+        f, g = (None if dim is None else kind.from_state(state[name], dim) for name in ("f", "g"))
         self._expansions = (f, g)
 
 

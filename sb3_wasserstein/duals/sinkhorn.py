@@ -270,14 +270,16 @@ class SinkhornDual(Dual):
         }
 
     def _load_extra_state(self, state: dict[str, Any]) -> None:
-        self._transforms = {}
+        self._clear()
+        if state["dim"] is None:
+            return
         self._x, self._y = (saved(state, name, None, state["dim"]) for name in ("x", "y"))
         n, m = len(self._x), len(self._y)
         for name, count in (("p", n), ("q", m), ("f", n), ("g", m)):
             setattr(self, f"_{name}", saved(state, name, count))
         self._fxx = None if state["fxx"] is None else saved(state, "fxx", n)
         self._gyy = None if state["gyy"] is None else saved(state, "gyy", m)
-        self._kept_x, self._kept_y = (state[name].cpu().numpy().astype(np.bool_) for name in ("kept_x", "kept_y"))
+        self._kept_x, self._kept_y = (saved(state, name, None, dtype=torch.bool) for name in ("kept_x", "kept_y"))
         if (self._kept_x.sum(), self._kept_y.sum()) != (n, m) or (self._fxx is None) == self.debias:
             raise ValueError("its parts do not belong together")
         self._offsets = (float(state["offsets"][0]), float(state["offsets"][1]))

@@ -303,6 +303,9 @@ class NaturalGradient:
             raise ValueError("its direction is not one of this network")
         self.policy.load_state_dict(content["policy"])
         self.adam.load_state_dict(content["adam"])
+        for parameter, state in self.adam.state.items():
+            if any(value.shape not in (parameter.shape, ()) for value in state.values() if isinstance(value, torch.Tensor)):
+                raise ValueError("its Adam is not one of this network")
         self.chains.load_state_dict(content["chains"])
         self._direction, self.curvature = direction, None if curvature is None else check_number("curvature", curvature)
         self.num_timesteps = check_count("num_timesteps", content["num_timesteps"], 0)

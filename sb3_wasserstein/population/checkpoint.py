@@ -20,11 +20,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sb3_wasserstein.checks import check_count
 from sb3_wasserstein.files import read_arrays, read_bounded
 from sb3_wasserstein.population.member import Snapshot
 
 POINTER = "checkpoint.json"
 FORMAT = 1
+#: environments of a member that a file may ask for
+MOST_ENVS = 2**14
 
 
 class Checkpoint(NamedTuple):
@@ -106,6 +109,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     try:
         files = {name: _read(folder / pointer["data"] / name, sum_) for name, sum_ in pointer["sha256"].items()}
         description = json.loads(files["population.json"])
+        _check_description(description)
         arrays = read_arrays(files["population.npz"])
         members = [_member(files, k, arrays) for k in range(int(description["n_policies"]))]
     except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
@@ -113,10 +117,32 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(description, arrays, members)
 
 
+def _check_description(description: dict[str, Any]) -> None:
+    kinds = {
+        "population": str,
+        "algorithm": str,
+        "embedding": dict,
+        "dual": dict,
+        "rules": dict,
+        "exchange": dict,
+        "seeds": list,
+    }
+    for name, kind in kinds.items():
+        if not isinstance(description[name], kind):
+            raise ValueError(f"population.json: {name} must be a {kind.__name__}, got {description[name]!r:.80}")
+    n_policies = check_count("n_policies", description["n_policies"], 2)
+    if len(description["seeds"]) != n_policies:
+        raise ValueError(f"population.json has {len(description['seeds'])} seeds of {n_policies} members")
+    for seed in (description["seed"], *description["seeds"]):
+        check_count("seed", seed, 0)
+    if check_count("n_envs", description["n_envs"]) > MOST_ENVS:
+        raise ValueError(f"population.json asks for {description['n_envs']} environments a member")
+
+
 def _pointer(folder: Path) -> dict[str, Any]:
     try:
         pointer = json.loads(_read(folder / POINTER))
-        known = pointer["format"] == FORMAT and isinstance(pointer["population"], str)
+        known = pointer["format"] == FORMAT and isinstance(pointer["population"], str) and isinstance(pointer["sha256"], dict)
         # A name and nothing else: it must not lead out of the folder.
         plain = re.fullmatch(r"data-[A-Za-z0-9_]+", pointer["data"]) is not None
         plain = plain and all(re.fullmatch(r"[a-z0-9_]+\.(json|npz|zip|pt)", name) for name in pointer["sha256"])

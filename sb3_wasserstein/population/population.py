@@ -264,22 +264,24 @@ class Population:
         description, arrays, snapshots = read_checkpoint(check_path("folder", folder))
         check_environment(env, env_kwargs)
         population = cls.__new__(cls)
-        try:
-            rules = dict(description["rules"])
-            rules["schedule"] = schedule or rules["schedule"]
-            name, seeds, n_envs = description["algorithm"], description["seeds"], description["n_envs"]
-            identity, states = description["population"], description["exchange"]
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"folder {str(folder)!r} is damaged: population.json lacks {error}") from error
+        rules = dict(description["rules"])
+        rules["schedule"] = schedule or rules.get("schedule")
         if rules["schedule"] is None:
             raise ValueError("the schedule was a function, and functions are not saved: pass schedule= to load()")
+        name, seeds, n_envs = description["algorithm"], description["seeds"], description["n_envs"]
+        identity, states = description["population"], description["exchange"]
+        try:
+            known_rules = Rules(**rules)
+        except TypeError as error:
+            raise ValueError(f"folder {str(folder)!r} is damaged: the rules in population.json: {error}") from error
         if algorithm is None and name not in NAMED:
             raise ValueError(f"the members are {name}, which is not known here: pass algorithm= to load()")
         recipe = make_embedding(description["embedding"]) if embedding is None else embedding
         dual = dual_from_config(description["dual"])
-        assert isinstance(dual, SinkhornDual)
+        if not isinstance(dual, SinkhornDual):
+            raise ValueError(f"folder {str(folder)!r} is damaged: its dual is {description['dual']!r:.80}")
         member = member_class(NAMED[name] if algorithm is None else algorithm)
-        population._prepare(member, len(snapshots), Rules(**rules), dual, recipe, description["seed"])
+        population._prepare(member, len(snapshots), known_rules, dual, recipe, description["seed"])
         population._identity = identity
         population.exchange.load_state(states, arrays)
         kwargs: dict[str, Any] = {"tensorboard_log": as_text(tensorboard_log)}

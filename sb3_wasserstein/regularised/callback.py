@@ -274,13 +274,16 @@ class DualCallback(BaseCallback):
         if self.target is None and not state.get("records_only", False):
             if state["target"] is None:
                 raise ValueError("the target was a sampler, and functions are not saved: pass target= to load()")
-            self.target = Target(state["target"]["points"].cpu().numpy())
+            points, weights = saved(state["target"], "points", None, None), saved(state["target"], "weights", None)
+            self.target = Target(points, weights)
             # As they were: normalising again would change the last bit.
-            self.target._weights = state["target"]["weights"].cpu().numpy()
+            self.target._weights = weights
             if self._reader is not None:
                 self.check_target()
         window = EpisodeWindow(self.window.size)
         window.load_state_dict(state["window"])
+        if self._reader is not None and len(window) and window.embeddings.shape[1] != self.dim:
+            raise ValueError(f"the window's points have dimension {window.embeddings.shape[1]}, the embedding has {self.dim}")
         self.scales = Scales(**state["scales"])
         self.scales.check()
         feature_scale = state["feature_scale"]

@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_wasserstein.checks import check_count, check_flag
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
 from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
+from sb3_wasserstein.files import save_model
 from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.bonus import BonusReport, rollout_bonus
 from sb3_wasserstein.regularised.callback import DualCallback
@@ -269,11 +270,12 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
             return 1.0
         return math.sqrt(float(normalize.ret_rms.var) + normalize.epsilon)
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """SB3's; its arguments are the parent's."""
+    def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        """SB3's; its arguments are the parent's. A file is there whole or not at all."""
         self._is_saving = True
         try:
-            super().save(*args, **kwargs)
+            parent = super().save
+            save_model(path, lambda place: parent(place, *args, **kwargs))
         finally:
             self._is_saving = False
 

@@ -16,6 +16,7 @@ from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch.nn import functional as F
 
 from sb3_wasserstein.checks import check_count, check_flag, check_number
+from sb3_wasserstein.files import save_model
 from sb3_wasserstein.flow.wpo.laws import kl_to, w2_to
 from sb3_wasserstein.flow.wpo.natural import move_naturally
 from sb3_wasserstein.flow.wpo.policies import ACTORS, POLICIES, MlpPolicy, latent_law
@@ -278,6 +279,11 @@ class WPO(OffPolicyAlgorithm):
         progress_bar: bool = False,
     ) -> SelfWPO:
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+
+    def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        """SB3's; its arguments are the parent's. A file is there whole or not at all."""
+        parent = super().save
+        save_model(path, lambda place: parent(place, *args, **kwargs))
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "actor", "critic", "critic_target", "actor_target"]
