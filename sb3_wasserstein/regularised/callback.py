@@ -156,6 +156,17 @@ class DualCallback(BaseCallback):
         actions = step["clipped_actions"] if "clipped_actions" in step else step["actions"]
         self._reader.record(self._recorder, step["new_obs"], actions, step["rewards"], step["dones"], step["infos"])
 
+    def explain(self, error: ValueError) -> None:
+        """
+        A policy that is shown NaN raises torch's error, which names no environment.
+
+        :param error: that came while a rollout was collected
+        :raises ValueError: if the environments have returned NaN or infinity before
+        """
+        fault = None if self._recorder is None else self._recorder.fault()
+        if fault is not None:
+            raise ValueError(f"{fault}, and the policy failed on it") from error
+
     def _on_step(self) -> bool:
         self.record(self.locals)
         return True

@@ -184,7 +184,11 @@ class WassersteinOnPolicyMixin(OnPolicyAlgorithm):
         if behaviour is None:
             return super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
         behaviour.locals = callback.locals
-        complete = super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
+        try:
+            complete = super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
+        except ValueError as error:
+            behaviour.explain(error)
+            raise
         if complete:
             behaviour.end_rollout()
             self._add_bonus(rollout_buffer, behaviour)
