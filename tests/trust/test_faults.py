@@ -23,7 +23,7 @@ from sb3_wasserstein.duals import SinkhornDual
 from sb3_wasserstein.envs import Goals
 from sb3_wasserstein.population import MemberError
 
-HERE = Path(__file__).parent
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def model(what, at=20, env_class=DummyVecEnv, cls=WassersteinPPO, **kwargs):
@@ -247,17 +247,21 @@ def test_saving_to_an_open_file_and_with_exclusions(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("kind", ["single", "population"])
-@pytest.mark.parametrize("sent", ["SIGKILL", "SIGTERM", "SIGINT"])
-def test_a_signal_leaves_the_last_checkpoint(sent, kind, tmp_path):
+MOMENTS = [("single", "SIGKILL"), ("single", "SIGINT"), ("population", "SIGKILL")]
+LATER = [("single", "SIGTERM"), ("population", "SIGTERM"), ("population", "SIGINT")]
+
+
+@pytest.mark.parametrize(("kind", "sent"), MOMENTS + [pytest.param(*case, marks=pytest.mark.slow) for case in LATER])
+def test_a_signal_leaves_the_last_checkpoint(kind, sent, tmp_path, monkeypatch):
     """One moment each here; ``benchmarks/faults.py`` takes fifty."""
-    command = [sys.executable, "-W", "ignore", str(HERE / "worker.py"), kind, str(tmp_path)]
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    command = [sys.executable, "-W", "ignore", str(BENCHMARKS / "faults.py"), "--worker", kind, str(tmp_path)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for _ in range(3):
         assert child.stdout.readline() == b"checkpoint\n"
     child.send_signal(getattr(signal, sent))
     child.communicate(timeout=60)
-    from worker import resume
+    from faults import resume
 
     assert resume(kind, tmp_path) > 0
 
