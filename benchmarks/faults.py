@@ -1,10 +1,10 @@
 """
-Kills in the middle of training: SIGKILL, SIGTERM and SIGINT at random moments of `learn` with checkpoints, of a single model and
-of a population. After each the last checkpoint has to load, and training has to go on from it.
+Kills in the middle of training: SIGKILL, SIGTERM and SIGINT at random moments of `learn` with checkpoints, of a single model
+and of a population. After each the last checkpoint has to load, and training has to go on from it.
 
     python benchmarks/faults.py [--quick] [--out benchmarks/results/faults.csv]
 
-Each trial trains in a forked process that writes a checkpoint every few milliseconds, so that about half of the signals meet one
+Each trial trains in a forked process that writes a checkpoint every few milliseconds, so that many of the signals meet one
 being written. What is in the CSV is not run again. Linux and macOS.
 """
 

@@ -109,16 +109,19 @@ class Recorder:
     :param embedding: the recipe; a state occupancy keeps a sample of each episode's states
     :param n_envs: number of environments
     :param segment_length: count every so many steps as an episode, for tasks whose episodes never end
+    :param seen: number of episodes that were recorded before: which of a state occupancy's states are kept depends on it
     """
 
-    def __init__(self, source: Source, embedding: Embedding, n_envs: int, segment_length: int | None = None) -> None:
+    def __init__(
+        self, source: Source, embedding: Embedding, n_envs: int, segment_length: int | None = None, seen: int = 0
+    ) -> None:
         self._source = source
         #: whether the embeddings come from the infos of every step
         self.reads_infos = source.reads_infos
         self._occupancy = embedding if isinstance(embedding, StateOccupancy) else None
         self._segment_length = segment_length
         self._n_envs = n_envs
-        self._n_episodes = 0
+        self._n_episodes = seen
         self._return = np.zeros(n_envs)
         self._length = np.zeros(n_envs, dtype=np.int64)
         self._prefix = np.zeros((n_envs, 0))

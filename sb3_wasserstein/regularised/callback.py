@@ -142,7 +142,7 @@ class DualCallback(BaseCallback):
     def _start(self) -> None:
         assert self._reader is not None and self._recorder is not None
         assert self.model._last_obs is not None
-        self._recorder = self._reader.recorder(self.embedding, self.segment_length)
+        self._recorder = self._reader.recorder(self.embedding, self.segment_length, self.window.seen)
         self._recorder.start(self._reader.observations(self.model._last_obs), self._reader.reset_infos)
         self._last_seen = self.model._last_obs
 
