@@ -1,11 +1,11 @@
 """
-Do the tests notice? Seeded mutations of `duals/`, `regularised/` and `flow/`, one at a time, each against its mirrored tests only.
+Do the tests notice? Seeded mutations of `duals/`, `regularised/` and `flow/`, one at a time, each against its mirrored tests.
 
     python tools/mutation.py [--count 60] [--seed 0] [--out benchmarks/results/mutation.csv]
 
-A mutation turns a comparison or a sign, moves an index by one, or changes a constant. It is written into a copy of the package in
-a temporary folder, never into the working tree. A run that fails, or that takes more than 60 seconds of CPU where the unmutated
-one takes less than half of that, has caught it. What is in the CSV is not run again. Linux and macOS.
+A mutation turns a comparison or a sign, moves an index by one, or changes a constant. It is written into a copy of the package
+in a temporary folder, never into the working tree. A run that fails, or that takes more than 60 seconds of CPU where the
+unmutated one takes less than half of that, has caught it. What is in the CSV is not run again. Linux and macOS.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import resource
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,7 +144,6 @@ def run(folder: Path, tests: list[Path]) -> tuple[int, float]:
             resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
-            os.dup2(null, 2)
             os.chdir(ROOT)
             os.environ["PYTHONPATH"] = str(folder)
             sys.path.insert(0, str(folder))
@@ -151,6 +151,8 @@ def run(folder: Path, tests: list[Path]) -> tuple[int, float]:
 
             options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=-m 'not slow'"]
             code = int(pytest.main([*options, *map(str, tests)]))
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     _, status, usage = os.wait4(child, 0)
@@ -167,7 +169,7 @@ def main() -> None:
     # What every run needs, imported once; the package itself comes from the copy.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
-    for module in ("gymnasium", "hypothesis", "scipy.stats", "stable_baselines3"):
+    for module in ("gymnasium", "scipy.stats", "stable_baselines3"):
         importlib.import_module(module)
     import torch
 
