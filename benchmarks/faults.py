@@ -18,6 +18,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
+import select
 import shutil
 import signal
 import sys
@@ -41,6 +42,8 @@ SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT")
 KINDS = ("single", "population")
 #: seconds after the first checkpoint within which the signal comes
 WITHIN = 0.5
+#: seconds after which a training that goes on is sent the signal again
+AGAIN = 20.0
 
 
 class Told(BaseCallback):
@@ -122,15 +125,22 @@ def trial(kind: str, sent: str, rng: np.random.Generator) -> dict[str, float]:
     with os.fdopen(reading, "rb", buffering=0) as output:
         assert output.read(1), "the training ended before its first checkpoint"
         time.sleep(rng.uniform(0.0, WITHIN))
-        os.kill(child, getattr(signal, sent))
-        while output.read(4096):
-            pass
+        signals = 0
+        ended = False
+        while not ended:
+            # An interrupt that meets a destructor or a callback of C is lost, as Python has it: one presses Ctrl-C again.
+            signals += 1
+            os.kill(child, getattr(signal, sent))
+            patience = time.monotonic() + AGAIN
+            while not ended and time.monotonic() < patience:
+                if select.select([output], [], [], 0.5)[0]:
+                    ended = not output.read(4096)
     os.waitpid(child, 0)
     left = sum(1 for _ in folder.rglob("*.tmp"))
     saved = len(list(folder.glob("rl_model*"))) if kind == "single" else len(list((folder / "p").glob("data-*")))
     _, status = os.waitpid(forked(lambda: 0 if resume(kind, folder) > 0 else 1), 0)
     shutil.rmtree(folder)
-    return {"resumed": float(status == 0), "half_written": left, "saved": saved}
+    return {"resumed": float(status == 0), "signals": signals, "half_written": left, "saved": saved}
 
 
 def main() -> None:
@@ -143,7 +153,9 @@ def main() -> None:
     if args.worker:
         train(args.worker[0], Path(args.worker[1]))
         return
-    rows = Rows(None if args.quick else args.out, ["kind", "signal", "moment"], ["resumed", "half_written", "saved"])
+    rows = Rows(
+        None if args.quick else args.out, ["kind", "signal", "moment"], ["resumed", "signals", "half_written", "saved"]
+    )
     for kind in KINDS:
         for sent in SIGNALS:
             for moment in range(2 if args.quick else 50):
@@ -154,7 +166,9 @@ def main() -> None:
             found = rows.where(kind=kind, signal=sent)
             resumed = sum(float(row["resumed"]) for row in found)
             half = sum(float(row["half_written"]) > 0 for row in found)
-            print(f"{kind:10s} {sent:8s} {resumed:.0f} of {len(found)} resumed; {half} met a file being written")
+            again = sum(float(row["signals"]) > 1 for row in found)
+            line = f"{resumed:.0f} of {len(found)} resumed; {half} met a file being written; {again} were sent again"
+            print(f"{kind:10s} {sent:8s} {line}")
     if any(float(row["resumed"]) != 1 for row in rows.rows):
         sys.exit("not every checkpoint could be resumed from")
 
