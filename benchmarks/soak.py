@@ -1,12 +1,12 @@
 """
-A training that runs for long, and what it is paid in: noise, spikes of 1e6, constants, behaviours that are all one, and behaviours
-that collapse to a point and spread again.
+A training that runs for long, and what it is paid in: noise, spikes of 1e6, constants, behaviours that are all one, and
+behaviours that collapse to a point and spread again.
 
     python benchmarks/soak.py [--quick] [--out benchmarks/results/soak.csv]
 
-WassersteinA2C with λ = 1 on sixteen environments whose episodes last 20 steps; the first case is 2e6 steps, 1e5 episodes. Growth
-of the resident memory and CPU time a rollout are taken after the first tenth, at twenty points. What is in the CSV is not run
-again. About six minutes of CPU.
+WassersteinA2C with λ = 1 on sixteen environments whose episodes last 20 steps; the first case is 2e6 steps, 1e5 episodes.
+Growth of the resident memory and CPU time a rollout are taken after the first tenth, at twenty points. What is in the CSV is
+not run again. About six minutes of CPU.
 """
 
 # ruff: noqa: E402 - one thread has to be asked for before numpy is imported

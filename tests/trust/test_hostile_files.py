@@ -354,7 +354,9 @@ def test_paths_lead_nowhere_else(pointer, folder, tmp_path):
 
 def test_the_forger_can_also_do_nothing(folder, tmp_path):
     """What the tests above change is what they are refused for."""
-    Population.load(forged(folder, tmp_path / "p", {}), Goals).learn(192, reset_num_timesteps=False).close()
+    with Population.load(forged(folder, tmp_path / "p", {}), Goals) as loaded:
+        loaded.learn(192, reset_num_timesteps=False)
+        assert [model.num_timesteps for model in loaded.models] == [3 * 192] * 2
 
 
 def fitted(cls):
