@@ -41,8 +41,8 @@ SILENT = (ast.Raise, ast.JoinedStr, ast.arg, ast.AnnAssign)
 TESTS = {
     "regularised/shaping": ["test_shaping", "test_truncation", "test_bandit"],
     "regularised/bonus": ["test_shaping", "test_scales", "test_callback"],
-    "regularised/window": ["test_callback", "test_scales", "test_save_and_load"],
-    "regularised/callback": ["test_callback", "test_rollout", "test_save_and_load"],
+    "regularised/window": ["test_units", "test_callback", "test_scales"],
+    "regularised/callback": ["test_units", "test_callback", "test_rollout"],
     "regularised/on_policy": ["test_zero_coefficient", "test_shaping", "test_truncation", "test_scales", "test_save_and_load"],
     "regularised/contrib": ["test_contrib"],
     "regularised/algorithms": ["test_zero_coefficient"],
