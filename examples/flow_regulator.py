@@ -36,13 +36,13 @@ print(f"along the geodesic between them J is {'convex' if report.convex else 'no
 figure, ((a, b), (c, d)) = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
 a.semilogy([abs(j - result.J) + 1e-17 for j in result.history], "o-", ms=3)
 a.set(title="J over iterations, continuation in γ first", xlabel="iteration", ylabel="J − J*")
-x = flow.grid.nodes[:, 0]
-b.plot(x.repeat_interleave(8), start.particles.flatten(), ".", color="0.75", ms=2, label="particles at the start")
-b.plot(x, flow.particles[:, :, 0], color="C0", label=["particles at the end"] + [None] * 7)
+x = flow.grid.nodes[:, 0].numpy()
+b.plot(x.repeat(8), start.particles.flatten().numpy(), ".", color="0.75", ms=2, label="particles at the start")
+b.plot(x, flow.particles[:, :, 0].numpy(), color="C0", label=["particles at the end"] + [None] * 7)
 b.set(title="policy", xlabel="state", ylabel="action", ylim=(-10, 10))
 b.legend()
-c.plot(x, rho_start, color="0.6", label="start")
-c.plot(x, rho, label="end")
+c.plot(x, rho_start.numpy(), color="0.6", label="start")
+c.plot(x, rho.numpy(), label="end")
 c.set(title="stationary law ρ", xlabel="state")
 c.legend()
 for name in ("local", "transport", "curvature"):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from sb3_wasserstein.checks import check_count, check_seed
 from sb3_wasserstein.embeddings.recorder import Recorder
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 from sb3_wasserstein.vec_env import EpisodeReader
@@ -47,10 +48,19 @@ def collect_embeddings(
         >>> collect_embeddings(model, "CartPole-v1", "final_state", n_episodes=3, seed=0).shape
         (3, 4)
     """
-    if int(n_episodes) != n_episodes or n_episodes < 1:
-        raise ValueError(f"n_episodes must be an integer >= 1; got {n_episodes!r}")
+    check_count("n_episodes", n_episodes)
+    check_seed(seed)
+    if not callable(getattr(model, "predict", None)):
+        raise TypeError(f"model must have SB3's predict(observation, ...); got {model!r}")
+    make_embedding(embedding)
     if isinstance(env, str):
-        env = gym.make(env)
+        made = gym.make(env)
+        try:
+            return collect_embeddings(model, made, embedding, n_episodes, deterministic, seed)
+        finally:
+            made.close()
+    if not isinstance(env, (gym.Env, VecEnv)):
+        raise TypeError(f"env must be an environment's id, an Env or a VecEnv; got {env!r}")
     if not isinstance(env, VecEnv):
         single = env
         env = DummyVecEnv([lambda: single])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sb3_wasserstein.checks import check_array
 from sb3_wasserstein.duals import SinkhornDual
 
 if TYPE_CHECKING:
@@ -33,21 +34,29 @@ def plot_grid_paths(
         2
     """
     figure_class = _matplotlib_figure()
-    heights = np.asarray(heights)
+    heights = check_array("heights", heights)
+    if heights.ndim != 2 or not heights.size:
+        raise ValueError(f"heights must be (rows, columns); got shape {heights.shape}")
+    if not isinstance(paths, Mapping):
+        raise TypeError(f"paths must be a dict of each policy's walks; got {type(paths).__name__}")
+    if not paths:
+        raise ValueError("paths is empty: at least one policy's walks are needed")
+    walks_of = {name: [_walk(f"paths[{name!r}]", cells, heights.size) for cells in walks] for name, walks in paths.items()}
+    dashed = None if reference is None else _walk("reference", reference, heights.size)
     figure = figure_class(figsize=(4.2 * len(paths) + 0.6, 3.6), layout="constrained")
     panels = figure.subplots(1, len(paths), squeeze=False)[0]
     jitter = np.random.default_rng(0)
     image: Any = None
-    for panel, (name, walks) in zip(panels, paths.items(), strict=True):
+    for panel, (name, walks) in zip(panels, walks_of.items(), strict=True):
         image = panel.imshow(heights, cmap="Greys", vmin=0, vmax=max(1, int(heights.max())), alpha=0.6)
         for index, cells in enumerate(walks):
-            rows, columns = np.divmod(np.asarray(cells), heights.shape[1])
+            rows, columns = np.divmod(cells, heights.shape[1])
             shift = jitter.normal(0.0, 0.07, 2)
             label = "episodes, × marks their end" if index == 0 else None
             panel.plot(columns + shift[0], rows + shift[1], color="tab:red", alpha=0.4, linewidth=1.2, label=label)
             panel.plot(columns[-1] + shift[0], rows[-1] + shift[1], "x", color="tab:red", markersize=5)
-        if reference is not None:
-            rows, columns = np.divmod(np.asarray(reference), heights.shape[1])
+        if dashed is not None:
+            rows, columns = np.divmod(dashed, heights.shape[1])
             panel.plot(columns, rows, "--", color="tab:blue", linewidth=2.0, label="target: the cheapest path")
         panel.set_title(name)
         panel.set_xticks([])
@@ -77,7 +86,13 @@ def plot_behaviour(cloud: ArrayLike, target: ArrayLike, potential: Callable[[Any
     """
     figure = _matplotlib_figure()(figsize=(5.6, 4.4), layout="constrained")
     panel = figure.subplots()
-    cloud, target = np.asarray(cloud, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    cloud, target = check_array("cloud", cloud), check_array("target", target)
+    if cloud.ndim != 2 or not cloud.size:
+        raise ValueError(f"cloud must be (n, dim) with n, dim >= 1; got shape {cloud.shape}")
+    if target.ndim != 2 or target.shape[1] != cloud.shape[1]:
+        raise ValueError(f"target must be (m, {cloud.shape[1]}), as the cloud is; got shape {target.shape}")
+    if potential is not None and not callable(potential):
+        raise TypeError(f"potential must be a function of points (k, dim), or None; got {potential!r}")
     pooled = np.concatenate([cloud, target])
     centre, axes, names = _plane(pooled)
     flat, flat_target = (cloud - centre) @ axes.T, (target - centre) @ axes.T
@@ -181,6 +196,14 @@ def plot_plane(
         panel.set(title=title, xlabel=axes[0], ylabel=axes[1])
         figure.colorbar(image, ax=panel)
     return figure
+
+
+def _walk(name: str, cells: ArrayLike, n_cells: int) -> NDArray[np.int64]:
+    """Cell numbers, in the grid."""
+    walk = check_array(name, cells)
+    if walk.ndim != 1 or not walk.size or walk.min() < 0 or walk.max() >= n_cells:
+        raise ValueError(f"{name} must be cell numbers from 0 to {n_cells - 1}, at least one; got {cells!r}")
+    return walk.astype(np.int64)
 
 
 def _plane(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, str]]:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
-import tempfile
-import zipfile
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +11,16 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
+from sb3_wasserstein.checks import check_count, check_path
 from sb3_wasserstein.collect import collect_embeddings
 from sb3_wasserstein.embeddings.offline import embed_trajectories
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 from sb3_wasserstein.embeddings.trajectory import Trajectory
+from sb3_wasserstein.files import read_arrays, read_bounded, write_whole
 
 Sampler = Callable[[int], ArrayLike]
+#: the sum of the squares of a million coordinates is still finite
+LARGEST = 1e150
 
 
 class Target:
@@ -81,6 +81,8 @@ class Target:
         :return: a target of equally weighted points
         :raises ValueError: if there are none, or if the embedding cannot read them
         """
+        if isinstance(trajectories, (str, dict, Trajectory)) or not isinstance(trajectories, Iterable):
+            raise TypeError(f"trajectories must be a list of Trajectory objects or of arrays; got {trajectories!r}")
         episodes = [item if isinstance(item, Trajectory) else Trajectory(item) for item in trajectories]  # type: ignore[arg-type]
         return cls(embed_trajectories(episodes, make_embedding(embedding), observation_space))
 
@@ -97,9 +99,7 @@ class Target:
         """
         if not callable(function):
             raise TypeError(f"function of Target.from_sampler must be callable with a number n; got {function!r}")
-        if int(dim) != dim or dim < 1:
-            raise ValueError(f"dim of Target.from_sampler must be an integer >= 1; got {dim!r}")
-        target = cls(np.zeros((1, int(dim))))
+        target = cls(np.zeros((1, check_count("dim of Target.from_sampler", dim))))
         target._sampler = function
         target.draw(2)
         return target
@@ -131,7 +131,12 @@ class Target:
         :raises ValueError: if the sampler does not return (n, dim) finite numbers
         """
         if self._sampler is not None:
-            points = _checked_points(self._sampler(n), f"what the target's sampler returned for n={n}")
+            try:
+                drawn = self._sampler(n)
+            # A user's function can raise anything.
+            except Exception as error:
+                raise ValueError(f"the target's sampler raised {error!r} for n={n}") from error
+            points = _checked_points(drawn, f"what the target's sampler returned for n={n}")
             if points.shape != (n, self.dim):
                 raise ValueError(f"the target's sampler must return shape (n, dim) = {(n, self.dim)}; got {points.shape}")
             self._points, self._weights = points, np.full(n, 1.0 / n)
@@ -150,14 +155,15 @@ class Target:
                 "a target that is a sampler cannot be saved: save Target(target.draw(n)[0]), or keep the function"
             )
         path = _npz(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, points=self._points, weights=self._weights)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        if path.is_dir():
+            raise IsADirectoryError(f"the target's path {str(path)!r} is a folder")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"the target's folder {str(path.parent)!r} does not exist: make it first")
+        write_whole(path, self._write)
+
+    def _write(self, path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, points=self._points, weights=self._weights)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Target:
@@ -167,14 +173,14 @@ class Target:
         :raises OSError: if there is no such file
         :raises ValueError: if it is not a target
         """
-        exact = Path(path)
-        content = (exact if exact.exists() else _npz(path)).read_bytes()
+        exact = check_path("path of a target", path)
+        if exact.is_dir():
+            raise IsADirectoryError(f"path of a target is a folder: {os.fspath(path)!r}")
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                points, weights = arrays["points"], arrays["weights"]
-        except (KeyError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            arrays = read_arrays(read_bounded(exact if exact.exists() else _npz(path)))
+            return cls(arrays["points"], arrays["weights"])
+        except (KeyError, ValueError) as error:
             raise ValueError(f"{path} is not a target that Target.save wrote: {error}") from error
-        return cls(points, weights)
 
     def __repr__(self) -> str:
         return f"Target({'sampler' if self.is_sampled else f'{len(self._points)} points'}, dim={self.dim})"
@@ -198,6 +204,8 @@ def as_target(target: Any) -> Target:
 
 
 def _checked_points(points: ArrayLike, what: str) -> NDArray[np.float64]:
+    if isinstance(points, np.ndarray) and np.iscomplexobj(points):
+        raise ValueError(f"{what} must be real numbers; got complex ones")
     try:
         array = np.array(points, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -207,6 +215,8 @@ def _checked_points(points: ArrayLike, what: str) -> NDArray[np.float64]:
         raise ValueError(f"{what} must have shape (n, dim) with n, dim >= 1; got {array.shape}{hint}")
     if not np.isfinite(array).all():
         raise ValueError(f"{what} must be finite; {int((~np.isfinite(array)).any(axis=1).sum())} of {len(array)} are not")
+    if np.abs(array).max() > LARGEST:
+        raise ValueError(f"{what} must be below {LARGEST:g}, where squared distances overflow; got {np.abs(array).max():g}")
     return array
 
 
@@ -231,5 +241,5 @@ def _checked_weights(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
 
 
 def _npz(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
+    path = check_path("path of a target", path)
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Figure, HParam, TensorBoardOutputFormat
 
+from sb3_wasserstein.checks import check_count, check_flag
 from sb3_wasserstein.figures import plot_behaviour
 from sb3_wasserstein.regularised import DualCallback
 
@@ -41,11 +42,11 @@ class TensorboardCallback(BaseCallback):
         self, behaviour: DualCallback | None = None, every: int = 10, figures: bool = True, projector: bool = False
     ) -> None:
         super().__init__()
-        if int(every) != every or every < 1:
-            raise ValueError(f"every must be an integer number of rollouts >= 1; got {every!r}")
-        self.every = int(every)
-        self.figures = figures
-        self.projector = projector
+        if behaviour is not None and not isinstance(behaviour, DualCallback):
+            raise TypeError(f"behaviour must be a DualCallback, or None for the model's own; got {behaviour!r}")
+        self.every = check_count("every, a number of rollouts,", every)
+        self.figures = check_flag("figures", figures)
+        self.projector = check_flag("projector", projector)
         self._given = behaviour
         self._rollouts = 0
 

@@ -104,10 +104,11 @@ class EpisodeReader:
             return None
         return self.env.get_attr("embedding_summary")[0]  # type: ignore[no-any-return]
 
-    def recorder(self, embedding: Embedding, segment_length: int | None = None) -> Recorder:
+    def recorder(self, embedding: Embedding, segment_length: int | None = None, seen: int = 0) -> Recorder:
         """
         :param embedding: used where the environments are not wrapped
         :param segment_length: count every so many steps as an episode
+        :param seen: number of episodes that were recorded before
         :return: a recorder for this environment
         :raises ValueError: if the embedding cannot read the observation space
         """
@@ -120,7 +121,7 @@ class EpisodeReader:
             raise ValueError("segment_length does not go with TrajectoryEmbeddingWrapper, which knows whole episodes only")
         else:
             source = InfoSource(summary["dim"], self.env.num_envs, summary["every_step"])
-        return Recorder(source, embedding, self.env.num_envs, segment_length)
+        return Recorder(source, embedding, self.env.num_envs, segment_length, seen)
 
 
 _TERMINAL = "_wasserstein_terminal_observations"

@@ -12,6 +12,8 @@ MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 #: each may import the ones of a lower number, and its own folder
 LEVELS = {
+    "checks": -1,
+    "files": -1,
     "embeddings": 0,
     "duals": 0,
     "envs": 0,

@@ -60,8 +60,12 @@ def test_it_changes_nothing_and_works_under_sb3s_own_classes(tmp_path):
 
 
 def test_without_tensorboard_or_a_target_it_is_silent():
-    PPO("MlpPolicy", "CartPole-v1", **SHORT).learn(128, TensorboardCallback(every=1, projector=True))
-    WassersteinPPO("MlpPolicy", "CartPole-v1", target=np.zeros((1, 4)), **SHORT).learn(256, TensorboardCallback(every=1))
+    plain = PPO("MlpPolicy", "CartPole-v1", **SHORT).learn(128, TensorboardCallback(every=1, projector=True))
+    ours = WassersteinPPO("MlpPolicy", "CartPole-v1", target=np.zeros((1, 4)), **SHORT)
+    ours.learn(256, TensorboardCallback(every=1))
+    assert (plain.num_timesteps, ours.num_timesteps) == (128, 256)
+    assert not plain.logger.output_formats
+    assert not ours.logger.output_formats
 
 
 def test_every_is_checked():
@@ -75,3 +79,6 @@ def test_figures_of_any_cloud(n, dim):
     cloud = np.random.default_rng(0).normal(size=(n, dim))
     figure = plot_behaviour(cloud, cloud[:1], lambda x: x.sum(axis=1))
     figure.canvas.draw()
+    panel = figure.axes[0]
+    assert len(panel.collections[0].get_offsets()) == n
+    assert panel.get_xlabel().startswith("first")

@@ -127,4 +127,4 @@ class AlternatingDual(StochasticDual):
 
     def _load_extra_state(self, state: dict[str, Any]) -> None:
         super()._load_extra_state(state)
-        self._u, self._v = Atoms.from_state(state["u"]), Atoms.from_state(state["v"])
+        self._u, self._v = (Atoms.from_state(state[name], state["dim"]) for name in ("u", "v"))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sb3_wasserstein.duals.clouds import Floats
+from sb3_wasserstein.duals.clouds import Floats, saved
 
 #: beyond twice as many, the points that were longest not visited are let go
 MOST_ATOMS = 4096
@@ -60,12 +60,15 @@ class Atoms:
         return {**{name: torch.tensor(array) for name, array in arrays.items()}, "clock": self._clock}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Atoms:
-        points, values, visits, last = (state[name].cpu().numpy().copy() for name in ("points", "values", "visits", "last"))
+    def from_state(cls, state: dict[str, Any], dim: int | None) -> Atoms:
+        points = saved(state, "points", None, dim)
         atoms = cls(points.shape[1])
-        atoms.points, atoms.values, atoms.visits, atoms._last = points, values, visits, last
-        atoms._clock = state["clock"]
-        atoms._index = {key: i for i, key in enumerate(_keys(points))}
+        atoms.points = points
+        atoms.values, atoms.visits, atoms._last = (
+            saved(state, name, len(atoms.points)) for name in ("values", "visits", "last")
+        )
+        atoms._clock = float(state["clock"])
+        atoms._index = {key: i for i, key in enumerate(_keys(atoms.points))}
         return atoms
 
 

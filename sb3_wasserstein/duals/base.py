@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sb3_wasserstein.checks import check_flag
 from sb3_wasserstein.duals.clouds import Floats, as_cloud, like
 from sb3_wasserstein.duals.costs import Cost, GroundCost, SaturatingCost, check_positive
 
@@ -38,7 +39,7 @@ class Dual(ABC):
 
     def __init__(self, epsilon: float = 0.05, cost: Cost = "euclidean", relative: bool = True) -> None:
         self.epsilon = check_positive(epsilon, "epsilon")
-        self.relative = bool(relative)
+        self.relative = check_flag("relative", relative)
         self.cost = cost
         self.ground_cost = GroundCost(cost)
         self._scale: float | None = None
@@ -151,7 +152,8 @@ class Dual(ABC):
 
         :param state: from :meth:`state_dict`
         :param strict: whether the state must come from a dual with the same constructor arguments
-        :raises ValueError: if it comes from another class, or with ``strict`` from other arguments
+        :raises ValueError: if it comes from another class, with ``strict`` from other arguments, or is damaged; the dual is
+            then as it was
         """
         if not isinstance(state, dict) or not isinstance(state.get("config"), dict):
             raise ValueError(
@@ -162,10 +164,20 @@ class Dual(ABC):
         if "class" in differing or (strict and differing):
             what = ", ".join(f"{key}: saved {theirs.get(key)!r}, here {ours[key]!r}" for key in differing)
             raise ValueError(f"`state` belongs to another dual ({what}): construct this one with the saved arguments")
-        self._load_extra_state(state)
-        self._dim = state["dim"]
-        self._scale = state["scale"]
-        self.ground_cost.base_median = state["base_median"]
+        before = dict(self.__dict__)
+        try:
+            dim, scale, base_median = state["dim"], state["scale"], state["base_median"]
+            if not (dim is None or (isinstance(dim, int) and dim >= 1)):
+                raise ValueError(f"dim={dim!r} is no dimension")
+            for name, value in (("scale", scale), ("base_median", base_median)):
+                if value is not None:
+                    check_positive(value, name)
+            self._load_extra_state(state)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            self.__dict__.update(before)
+            raise ValueError(f"`state` of the {type(self).__name__} is damaged: {error!r}") from error
+        self._dim, self._scale = dim, scale
+        self.ground_cost.base_median = base_median
 
     @abstractmethod
     def _extra_state(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sb3_wasserstein.checks import check_count, check_flag
 from sb3_wasserstein.duals.clouds import Floats, Kind, as_cloud, as_weights
 from sb3_wasserstein.duals.costs import Cost, GroundCost, SaturatingCost, check_positive
 from sb3_wasserstein.duals.extra import compiled_for_pairs
@@ -61,6 +62,11 @@ def batched_sinkhorn(
         (array([1.5, 4. ]), [2, 1])
     """
     epsilon, tol = check_positive(epsilon, "epsilon"), check_positive(tol, "tol")
+    max_iterations = check_count("max_iterations", max_iterations)
+    relative, debias = check_flag("relative", relative), check_flag("debias", debias)
+    for name, clouds in (("xs", xs), ("ys", ys)):
+        if isinstance(clouds, (str, bytes, dict)) or not hasattr(clouds, "__len__"):
+            raise TypeError(f"`{name}` must be a list of clouds (n, d), got {type(clouds).__name__}")
     if len(xs) != len(ys) or not len(xs):
         raise ValueError(f"`xs` and `ys` must be as long as each other and not empty, got {len(xs)} and {len(ys)} clouds")
     laws_x, laws_y = _laws(xs, x_weights, "xs", "x_weights"), _laws(ys, y_weights, "ys", "y_weights")

@@ -54,7 +54,9 @@ def as_cloud(value: object, name: str, dim: int | None = None) -> Floats:
         raise ValueError(f"`{name}` has points of dimension {cloud.shape[1]}, expected {dim}: both clouds live in one space")
     # The sum of squares cannot be finite unless all are: one pass, no mask, and it also refuses what would overflow a cost.
     flat = cloud.ravel()
-    if not np.isfinite(flat @ flat):
+    with np.errstate(over="ignore"):
+        squares = flat @ flat
+    if not np.isfinite(squares):
         bad = np.flatnonzero(~np.isfinite(cloud).all(axis=1))
         what = (
             f"NaN or inf in {len(bad)} of {len(cloud)} points (the first is row {bad[0]})" if len(bad) else "numbers too large"
@@ -96,9 +98,33 @@ def like(values: Floats, reference: object) -> Any:
     return values
 
 
+def saved(state: dict[str, Any], name: str, *shape: int | None, dtype: torch.dtype = torch.float64) -> Any:
+    """
+    An array out of a saved state, a copy.
+
+    :param state: of a dual, or of a part of one
+    :param name: its key
+    :param shape: that it must have; ``None`` stands for any length
+    :param dtype: that it must have
+    :return: the array
+    :raises ValueError: unless it is finite numbers of that shape and type
+    """
+    tensor = state[name]
+    if not isinstance(tensor, torch.Tensor) or tensor.dtype != dtype:
+        raise ValueError(f"{name} must be a tensor of {dtype}, got {getattr(tensor, 'dtype', type(tensor).__name__)}")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ValueError(f"{name} declares the shape {tuple(tensor.shape)} over fewer numbers")
+    fits = tensor.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, tensor.shape, strict=True))
+    if not fits or not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"{name} must be finite and of shape {shape}, got {tuple(tensor.shape)}")
+    return np.array(tensor.cpu().numpy())
+
+
 def _as_floats(value: object, name: str) -> Floats:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray) and np.iscomplexobj(value):
+        raise TypeError(f"`{name}` must be an array of real numbers, got complex ones")
     try:
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -9,7 +9,8 @@ import torch
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 
-from sb3_wasserstein.duals.clouds import Floats
+from sb3_wasserstein.duals.clouds import Floats, saved
+from sb3_wasserstein.duals.costs import check_positive
 
 #: the ridge of the natural step, in units of the mean eigenvalue: less follows the noise of a batch
 RIDGE = 0.03
@@ -72,12 +73,14 @@ class GrowingExpansion:
         return {**{name: torch.tensor(array[: self._count]) for name, array in arrays.items()}, "bandwidth": self.bandwidth}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> GrowingExpansion:
-        expansion = cls(state["centres"].shape[1], state["bandwidth"])
-        expansion._count = len(state["centres"])
+    def from_state(cls, state: dict[str, Any], dim: int) -> GrowingExpansion:
+        expansion = cls(dim, check_positive(state["bandwidth"], "bandwidth"))
+        centres = saved(state, "centres", None, dim)
+        expansion._count = len(centres)
         if expansion._count:
-            expansion._centres, expansion._coefficients, expansion._values = (
-                state[name].cpu().numpy().copy() for name in ("centres", "coefficients", "values")
+            expansion._centres = centres
+            expansion._coefficients, expansion._values = (
+                saved(state, name, len(centres)) for name in ("coefficients", "values")
             )
         return expansion
 
@@ -192,13 +195,13 @@ class BoundedExpansion:
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> BoundedExpansion:
-        expansion = cls(state["centres"].shape[1], state["bandwidth"], state["budget"])
-        expansion.centres, expansion.coefficients, expansion._recent, expansion._usage = (
-            state[name].cpu().numpy().copy() for name in ("centres", "coefficients", "recent", "usage")
-        )
-        expansion._steps_left, expansion.level = state["steps_left"], state["level"]
+    def from_state(cls, state: dict[str, Any], dim: int) -> BoundedExpansion:
+        expansion = cls(dim, check_positive(state["bandwidth"], "bandwidth"), int(state["budget"]))
+        expansion.centres, expansion._recent = (saved(state, name, None, dim) for name in ("centres", "recent"))
+        n = len(expansion.centres)
+        expansion.coefficients, expansion._usage = (saved(state, name, n) for name in ("coefficients", "usage"))
+        expansion._steps_left, expansion.level = int(state["steps_left"]), float(state["level"])
         factor = state["factor"]
         if factor is not None:
-            expansion._factor = (np.asfortranarray(factor["matrix"].cpu().numpy()), factor["lower"])
+            expansion._factor = (np.asfortranarray(saved(factor, "matrix", n, n)), bool(factor["lower"]))
         return expansion

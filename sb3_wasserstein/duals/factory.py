@@ -78,6 +78,8 @@ def dual_from_config(config: dict[str, Any]) -> Dual:
         >>> dual_from_config(SinkhornDual(epsilon=0.1).config()).epsilon
         0.1
     """
+    if not isinstance(config, dict):
+        raise ValueError(f"the dual's config must be a dict, as config() returns it; got {type(config).__name__}")
     classes = {known.__name__: known for known in known_duals().values()}
     name = config.get("class")
     if name not in classes:
@@ -88,4 +90,7 @@ def dual_from_config(config: dict[str, Any]) -> Dual:
         arguments["cost"] = SaturatingCost(cost["saturating"], cost["scale"])
     elif isinstance(cost, dict):
         raise ValueError(f"the dual's cost is a function ({cost}), and functions are not saved: pass dual= with it to load()")
-    return classes[name](**arguments)
+    try:
+        return classes[name](**arguments)
+    except TypeError as error:
+        raise ValueError(f"the config of a {name} is damaged: {error}") from error

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.distance import pdist
 from scipy.special import logsumexp
 
+from sb3_wasserstein.checks import check_count
 from sb3_wasserstein.duals.clouds import Floats
 from sb3_wasserstein.duals.costs import Cost, check_positive
 from sb3_wasserstein.duals.expansion import BoundedExpansion, GrowingExpansion
@@ -74,11 +75,9 @@ class RKHSDual(StochasticDual):
         seed: int | None = None,
     ) -> None:
         super().__init__(epsilon, cost, relative, step, seed)
-        if budget is not None and (isinstance(budget, bool) or not isinstance(budget, (int, np.integer)) or budget < 1):
-            raise ValueError(f"`budget` must be a whole number >= 1, or None to keep every sample, got {budget!r}")
         if isinstance(bandwidth, str) and bandwidth != "median":
             raise ValueError(f"`bandwidth` must be 'median' or a number > 0, got {bandwidth!r}")
-        self.budget = None if budget is None else int(budget)
+        self.budget = None if budget is None else check_count("budget", budget)
         self.clip = self._largest_exponent = check_positive(clip, "clip")
         self.bandwidth = bandwidth if isinstance(bandwidth, str) else check_positive(bandwidth, "bandwidth")
         self._expansions: tuple[Any, Any] = (None, None)
@@ -156,7 +155,8 @@ class RKHSDual(StochasticDual):
     def _load_extra_state(self, state: dict[str, Any]) -> None:
         super()._load_extra_state(state)
         kind = GrowingExpansion if self.budget is None else BoundedExpansion
-        f, g = (None if state[name] is None else kind.from_state(state[name]) for name in ("f", "g"))
+        dim = state["dim"]
+        f, g = (None if dim is None else kind.from_state(state[name], dim) for name in ("f", "g"))
         self._expansions = (f, g)
 
 

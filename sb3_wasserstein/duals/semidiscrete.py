@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from sb3_wasserstein.duals.clouds import Floats
+from sb3_wasserstein.duals.clouds import Floats, saved
 from sb3_wasserstein.duals.costs import Cost, check_positive
 from sb3_wasserstein.duals.stochastic import StochasticDual
 from sb3_wasserstein.duals.transform import soft_c_transform
@@ -122,5 +122,6 @@ class SemiDiscreteDual(StochasticDual):
 
     def _load_extra_state(self, state: dict[str, Any]) -> None:
         super()._load_extra_state(state)
-        for name in ("support", "q", "v", "v_mean"):
-            setattr(self, f"_{name}", state[name].cpu().numpy().copy())
+        self._support = saved(state, "support", None, state["dim"])
+        for name in ("q", "v", "v_mean"):
+            setattr(self, f"_{name}", saved(state, name, len(self._support)))

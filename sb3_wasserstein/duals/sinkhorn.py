@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from sb3_wasserstein.checks import check_count, check_flag
 from sb3_wasserstein.duals.base import Dual
-from sb3_wasserstein.duals.clouds import Floats, Kind, as_cloud, as_weights
+from sb3_wasserstein.duals.clouds import Floats, Kind, as_cloud, as_weights, saved
 from sb3_wasserstein.duals.costs import Cost, SaturatingCost, check_positive
 from sb3_wasserstein.duals.evaluation import Transforms
 from sb3_wasserstein.duals.problem import Problem
@@ -78,16 +79,14 @@ class SinkhornDual(Dual):
             raise ValueError(f"`reference` must be one of {', '.join(REFERENCES)}, got {reference!r}")
         if dtype not in DTYPES:
             raise ValueError(f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}")
-        if isinstance(max_iterations, bool) or not isinstance(max_iterations, (int, np.integer)) or max_iterations < 1:
-            raise ValueError(f"`max_iterations` must be a whole number >= 1, got {max_iterations!r}")
         try:
             self.device = str(torch.device(device))
         except (RuntimeError, TypeError) as error:
             raise ValueError(f"`device` must be a torch device such as 'cpu' or 'cuda', got {device!r}: {error}") from error
-        self.debias = bool(debias)
+        self.debias = check_flag("debias", debias)
         self.reference = reference
         self.tol = check_positive(tol, "tol")
-        self.max_iterations = int(max_iterations)
+        self.max_iterations = check_count("max_iterations", max_iterations)
         self.dtype = dtype
         self._kind = Kind(dtype, self.device)
         self._warned: set[str] = set()
@@ -114,9 +113,8 @@ class SinkhornDual(Dual):
         :param y_weights: (m,)
         :raises ValueError: if a cloud or its weights are empty, not finite, or do not match
         """
-        x, y = as_cloud(x, "x"), as_cloud(y, "y")
-        if x.shape[1] != y.shape[1]:
-            raise ValueError(f"`x` has points of dimension {x.shape[1]}, `y` of {y.shape[1]}: both clouds live in one space")
+        x = as_cloud(x, "x", self._dim)
+        y = as_cloud(y, "y", x.shape[1])
         p, q = as_weights(x_weights, len(x), "x_weights"), as_weights(y_weights, len(y), "y_weights")
         x, p, kept_x = _present(x, p)
         y, q, kept_y = _present(y, q)
@@ -284,13 +282,21 @@ class SinkhornDual(Dual):
         }
 
     def _load_extra_state(self, state: dict[str, Any]) -> None:
-        self._transforms = {}
-        for name in ("x", "y", "p", "q", "f", "g", "kept_x", "kept_y"):
-            setattr(self, f"_{name}", state[name].cpu().numpy().copy())
-        self._fxx = None if state["fxx"] is None else state["fxx"].cpu().numpy().copy()
-        self._gyy = None if state["gyy"] is None else state["gyy"].cpu().numpy().copy()
-        self._offsets = (state["offsets"][0], state["offsets"][1])
-        self._residual, self._distance, self._iterations = state["residual"], state["distance"], state["iterations"]
+        self._clear()
+        if state["dim"] is None:
+            return
+        self._x, self._y = (saved(state, name, None, state["dim"]) for name in ("x", "y"))
+        n, m = len(self._x), len(self._y)
+        for name, count in (("p", n), ("q", m), ("f", n), ("g", m)):
+            setattr(self, f"_{name}", saved(state, name, count))
+        self._fxx = None if state["fxx"] is None else saved(state, "fxx", n)
+        self._gyy = None if state["gyy"] is None else saved(state, "gyy", m)
+        self._kept_x, self._kept_y = (saved(state, name, None, dtype=torch.bool) for name in ("kept_x", "kept_y"))
+        if (self._kept_x.sum(), self._kept_y.sum()) != (n, m) or (self._fxx is None) == self.debias:
+            raise ValueError("its parts do not belong together")
+        self._offsets = (float(state["offsets"][0]), float(state["offsets"][1]))
+        self._residual, self._distance = float(state["residual"]), float(state["distance"])
+        self._iterations = int(state["iterations"])
 
 
 def _present(points: Floats, weights: Floats) -> tuple[Floats, Floats, np.ndarray[Any, np.dtype[np.bool_]]]:

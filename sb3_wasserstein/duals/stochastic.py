@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from sb3_wasserstein.checks import check_count
 from sb3_wasserstein.duals.base import Dual
-from sb3_wasserstein.duals.clouds import Floats, as_cloud, as_weights
+from sb3_wasserstein.duals.clouds import Floats, as_cloud, as_weights, saved
 from sb3_wasserstein.duals.costs import Cost, check_positive
 
 #: samples a side that distance, residual, coupling and the second term of h are estimated on
@@ -40,9 +41,7 @@ class StochasticDual(Dual):
     def __init__(self, epsilon: float, cost: Cost, relative: bool, step: float, seed: int | None) -> None:
         super().__init__(epsilon, cost, relative)
         self.step = check_positive(step, "step")
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
-            raise ValueError(f"`seed` must be a whole number >= 0 or None, got {seed!r}")
-        self.seed = None if seed is None else int(seed)
+        self.seed = None if seed is None else check_count("seed", seed, 0)
         self._rng = np.random.default_rng(self.seed)
         self._samples = 0
         self._recent_x = self._recent_y = np.empty((0, 0))
@@ -188,10 +187,12 @@ class StochasticDual(Dual):
         }
 
     def _load_extra_state(self, state: dict[str, Any]) -> None:
-        self._samples = state["samples"]
-        self._recent_x = state["recent_x"].cpu().numpy().copy()
-        self._recent_y = state["recent_y"].cpu().numpy().copy()
-        self._rng.bit_generator.state = state["rng"]
+        self._samples = int(state["samples"])
+        self._recent_x, self._recent_y = (saved(state, name, None, state["dim"]) for name in ("recent_x", "recent_y"))
+        # A fresh one: the present one stays as it is if the state is damaged.
+        rng = np.random.default_rng(0)
+        rng.bit_generator.state = state["rng"]
+        self._rng = rng
 
 
 def _append_recent(recent: Floats, new: Floats) -> Floats:

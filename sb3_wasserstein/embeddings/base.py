@@ -159,7 +159,11 @@ class Embedding(ABC):
                 f"embedding {name!r} is not known here (known: {sorted(Embedding.registry)}): "
                 "import the module that defines it, or pass embedding= to load()"
             )
-        return Embedding.registry[name].from_arguments({key: value for key, value in config.items() if key != "embedding"})
+        arguments = {key: value for key, value in config.items() if key != "embedding"}
+        try:
+            return Embedding.registry[name].from_arguments(arguments)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"embedding {name!r} has no such arguments: {arguments} ({error})") from error
 
     def with_time_limit(self, max_episode_steps: int | None) -> Embedding:
         """

@@ -118,7 +118,9 @@ class CheckedEmbedding:
             return self._step_by_step(steps, observations, resets, ends)
         after, fresh = scanned
         # One sum is quicker than a mask; where numbers are so large that it overflows, the mask decides.
-        if not (math.isfinite(after.sum()) and math.isfinite(fresh.sum())):
+        with np.errstate(invalid="ignore", over="ignore"):
+            finite = math.isfinite(after.sum()) and math.isfinite(fresh.sum())
+        if not finite:
             self._check_finite(after, fresh, ends)
         if not ends.count:
             return after, fresh, fresh

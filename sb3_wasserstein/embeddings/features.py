@@ -119,7 +119,11 @@ class Features:
             self._index = features if isinstance(features, slice) else np.asarray(features, dtype=np.intp)
         self.space = space
         if self._function is not None:
-            self.dim = len(self._call_function(space.sample()))
+            try:
+                self.dim = len(self._call_function(space.sample()))
+            # A user's function can raise anything.
+            except Exception as error:
+                raise ValueError(f"features= failed on a sample of the observation space {space}: {error!r}") from error
         else:
             width = flat_width(space)
             try:

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from sb3_wasserstein.checks import check_count
 from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding
 from sb3_wasserstein.embeddings.features import take
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations, Trajectory
@@ -36,10 +37,8 @@ class FunctionEmbedding(Embedding):
     def __init__(self, function: Callable[[Trajectory], Any], dim: int) -> None:
         if not callable(function):
             raise TypeError(f"function of a FunctionEmbedding must be callable with a Trajectory; got {function!r}")
-        if int(dim) != dim or dim < 1:
-            raise ValueError(f"dim of a FunctionEmbedding must be an integer >= 1; got {dim!r}")
         self.function = function
-        self.dim = int(dim)
+        self.dim = check_count("dim of a FunctionEmbedding", dim)
 
     @property
     def is_plain(self) -> bool:

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.base import Embedding
-from sb3_wasserstein.embeddings.checked import CheckedEmbedding
+from sb3_wasserstein.embeddings.checked import CheckedEmbedding, EmbeddingError
 from sb3_wasserstein.embeddings.features import batch_of_one, take
 from sb3_wasserstein.embeddings.states import StateOccupancy
 from sb3_wasserstein.embeddings.trajectory import Observations, Trajectory
@@ -36,26 +36,34 @@ def embed_trajectories(
         raise ValueError("trajectories is empty: at least one is needed")
     space = observation_space or infer_space([trajectory.observations for trajectory in trajectories], embedding)
     checked = CheckedEmbedding(embedding.bind(space, None), repr(embedding))
-    one = np.ones(1, dtype=bool)
     points: list[NDArray[np.float64]] = []
     for index, trajectory in enumerate(trajectories):
-        states = []
-        for t in range(len(trajectory) + 1):
-            observation = batch_of_one(take(trajectory.observations, t))
-            if t == 0:
-                checked.start(observation, one)
-            else:
-                action = None if trajectory.actions is None else trajectory.actions[t - 1 : t]
-                checked.step(observation, action, None if trajectory.rewards is None else trajectory.rewards[t - 1 : t])
-            if embedding.samples_states:
-                states.append(checked.value_of(0))
+        try:
+            states = _followed(trajectory, checked, embedding.samples_states)
+        except EmbeddingError as error:
+            raise ValueError(f"trajectories[{index}] does not fit: {error}") from error
         if isinstance(embedding, StateOccupancy):
             terminated = embedding.horizon is not None and len(trajectory) < embedding.horizon
             offset = (index + 0.5) / len(trajectories)
             points.extend(states[time] for time in embedding.times(len(trajectory), terminated, states_per_trajectory, offset))
         else:
-            points.append(checked.value_of(0))
+            points.append(states[-1])
     return np.stack(points)
+
+
+def _followed(trajectory: Trajectory, checked: CheckedEmbedding, every_state: bool) -> list[NDArray[np.float64]]:
+    """The embeddings of the trajectory's states, or of its end alone."""
+    states = []
+    for t in range(len(trajectory) + 1):
+        observation = batch_of_one(take(trajectory.observations, t))
+        if t == 0:
+            checked.start(observation, np.ones(1, dtype=bool))
+        else:
+            action = None if trajectory.actions is None else trajectory.actions[t - 1 : t]
+            checked.step(observation, action, None if trajectory.rewards is None else trajectory.rewards[t - 1 : t])
+        if every_state:
+            states.append(checked.value_of(0))
+    return states if every_state else [checked.value_of(0)]
 
 
 def infer_space(observations: Sequence[Observations], embedding: Embedding) -> spaces.Space[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from sb3_wasserstein.embeddings.base import Embedding
 from sb3_wasserstein.embeddings.checked import CheckedEmbedding, EmbeddingError
 from sb3_wasserstein.embeddings.features import put, stacked, take
-from sb3_wasserstein.embeddings.rollout import Episode, Rollout, Step, Steps
+from sb3_wasserstein.embeddings.rollout import Episode, Rollout, Step, Steps, not_finite
 from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.states import StateOccupancy
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations
@@ -108,6 +109,7 @@ class Recorder:
     :param embedding: the recipe; a state occupancy keeps a sample of each episode's states
     :param n_envs: number of environments
     :param segment_length: count every so many steps as an episode, for tasks whose episodes never end
+    :param seen: number of episodes that were recorded before: which of a state occupancy's states are kept depends on it
 
     Example:
         >>> import numpy as np
@@ -124,14 +126,16 @@ class Recorder:
         array([[5.]])
     """
 
-    def __init__(self, source: Source, embedding: Embedding, n_envs: int, segment_length: int | None = None) -> None:
+    def __init__(
+        self, source: Source, embedding: Embedding, n_envs: int, segment_length: int | None = None, seen: int = 0
+    ) -> None:
         self._source = source
         #: whether the embeddings come from the infos of every step
         self.reads_infos = source.reads_infos
         self._occupancy = embedding if isinstance(embedding, StateOccupancy) else None
         self._segment_length = segment_length
         self._n_envs = n_envs
-        self._n_episodes = 0
+        self._n_episodes = seen
         self._return = np.zeros(n_envs)
         self._length = np.zeros(n_envs, dtype=np.int64)
         self._prefix = np.zeros((n_envs, 0))
@@ -186,21 +190,32 @@ class Recorder:
         self._source.note(dones, infos, reset_infos)
         self._steps.append((observations, actions, rewards, dones, terminal, truncated))
 
+    def fault(self) -> str | None:
+        """:return: the first NaN or infinity that the environments have returned since the last flush, in words"""
+        return not_finite(self._steps)
+
     def flush(self) -> Rollout:
         """
         :return: everything since the last call; the episodes that run go on
         :raises EmbeddingError: if the embedding fails; the message names environment and episode
+        :raises ValueError: if a reward is NaN or infinite; the message names environment and step
         """
         if not self._steps:
             none = np.zeros((0, self._n_envs), dtype=bool)
             return Rollout(None, none, np.zeros((0, 0)), none, none, np.zeros((0, self._n_envs), dtype=np.int64), [])
         steps, self._steps = Steps(*zip(*self._steps, strict=True)), []
+        rewards = np.array(steps.rewards, dtype=np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            # One sum is quicker than a mask, which decides where the sum is not finite.
+            finite = math.isfinite(rewards.sum())
+        if not finite and (fault := not_finite(list(zip(*steps, strict=True)))) is not None:
+            raise ValueError(f"{fault}: what is learnt from it would be NaN")
         ends, terminated = self._ends(steps)
         lengths, self._length = ends.lengths(self._length)
         if self._segment_length is not None:
             ends = Ends(ends.mask | (lengths % self._segment_length == 0))
             lengths = (lengths - 1) % self._segment_length + 1
-        returns, self._return = ends.running_sums(np.array(steps.rewards, dtype=np.float64), 0.0, self._return)
+        returns, self._return = ends.running_sums(rewards, 0.0, self._return)
 
         after, fresh, finals = self._source.scan(steps, ends, lengths)
         starts = np.empty(ends.mask.shape, dtype=bool)

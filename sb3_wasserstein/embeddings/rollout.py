@@ -35,6 +35,22 @@ class Steps(NamedTuple):
     truncated: Sequence[Sequence[int]]
 
 
+def not_finite(steps: Sequence[Step]) -> str | None:
+    """
+    :param steps: what the environments returned
+    :return: the first NaN or infinity among it, in words, with environment and step; None if there is none
+    """
+    for time, (observations, _, rewards, _, terminal, _) in enumerate(steps, start=1):
+        returned: list[tuple[str, int, Any]] = [("reward", env, reward) for env, reward in enumerate(rewards)]
+        parts = observations.items() if isinstance(observations, dict) else [("", observations)]
+        returned += [(f"observation {key}".strip(), env, row) for key, rows in parts for env, row in enumerate(rows)]
+        returned += [("terminal observation", env, last) for env, last in terminal.items() if not isinstance(last, dict)]
+        for what, env, value in returned:
+            if not np.isfinite(np.asarray(value, dtype=np.float64)).all():
+                return f"env {env} returned the {what} {value} at step {time} of the rollout"
+    return None
+
+
 @dataclass(frozen=True)
 class Episode:
     """

@@ -6,6 +6,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from sb3_wasserstein.checks import check_count
 from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding, FeatureEmbedding
 from sb3_wasserstein.embeddings.features import Features, FeatureSpec, scan_features
 from sb3_wasserstein.embeddings.running import Ends
@@ -122,9 +123,7 @@ class Path(FeatureEmbedding):
 
     def __init__(self, n_points: int = 5, features: FeatureSpec = None) -> None:
         super().__init__(features)
-        if int(n_points) != n_points or n_points < 2:
-            raise ValueError(f"n_points of a Path must be an integer >= 2; got {n_points!r}")
-        self.n_points = int(n_points)
+        self.n_points = check_count("n_points of a Path", n_points, 2)
 
     def arguments(self) -> dict[str, Any]:
         return {"n_points": self.n_points, **super().arguments()}
@@ -220,10 +219,8 @@ class StateOccupancy(FeatureEmbedding):
         super().__init__(features)
         if after_termination not in ("hold", "ignore"):
             raise ValueError(f'after_termination must be "hold" or "ignore"; got {after_termination!r}')
-        if horizon is not None and (int(horizon) != horizon or horizon < 1):
-            raise ValueError(f"horizon must be an integer >= 1, or None for the environment's time limit; got {horizon!r}")
         self.after_termination = after_termination
-        self.horizon = None if horizon is None else int(horizon)
+        self.horizon = None if horizon is None else check_count("horizon of a StateOccupancy", horizon)
 
     def arguments(self) -> dict[str, Any]:
         return {**super().arguments(), "after_termination": self.after_termination, "horizon": self.horizon}

@@ -49,9 +49,10 @@ class Trajectory:
             if value is None:
                 continue
             value = np.asarray(value)
-            if len(value) != len(self):
+            if value.ndim == 0 or len(value) != len(self):
                 raise ValueError(
-                    f"{name} of a Trajectory with {len(self) + 1} observations must have {len(self)} entries; got {len(value)}"
+                    f"{name} of a Trajectory with {len(self) + 1} observations must have {len(self)} entries; got the shape "
+                    f"{value.shape}"
                 )
             object.__setattr__(self, name, value)
 

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from sb3_wasserstein.checks import check_count, check_number
 from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding
 from sb3_wasserstein.embeddings.features import Features, FeatureSpec, merge_axes
 from sb3_wasserstein.embeddings.running import Ends
@@ -57,21 +58,21 @@ class VisitHistogram(FeatureEmbedding):
             raise ValueError(f"low and high of a VisitHistogram go together; got low={low!r}, high={high!r}")
         if shape is not None and (low is not None or bins is not None or features is not None):
             raise ValueError("shape= is for Discrete spaces and does not go with low, high, bins or features")
-        if not (np.isfinite(smoothing) and smoothing >= 0):
+        if check_number("smoothing of a VisitHistogram", smoothing) < 0:
             raise ValueError(f"smoothing must be a finite number of cells >= 0; got {smoothing!r}")
-        for name, counts in (("bins", bins), ("shape", shape)):
-            if counts is not None and (np.any(np.asarray(counts) != np.round(counts)) or np.any(np.asarray(counts) < 1)):
-                raise ValueError(f"{name} of a VisitHistogram must be integers >= 1; got {counts!r}")
-        self.low = None if low is None else np.atleast_1d(np.asarray(low, dtype=np.float64))
-        self.high = None if high is None else np.atleast_1d(np.asarray(high, dtype=np.float64))
+        self.bins = bins if bins is None or np.ndim(bins) == 0 else tuple(np.asarray(bins).tolist())
+        for count in self.bins if isinstance(self.bins, tuple) else () if bins is None else (bins,):
+            check_count("bins of a VisitHistogram", count)
+        if shape is not None and (np.ndim(shape) != 1 or len(shape) == 0):
+            raise ValueError(f"shape of a VisitHistogram must be (rows, columns, ...); got {shape!r}")
+        self.shape = None if shape is None else tuple(check_count("shape of a VisitHistogram", count) for count in shape)
+        self.low, self.high = _corner("low", low), _corner("high", high)
         if self.low is not None and self.high is not None:
             if self.low.shape != self.high.shape or self.low.ndim != 1:
                 raise ValueError(f"low and high must be vectors of one length; got shapes {self.low.shape}, {self.high.shape}")
             if not (np.all(np.isfinite([self.low, self.high])) and np.all(self.low < self.high)):
                 raise ValueError(f"low must be finite and below high in every entry; got low={low!r}, high={high!r}")
-        self.bins = bins if bins is None or np.ndim(bins) == 0 else tuple(int(b) for b in np.asarray(bins))
         self.smoothing = float(smoothing)
-        self.shape = None if shape is None else tuple(int(s) for s in shape)
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -119,6 +120,13 @@ class VisitHistogram(FeatureEmbedding):
                 f"low and high of the VisitHistogram are needed: the space {space} gives no range for its features"
             )
         return space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+
+
+def _corner(name: str, value: ArrayLike | None) -> NDArray[np.float64] | None:
+    try:
+        return None if value is None else np.atleast_1d(np.asarray(value, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} of a VisitHistogram must be numbers; got {value!r}") from error
 
 
 class _Cells:

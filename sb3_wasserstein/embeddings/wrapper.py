@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from sb3_wasserstein.checks import check_flag
 from sb3_wasserstein.embeddings.checked import CheckedEmbedding
 from sb3_wasserstein.embeddings.features import batch_of_one
 from sb3_wasserstein.embeddings.recorder import INFO_KEY
@@ -37,7 +38,10 @@ class TrajectoryEmbeddingWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstruc
     """
 
     def __init__(self, env: gym.Env[Any, Any], embedding: EmbeddingLike, every_step: bool = True) -> None:
+        if not isinstance(env, gym.Env):
+            raise TypeError(f"env must be a Gymnasium environment; got {env!r} (an id goes to gymnasium.make first)")
         recipe = make_embedding(embedding)
+        check_flag("every_step", every_step)
         # The recorded argument is the JSON-plain config where there is one, so that the env's spec can go to JSON.
         recorded = recipe.config() if recipe.is_plain else recipe
         RecordConstructorArgs.__init__(self, embedding=recorded, every_step=every_step, _disable_deepcopy=True)

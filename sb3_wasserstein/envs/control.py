@@ -10,6 +10,8 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from sb3_wasserstein.checks import check_count
+
 
 class ControlTask(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
     """
@@ -47,14 +49,12 @@ class ControlTask(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         horizon: int,
         render_mode: str | None,
     ) -> None:
-        if int(horizon) != horizon or horizon < 1:
-            raise ValueError(f"horizon must be an integer number of steps >= 1; got {horizon!r}")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f'render_mode must be "rgb_array" or None; got {render_mode!r}')
         self.noise = noise
         self.initial_std = initial_std
         self.state_limit = state_limit
-        self.horizon = int(horizon)
+        self.horizon = check_count("horizon", horizon)
         self.render_mode = render_mode
         self.observation_space = spaces.Box(-state_limit, state_limit, (len(noise),), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (n_actions,), np.float32)
@@ -81,7 +81,10 @@ class ControlTask(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         state = torch.as_tensor(self.state)[None]
-        taken = torch.as_tensor(np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0))[None]
+        clipped = np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0)
+        if clipped.shape != self.action_space.shape or np.isnan(clipped).any():
+            raise ValueError(f"action must lie in {self.action_space}; got {action!r}")
+        taken = torch.as_tensor(clipped)[None]
         with torch.no_grad():
             cost = float(self.cost(state, taken))
             mean = self.dynamics(state, taken)[0].numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from sb3_wasserstein.checks import check_count, check_number
 from sb3_wasserstein.envs.control import ControlTask
 
 
@@ -34,11 +35,9 @@ class CoupledOscillators(ControlTask):
     dt, damping, control_cost, max_control, disturbance = 0.05, 0.1, 0.1, 3.0, 0.3
 
     def __init__(self, n: int = 10, beta: float = 1.0, horizon: int = 200, render_mode: str | None = None) -> None:
-        if int(n) != n or n < 1:
-            raise ValueError(f"n must be an integer number of oscillators >= 1; got {n!r}")
-        if not (np.isfinite(beta) and beta >= 0):
+        if check_number("beta", beta) < 0:
             raise ValueError(f"beta must be finite and >= 0; got {beta!r}")
-        self.n = int(n)
+        self.n = check_count("n", n)
         self.beta = float(beta)
         shock = self.disturbance * np.sqrt(self.dt) * np.eye(self.n)
         # The disturbance enters through p⁺, and so reaches q⁺ in the same step.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
+
+from sb3_wasserstein.checks import check_array, check_count, check_number
 
 Segment = tuple[tuple[float, float], tuple[float, float]]
 REWARDS = ("negative_distance", "inverse")
@@ -50,23 +53,21 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         walls: Sequence[Segment] = (),
         render_mode: str | None = None,
     ) -> None:
-        self.goals = np.asarray(goals, dtype=np.float64)
-        if self.goals.ndim != 2 or self.goals.shape[1] != 2 or len(self.goals) == 0 or not np.isfinite(self.goals).all():
+        self.goals = check_array("goals", goals)
+        if self.goals.ndim != 2 or self.goals.shape[1] != 2 or len(self.goals) == 0:
             raise ValueError(f"goals must be a finite (k, 2) array with k >= 1; got {goals!r}")
-        self.walls = np.asarray(walls, dtype=np.float64)
+        self.walls = check_array("walls", walls)
         if self.walls.size == 0:
             self.walls = self.walls.reshape(0, 2, 2)
-        if self.walls.shape[1:] != (2, 2) or not np.isfinite(self.walls).all():
+        if self.walls.shape[1:] != (2, 2):
             raise ValueError(f"walls must be finite segments ((x0, y0), (x1, y1)); got {walls!r}")
-        if int(horizon) != horizon or horizon < 1:
-            raise ValueError(f"horizon must be an integer number of steps >= 1; got {horizon!r}")
-        if not (np.isfinite(step) and step > 0):
+        if check_number("step", step) <= 0:
             raise ValueError(f"step must be finite and > 0; got {step!r}")
         if reward not in REWARDS:
             raise ValueError(f"reward must be one of {REWARDS}; got {reward!r}")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f'render_mode must be "rgb_array" or None; got {render_mode!r}')
-        self.horizon = int(horizon)
+        self.horizon = check_count("horizon", horizon)
         self.step_length = float(step)
         self.reward = reward
         self.render_mode = render_mode
@@ -85,7 +86,10 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         direction = np.asarray(action, dtype=np.float64)
-        move = self.step_length * direction / max(1.0, float(np.linalg.norm(direction)))
+        length = float(np.linalg.norm(direction))
+        if direction.shape != (2,) or not math.isfinite(length):
+            raise ValueError(f"action must be two finite numbers; got {action!r}")
+        move = self.step_length * direction / max(1.0, length)
         self._position = self._position + self._free_fraction(move) * move
         self._steps += 1
         distances = np.linalg.norm(self.goals - self._position, axis=1)

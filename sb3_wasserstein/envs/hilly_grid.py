@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
+from sb3_wasserstein.checks import check_array, check_count, check_number
+
 Cell = tuple[int, int]
 
 MOVES = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
@@ -97,13 +99,11 @@ class HillyGrid(gym.Env[np.int64, np.int64]):
         self.goal = _checked_cell("goal", (0, columns - 1) if goal is None else goal, self.heights.shape)
         if self.start == self.goal:
             raise ValueError(f"start and goal must be different cells; both are {self.start}")
-        if int(time_limit) != time_limit or time_limit < 1:
-            raise ValueError(f"time_limit must be an integer number of moves >= 1; got {time_limit!r}")
-        if not (np.isfinite(timeout_penalty) and timeout_penalty >= 0):
+        if check_number("timeout_penalty", timeout_penalty) < 0:
             raise ValueError(f"timeout_penalty must be finite and >= 0; got {timeout_penalty!r}")
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f'render_mode must be "ansi", "rgb_array" or None; got {render_mode!r}')
-        self.time_limit = int(time_limit)
+        self.time_limit = check_count("time_limit", time_limit)
         self.timeout_penalty = float(timeout_penalty)
         self.render_mode = render_mode
         self.observation_space = spaces.Discrete(rows * columns)
@@ -119,6 +119,8 @@ class HillyGrid(gym.Env[np.int64, np.int64]):
         return self._observation(), {}
 
     def step(self, action: np.int64) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
+        if not 0 <= action < len(MOVES):
+            raise ValueError(f"action must lie in {self.action_space}; got {action!r}")
         self._cell = self._neighbour(self._cell, int(action))
         self._moves += 1
         reward = -1.0 - float(self.heights[self._cell])
@@ -161,7 +163,10 @@ class HillyGrid(gym.Env[np.int64, np.int64]):
             if (after := self._neighbour((row, column), action)) != (row, column)
         ]
         source, sink, cost = (np.array(part) for part in zip(*edges, strict=True))
-        graph = coo_array((cost, (source, sink)), shape=(rows * columns, rows * columns)).tocsr()
+        # scipy below 1.13 takes no other integers for the indices.
+        graph = coo_array(
+            (cost, (source.astype(np.int32), sink.astype(np.int32))), shape=(rows * columns, rows * columns)
+        ).tocsr()
         start, goal = (cell[0] * columns + cell[1] for cell in (self.start, self.goal))
         total, previous = dijkstra(graph, indices=start, return_predecessors=True)
         path = [goal]
@@ -175,16 +180,18 @@ def _checked_heights(heights: str | ArrayLike) -> NDArray[np.int64]:
         if heights not in HEIGHT_MAPS:
             raise ValueError(f"heights={heights!r} is not a named map; use one of {list(HEIGHT_MAPS)}, or an array")
         return HEIGHT_MAPS[heights].copy()
-    array = np.asarray(heights)
+    array = check_array("heights", heights)
     if array.ndim != 2 or array.size < 2:
         raise ValueError(f"heights must be a (rows, columns) array of at least two cells; got shape {array.shape}")
-    if not np.isfinite(array).all() or np.any(array < 0) or np.any(array != np.round(array)):
+    if np.any(array < 0) or np.any(array != np.round(array)):
         raise ValueError("heights must be non-negative integers")
     return array.astype(np.int64)
 
 
 def _checked_cell(name: str, cell: Cell, shape: tuple[int, ...]) -> Cell:
-    row, column = cell
+    if np.shape(cell) != (2,):
+        raise ValueError(f"{name} must be a cell (row, column); got {cell!r}")
+    row, column = (check_count(name, index, 0) for index in cell)
     if not (0 <= row < shape[0] and 0 <= column < shape[1]):
         raise ValueError(f"{name}={cell} lies outside the grid of {shape[0]} rows and {shape[1]} columns")
     return int(row), int(column)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from sb3_wasserstein.checks import check_number
 from sb3_wasserstein.envs.control import ControlTask
 
 
@@ -34,11 +35,11 @@ class NonlinearRegulator(ControlTask):
     def __init__(
         self, beta: float = 1.0, noise: float = 0.5, dt: float = 0.1, horizon: int = 200, render_mode: str | None = None
     ) -> None:
-        if not (np.isfinite(beta) and beta >= 0):
+        if check_number("beta", beta) < 0:
             raise ValueError(f"beta must be finite and >= 0; got {beta!r}")
-        if not (np.isfinite(noise) and noise >= 0):
+        if check_number("noise", noise) < 0:
             raise ValueError(f"noise must be finite and >= 0; got {noise!r}")
-        if not 0 < dt <= 0.1:
+        if not 0 < check_number("dt", dt) <= 0.1:
             raise ValueError(f"dt must lie in (0, 0.1], where the plant's discretisation is stable; got {dt!r}")
         self.beta = float(beta)
         self.dt = float(dt)

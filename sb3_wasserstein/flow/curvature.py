@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sb3_wasserstein.checks import check_count
 from sb3_wasserstein.flow.steps import differentiate
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ def hessian_vector(flow: ParticleFlow, v: torch.Tensor) -> tuple[torch.Tensor, t
 
 def convexity(flow: ParticleFlow, other: ParticleFlow, points: int) -> ConvexityReport:
     """See :meth:`ParticleFlow.convexity`."""
-    if points < 2:
-        raise ValueError(f"points must be at least 2, got {points}")
+    check_count("points", points, 2)
     start, end, _ = flow.coupling(other)
     v = end - start
     rows = []

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from sb3_wasserstein.checks import check_array
 from sb3_wasserstein.flow.mdp import Dynamics
 from sb3_wasserstein.flow.metric import Parameters
 
@@ -196,14 +197,17 @@ class Chains:
         return {"states": self.states, "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`state_dict` gave."""
-        self.states = state["states"].to(self.example)
+        """Take up what :meth:`state_dict` gave; ValueError where it is of other chains."""
+        states = state["states"]
+        if states.shape != self.states.shape or not bool(torch.isfinite(states).all()):
+            raise ValueError(f"chains must be finite and of shape {tuple(self.states.shape)}, got {tuple(states.shape)}")
+        self.states = states.to(self.example)
         self.generator.set_state(state["generator"])
 
 
 def gaussian(std: float | Sequence[float] | np.ndarray, dim: int) -> Initial:
     """The initial law N(0, std²) in ``dim`` coordinates."""
-    scale = torch.as_tensor(np.broadcast_to(np.asarray(std, dtype=np.float64), (dim,)).copy())
+    scale = torch.as_tensor(np.broadcast_to(check_array("initial", std), (dim,)).copy())
 
     def sample(n: int, generator: torch.Generator) -> torch.Tensor:
         return scale * torch.randn((n, dim), generator=generator, dtype=torch.float64)

@@ -10,17 +10,25 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 
+from sb3_wasserstein.checks import check_array
+
 # Kernels are cut where a Gaussian has fallen to 1e-18 of its peak.
 _CUT = 9.1
 
 
+def as_tensor(name: str, value: object) -> torch.Tensor:
+    """Numbers as a float64 tensor without a gradient; TypeError naming the argument where they are none."""
+    try:
+        return torch.as_tensor(value, dtype=torch.float64).detach()
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be numbers, got {type(value).__name__}: {error}") from error
+
+
 def per_dimension(name: str, value: float | Sequence[float] | np.ndarray, dim: int) -> np.ndarray:
     """A number, or one per dimension, as an array (dim,); ValueError naming the argument where it is neither."""
-    array = np.asarray(value, dtype=np.float64)
+    array = check_array(name, value)
     if array.ndim > 1 or array.size not in (1, dim):
         raise ValueError(f"{name} must be a number or one per dimension ({dim}), not of shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got {array.tolist()}")
     return np.broadcast_to(array.reshape(-1), (dim,)).copy()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from scipy.special import digamma
 
+from sb3_wasserstein.checks import check_count, check_number, check_seed
 from sb3_wasserstein.flow.evaluation import Evaluation, evaluate
 from sb3_wasserstein.flow.steps import Derivatives, differentiate
 
@@ -98,7 +99,10 @@ class _Sampler:
 
 def langevin(flow: ParticleFlow, temperature: float, sweeps: int, steps: int, seed: int | None) -> float:
     """See :meth:`ParticleFlow.langevin`."""
-    if not temperature > 0:
+    for name, count in (("sweeps", sweeps), ("steps", steps)):
+        check_count(name, count)
+    check_seed(seed)
+    if check_number("temperature", temperature) <= 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
     m = flow.particles.shape[1]
     if m < 2:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from sb3_wasserstein.checks import check_array, check_count, check_number, check_path, check_seed
 from sb3_wasserstein.flow.ergodic import Chains, Initial, Window, gaussian
 from sb3_wasserstein.flow.mdp import Dynamics
 from sb3_wasserstein.flow.metric import Direction, Parameters, WassersteinMetric, natural_direction
-from sb3_wasserstein.flow.neural import MLP, NeuralPolicy, read, write
+from sb3_wasserstein.flow.neural import NeuralPolicy, mlp_around, read, write
 
 if TYPE_CHECKING:
     from stable_baselines3.common.logger import Logger
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
 METHODS = ("natural", "gradient", "adam")
 # The curvature is estimated every so many updates and averaged with this memory.
 _CURVATURE_EVERY, _CURVATURE_MEMORY = 4, 0.7
-# A network built here sees states in units of so many spreads of the initial law: tanh is then still nearly linear where a
-# stabilised plant stays.
-_LINEAR_RANGE = 3.0
 
 
 def annealed(progress_remaining: float) -> float:
@@ -104,32 +103,34 @@ class NaturalGradient:
                 raise TypeError(f"{name} must be a callable of (states, actions), got {type(function).__name__}")
         if method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}, got {method!r}")
-        if not (2 <= windows[0] <= windows[1]):
+        if np.shape(windows) != (2,) or check_count("windows", windows[0], 2) > check_count("windows", windows[1], 2):
             raise ValueError(f"windows must be (first, last) with 2 <= first <= last, got {windows}")
         for name, value in (("n_chains", n_chains), ("cg_iterations", cg_iterations), ("metric_samples", metric_samples)):
-            if int(value) != value or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-        if not 0 <= restart < 1:
+            check_count(name, value)
+        if not 0 <= check_number("restart", restart) < 1:
             raise ValueError(f"restart must lie in [0, 1), got {restart!r}")
         for name, size in (("damping", damping), ("max_displacement", max_displacement)):
-            if not (np.isfinite(size) and size > 0):
+            if check_number(name, size) <= 0:
                 raise ValueError(f"{name} must be finite and > 0, got {size!r}")
-        if isinstance(learning_rate, (int, float)) and not learning_rate > 0:
+        if not callable(learning_rate) and check_number("learning_rate", learning_rate) <= 0:
             raise ValueError(f"learning_rate must be > 0, got {learning_rate!r}")
-        spread = torch.as_tensor(np.asarray(noise, dtype=np.float64))
-        if spread.ndim not in (1, 2) or not bool(torch.isfinite(spread).all()):
-            raise ValueError(f"noise must be finite, (d,) or (d, m), got shape {tuple(spread.shape)}")
+        check_seed(seed)
+        spread = torch.as_tensor(check_array("noise", noise))
+        if spread.ndim not in (1, 2):
+            raise ValueError(f"noise must be (d,) or (d, m), got shape {tuple(spread.shape)}")
         self.method, self.windows = method, (int(windows[0]), int(windows[1]))
         self.damping, self.cg_iterations, self.metric_samples = damping, int(cg_iterations), int(metric_samples)
         self.max_displacement, self.verbose, self.tensorboard_log = max_displacement, verbose, tensorboard_log
         self.learning_rate = learning_rate
         dim = len(spread)
         sampler: Initial = initial if callable(initial) else gaussian(initial, dim)
+        self.action_low, self.action_high = _bound("action_low", action_low), _bound("action_high", action_high)
+        if not (self.action_low < self.action_high).all():
+            raise ValueError(f"action_low must lie below action_high, got {action_low!r} and {action_high!r}")
         if isinstance(policy, nn.Module):
             self.policy = policy
         else:
-            self.policy = _network(policy, dim, _action_dim(action_dim, action_low, action_high), sampler, seed)
-        self.action_low, self.action_high = (np.asarray(b, dtype=np.float64) for b in (action_low, action_high))
+            self.policy = mlp_around(policy, dim, _action_dim(action_dim, action_low, action_high), sampler, seed)
         self.chains = Chains(self.policy, dynamics, cost, spread, sampler, int(n_chains), restart, seed)
         self.adam = torch.optim.Adam(self.policy.parameters(), lr=1.0)
         self.num_timesteps, self.n_updates = 0, 0
@@ -157,6 +158,16 @@ class NaturalGradient:
         """
         from stable_baselines3.common.utils import configure_logger
 
+        for name, count in (
+            ("total_timesteps", total_timesteps),
+            ("log_interval", log_interval),
+            ("checkpoint_interval", checkpoint_interval),
+        ):
+            check_count(name, count)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be a function of the learner, or None; got {callback!r}")
+        if checkpoint is not None:
+            check_path("checkpoint", checkpoint)
         if checkpoint is not None and os.path.exists(checkpoint):
             self.load_checkpoint(checkpoint)
         logger = configure_logger(self.verbose, self.tensorboard_log, tb_log_name, True)
@@ -262,7 +273,10 @@ class NaturalGradient:
 
         :param path: the file
         """
-        content = {
+        write(path, self._content())
+
+    def _content(self) -> dict[str, Any]:
+        return {
             "kind": "natural gradient",
             "policy": self.policy.state_dict(),
             "adam": self.adam.state_dict(),
@@ -272,7 +286,6 @@ class NaturalGradient:
             "num_timesteps": self.num_timesteps,
             "n_updates": self.n_updates,
         }
-        write(path, content)
 
     def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """
@@ -280,31 +293,48 @@ class NaturalGradient:
 
         :param path: the file
         :raises FileNotFoundError: if it is not there
-        :raises ValueError: if it holds something else
+        :raises ValueError: if it holds something else; the learner is then as it was
         """
         content = read(path, "natural gradient")
+        before = copy.deepcopy(self._content())
+        try:
+            self._take_up(content)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            self._take_up(before)
+            raise ValueError(f"path={os.fspath(path)!r} holds no checkpoint of this learner: {error}") from error
+
+    def _take_up(self, content: dict[str, Any]) -> None:
+        shapes = {name: parameter.shape for name, parameter in self.policy.named_parameters()}
+        direction, curvature = content["direction"], content["curvature"]
+        if direction is not None and {name: part.shape for name, part in direction.items()} != shapes:
+            raise ValueError("its direction is not one of this network")
         self.policy.load_state_dict(content["policy"])
         self.adam.load_state_dict(content["adam"])
+        for parameter, state in self.adam.state.items():
+            if any(value.shape not in (parameter.shape, ()) for value in state.values() if isinstance(value, torch.Tensor)):
+                raise ValueError("its Adam is not one of this network")
         self.chains.load_state_dict(content["chains"])
-        self._direction, self.curvature = content["direction"], content["curvature"]
-        self.num_timesteps, self.n_updates = content["num_timesteps"], content["n_updates"]
+        self._direction, self.curvature = direction, None if curvature is None else check_number("curvature", curvature)
+        self.num_timesteps = check_count("num_timesteps", content["num_timesteps"], 0)
+        self.n_updates = check_count("n_updates", content["n_updates"], 0)
+
+
+def _bound(name: str, value: float | Sequence[float] | np.ndarray) -> np.ndarray:
+    """Bounds of actions, infinite where there are none."""
+    try:
+        bound = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a number or one per action dimension, got {value!r}") from error
+    if np.isnan(bound).any():
+        raise ValueError(f"{name} must not be NaN, got {value!r}")
+    return bound
 
 
 def _action_dim(
     given: int | None, low: float | Sequence[float] | np.ndarray, high: float | Sequence[float] | np.ndarray
 ) -> int:
     if given is not None:
-        return int(given)
+        return check_count("action_dim", given)
     if np.ndim(low) == 0 and np.ndim(high) == 0:
         raise ValueError("action_dim must be given where policy is widths and action_low, action_high are numbers")
     return max(np.size(low), np.size(high))
-
-
-def _network(hidden: Sequence[int], dim: int, actions: int, initial: Initial, seed: int | None) -> MLP:
-    """An MLP around the initial law, seeded without a trace in torch's global generator."""
-    sample = initial(1024, torch.Generator().manual_seed(0))
-    spread = float(sample.std(0).max())
-    with torch.random.fork_rng(devices=[]):
-        if seed is not None:
-            torch.manual_seed(seed)
-        return MLP(dim, actions, hidden, sample.mean(0).tolist(), _LINEAR_RANGE * spread)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+from sb3_wasserstein.checks import check_count, check_path
+from sb3_wasserstein.files import read_bounded, read_tensors, write_whole
+
+# A network built here sees states in units of so many spreads of the initial law: tanh is then still nearly linear where a
+# stabilised plant stays.
+_LINEAR_RANGE = 3.0
 
 
 class MLP(nn.Module):
@@ -59,11 +65,9 @@ class MLP(nn.Module):
 
 def write(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
     """Tensors and plain Python to a file, which is there whole or not at all."""
-    target = Path(path)
+    target = check_path("path", path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    torch.save(content, temporary)
-    os.replace(temporary, target)
+    write_whole(target, lambda temporary: torch.save(content, temporary))
 
 
 def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
@@ -75,15 +79,52 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     :raises FileNotFoundError: if it is not there
     :raises ValueError: if it is something else
     """
-    if not Path(path).is_file():
+    if not check_path("path", path).is_file():
         raise FileNotFoundError(f"path={os.fspath(path)!r} is not a file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+        content = read_tensors(read_bounded(check_path("path", path)))
+    except ValueError as error:
         raise ValueError(f"path={os.fspath(path)!r} does not hold a {kind}: {error}") from error
     if not isinstance(content, dict) or content.get("kind") != kind:
         raise ValueError(f"path={os.fspath(path)!r} does not hold a {kind}")
     return content
+
+
+def _network(shape: dict[str, Any], state: dict[str, Any]) -> MLP:
+    """The saved network; what it is said to be must be what its parameters are, before there is room made for it."""
+    widths = [shape["state_dim"], *shape["hidden"], shape["action_dim"]]
+    for width in widths:
+        check_count("a layer's width", width)
+    expected = {f"layers.{i}.weight": (b, a) for i, (a, b) in enumerate(pairwise(widths))}
+    if {name: tuple(state[name].shape) for name in expected} != expected:
+        raise ValueError(f"its parameters are not those of a network of widths {widths}")
+    return MLP(**shape).to(next(iter(state.values())).dtype)
+
+
+def mlp_around(
+    hidden: Sequence[int], dim: int, actions: int, initial: Callable[[int, torch.Generator], torch.Tensor], seed: int | None
+) -> MLP:
+    """
+    An MLP around the initial law, seeded without a trace in torch's global generator.
+
+    :param hidden: widths of the hidden layers
+    :param dim: of the states
+    :param actions: dimension of the actions
+    :param initial: the initial law, (n, generator) -> (n, dim)
+    :param seed: of the weights; None leaves it to torch
+    :return: the network
+    :raises TypeError: if ``hidden`` is no sequence
+    """
+    if np.ndim(hidden) != 1:
+        raise TypeError(f"policy must be a torch module, or the widths of its hidden layers; got {hidden!r}")
+    for width in hidden:
+        check_count("policy, a hidden layer's width,", width)
+    sample = initial(1024, torch.Generator().manual_seed(0))
+    spread = float(sample.std(0).max())
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return MLP(dim, actions, hidden, sample.mean(0).tolist(), _LINEAR_RANGE * spread)
 
 
 class NeuralPolicy:
@@ -168,9 +209,13 @@ class NeuralPolicy:
         :raises ValueError: if it holds something else, or its network is not known and not given
         """
         content = read(path, "neural policy")
-        if module is None:
-            if content["network"] is None:
+        try:
+            shape, state = content["network"], content["state"]
+            if module is None and shape is None:
                 raise ValueError("module must be given: the saved network is not an MLP of this package")
-            module = MLP(**content["network"]).to(next(iter(content["state"].values())).dtype)
-        module.load_state_dict(content["state"])
-        return cls(module, np.asarray(content["low"]), np.asarray(content["high"]))
+            module = _network(shape, state) if module is None else module
+            module.load_state_dict(state)
+            low, high = (np.asarray(content[name], dtype=np.float64) for name in ("low", "high"))
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"path={os.fspath(path)!r} holds no such policy: {error}") from error
+        return cls(module, low, high)

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from scipy.stats import qmc
 
+from sb3_wasserstein.checks import check_count, check_number
 from sb3_wasserstein.flow import curvature, geodesics, langevin, solver
 from sb3_wasserstein.flow.evaluation import Evaluation, evaluate
-from sb3_wasserstein.flow.grid import Grid
+from sb3_wasserstein.flow.grid import Grid, as_tensor
 from sb3_wasserstein.flow.mdp import Dynamics, GridMDP
 from sb3_wasserstein.flow.policy import GridPolicy, ObservationToState
 from sb3_wasserstein.flow.solver import Result
@@ -69,9 +70,8 @@ class ParticleFlow:
         discount: float | None = None,
         initial: torch.Tensor | np.ndarray | Sequence[float] | None = None,
     ) -> None:
-        if isinstance(n_particles, bool) or int(n_particles) != n_particles or n_particles < 1:
-            raise ValueError(f"n_particles must be a whole number of at least 1, got {n_particles!r}")
-        if discount is not None and not 0 <= discount < 1:
+        check_count("n_particles", n_particles)
+        if discount is not None and not 0 <= check_number("discount", discount) < 1:
             raise ValueError(f"discount must lie in [0, 1), or be None for the ergodic cost, got {discount}")
         self.mdp = GridMDP(dynamics, cost, grid, action_low, action_high, noise, int(n_particles))
         self.grid = grid
@@ -89,7 +89,7 @@ class ParticleFlow:
         n = self.mdp.grid.size
         if initial is None:
             return torch.full((n,), 1 / n, dtype=torch.float64)
-        law = torch.as_tensor(initial, dtype=torch.float64).flatten()
+        law = as_tensor("initial", initial).flatten()
         if law.shape != (n,) or not torch.isfinite(law).all() or (law < 0).any() or law.sum() <= 0:
             raise ValueError(
                 f"initial must be a law on the {n} nodes, non-negative, finite, not all 0; got {tuple(law.shape)}"
@@ -104,7 +104,7 @@ class ParticleFlow:
     @particles.setter
     def particles(self, value: torch.Tensor) -> None:
         shape = (*self._weights.shape, self.mdp.action_dim)
-        value = torch.as_tensor(value, dtype=torch.float64).detach()
+        value = as_tensor("particles", value)
         if value.shape != shape:
             raise ValueError(f"particles must have shape {shape}: (cells, n_particles, k), got {tuple(value.shape)}")
         if not torch.isfinite(value).all():
@@ -119,7 +119,7 @@ class ParticleFlow:
 
     @weights.setter
     def weights(self, value: torch.Tensor) -> None:
-        value = torch.as_tensor(value, dtype=torch.float64).detach()
+        value = as_tensor("weights", value)
         if value.shape != self._weights.shape:
             raise ValueError(f"weights must have shape {tuple(self._weights.shape)}, got {tuple(value.shape)}")
         if not torch.isfinite(value).all() or (value < 0).any() or (value.sum(1) <= 0).any():
@@ -158,9 +158,13 @@ class ParticleFlow:
 
     def action_value(self, actions: torch.Tensor) -> torch.Tensor:
         """Q_π(s, a), (cells, m) for actions (cells, m, k); ergodic: Q = c − J + E V(s'), discounted: c + γ E V(s')."""
+        actions = as_tensor("actions", actions)
+        if actions.ndim != 3 or (actions.shape[0], actions.shape[2]) != (self.grid.size, self.mdp.action_dim):
+            shape = (self.grid.size, "m", self.mdp.action_dim)
+            raise ValueError(f"actions must have shape {shape}, got {tuple(actions.shape)}")
         at = self.evaluation(self.discount)
         with torch.no_grad():
-            return at.q(torch.as_tensor(actions, dtype=torch.float64)) - (at.J if self.discount is None else 0.0)
+            return at.q(actions) - (at.J if self.discount is None else 0.0)
 
     def gap(self) -> float:
         """The greedy improvement gap max_s ρ(s) (E Q(s, π(s)) − min_a Q(s, a))."""
@@ -180,7 +184,8 @@ class ParticleFlow:
         :param max_iterations: default 300 for Newton, 20,000 for the gradient
         :raises ValueError: where the solution leaves mass at the grid's edge, or its chain is reducible
         """
-        limit = max_iterations if max_iterations is not None else (300 if _one_of(method) == "newton" else 20_000)
+        default = 300 if _one_of(method) == "newton" else 20_000
+        limit = default if max_iterations is None else check_count("max_iterations", max_iterations)
         iterations, history = solver.solve(self, method, continuation, limit)
         if complaints := self.complaints():
             raise ValueError("; ".join(complaints))
@@ -244,7 +249,7 @@ class ParticleFlow:
         return float(((v * w).sum(-1) * self._weights).sum(1) @ rho)
 
     def _displacement(self, name: str, v: torch.Tensor) -> torch.Tensor:
-        v = torch.as_tensor(v, dtype=torch.float64)
+        v = as_tensor(name, v)
         if v.shape != self._particles.shape:
             raise ValueError(f"{name} must have the particles' shape {tuple(self._particles.shape)}, got {tuple(v.shape)}")
         return v

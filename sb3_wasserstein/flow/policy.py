@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 
+from sb3_wasserstein.checks import check_array
+
 if TYPE_CHECKING:
     from sb3_wasserstein.flow.particles import ParticleFlow
 
@@ -72,7 +74,7 @@ class GridPolicy:
 
         :return: float32 actions, (k,) or (B, k)
         """
-        array = np.asarray(observation, dtype=np.float64)
+        array = check_array("observation", observation)
         single = array.ndim <= 1
         corners, shares = self.grid.linear_weights(self.states(torch.as_tensor(array.reshape(1, -1) if single else array)))
         if deterministic:

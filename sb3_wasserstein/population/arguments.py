@@ -10,7 +10,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_wasserstein.checks import check_path
 from sb3_wasserstein.duals import SinkhornDual, make_dual
 
 
@@ -46,6 +49,27 @@ def pair_dual(algorithm_kwargs: dict[str, Any]) -> SinkhornDual:
     return dual
 
 
+def check_environment(env: Any, env_kwargs: Any) -> None:
+    """
+    :param env: environment id, or a callable that returns an Env
+    :param env_kwargs: its arguments
+    :raises TypeError: if it is neither, or if the arguments are no dict
+    """
+    if isinstance(env, (gym.Env, VecEnv)) or not (isinstance(env, str) or callable(env)):
+        raise TypeError(f"env must be an environment's id, or a callable that makes one for each member; got {env!r}")
+    if env_kwargs is not None and not isinstance(env_kwargs, dict):
+        raise TypeError(f"env_kwargs must be a dict of the environment's arguments, or None; got {env_kwargs!r}")
+
+
+def check_callback(callback: Any) -> None:
+    """
+    :param callback: SB3's
+    :raises TypeError: if it is none of what SB3 takes
+    """
+    if callback is not None and not isinstance(callback, (list, BaseCallback)) and not callable(callback):
+        raise TypeError(f"callback must be a BaseCallback, a list of them, a function or None; got {callback!r}")
+
+
 def registered(env: Any) -> EnvSpec | None:
     """
     :param env: environment id, or a callable
@@ -56,4 +80,4 @@ def registered(env: Any) -> EnvSpec | None:
 
 def as_text(path: str | os.PathLike[str] | None) -> str | None:
     """:return: the path as SB3 wants it"""
-    return None if path is None else os.fspath(path)
+    return None if path is None else os.fspath(check_path("tensorboard_log", path))

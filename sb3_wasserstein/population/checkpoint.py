@@ -14,19 +14,20 @@ import os
 import re
 import shutil
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sb3_wasserstein.checks import check_count
+from sb3_wasserstein.files import read_arrays, read_bounded
 from sb3_wasserstein.population.member import Snapshot
 
 POINTER = "checkpoint.json"
 FORMAT = 1
-#: bytes that a description or an array file may have: more was not written by us
-MOST_BYTES = 2**30
+#: environments of a member that a file may ask for
+MOST_ENVS = 2**14
 
 
 class Checkpoint(NamedTuple):
@@ -41,6 +42,20 @@ class Checkpoint(NamedTuple):
     members: list[Snapshot]
 
 
+def check_folder(folder: Path, population: str) -> None:
+    """
+    :param folder: where a population is to be written
+    :param population: its identity
+    :raises NotADirectoryError: if something else stands in its place
+    :raises ValueError: if it holds another population
+    """
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"folder {str(folder)!r} cannot be made: {str(path)!r} is a file")
+    if (folder / POINTER).exists() and _pointer(folder)["population"] != population:
+        raise ValueError(f"folder {str(folder)!r} holds the checkpoint of another population: choose another, or remove it")
+
+
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """
     :param folder: made where it is missing
@@ -48,10 +63,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     :raises ValueError: if the folder holds another population
     :raises OSError: if it cannot be written; what was there before stays
     """
+    check_folder(folder, checkpoint.description["population"])
     folder.mkdir(parents=True, exist_ok=True)
-    earlier = _pointer(folder) if (folder / POINTER).exists() else None
-    if earlier is not None and earlier["population"] != checkpoint.description["population"]:
-        raise ValueError(f"folder {str(folder)!r} holds the checkpoint of another population: choose another, or remove it")
     data = Path(tempfile.mkdtemp(prefix="data-", dir=folder))
     try:
         files = {"population.json": json.dumps(checkpoint.description).encode()}
@@ -96,18 +109,40 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     try:
         files = {name: _read(folder / pointer["data"] / name, sum_) for name, sum_ in pointer["sha256"].items()}
         description = json.loads(files["population.json"])
-        with np.load(io.BytesIO(files["population.npz"]), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        _check_description(description)
+        arrays = read_arrays(files["population.npz"])
         members = [_member(files, k, arrays) for k in range(int(description["n_policies"]))]
-    except (KeyError, TypeError, ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         raise ValueError(f"folder {str(folder)!r} is damaged ({type(error).__name__}: {error})") from error
     return Checkpoint(description, arrays, members)
+
+
+def _check_description(description: dict[str, Any]) -> None:
+    kinds = {
+        "population": str,
+        "algorithm": str,
+        "embedding": dict,
+        "dual": dict,
+        "rules": dict,
+        "exchange": dict,
+        "seeds": list,
+    }
+    for name, kind in kinds.items():
+        if not isinstance(description[name], kind):
+            raise ValueError(f"population.json: {name} must be a {kind.__name__}, got {description[name]!r:.80}")
+    n_policies = check_count("n_policies", description["n_policies"], 2)
+    if len(description["seeds"]) != n_policies:
+        raise ValueError(f"population.json has {len(description['seeds'])} seeds of {n_policies} members")
+    for seed in (description["seed"], *description["seeds"]):
+        check_count("seed", seed, 0)
+    if check_count("n_envs", description["n_envs"]) > MOST_ENVS:
+        raise ValueError(f"population.json asks for {description['n_envs']} environments a member")
 
 
 def _pointer(folder: Path) -> dict[str, Any]:
     try:
         pointer = json.loads(_read(folder / POINTER))
-        known = pointer["format"] == FORMAT and isinstance(pointer["population"], str)
+        known = pointer["format"] == FORMAT and isinstance(pointer["population"], str) and isinstance(pointer["sha256"], dict)
         # A name and nothing else: it must not lead out of the folder.
         plain = re.fullmatch(r"data-[A-Za-z0-9_]+", pointer["data"]) is not None
         plain = plain and all(re.fullmatch(r"[a-z0-9_]+\.(json|npz|zip|pt)", name) for name in pointer["sha256"])
@@ -132,9 +167,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _read(path: Path, sha256: str | None = None) -> bytes:
-    if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path.name} has {path.stat().st_size} bytes: too large for what it should hold")
-    content = path.read_bytes()
+    content = read_bounded(path)
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"{path.name} is not what was written")
     return content

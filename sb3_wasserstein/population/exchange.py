@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from sb3_wasserstein.checks import check_array, check_count, check_number
 from sb3_wasserstein.duals import SinkhornDual
-from sb3_wasserstein.duals.clouds import Floats
+from sb3_wasserstein.duals.clouds import Floats, as_cloud
+from sb3_wasserstein.duals.costs import check_positive
 from sb3_wasserstein.population.pairwise import Pairwise
 from sb3_wasserstein.population.potential import PairPotential
 from sb3_wasserstein.population.schedule import Burst, FreshStarts, RepulsionSchedule, check_schedule
@@ -87,13 +89,16 @@ class Rules:
     fresh_starts: FreshStarts = field(default_factory=FreshStarts)
 
     def __post_init__(self) -> None:
+        check_number("wasserstein_coef", self.coef)
+        check_count("episode_window", self.warm_up, 2)
         check_schedule(self.schedule)
         if self.repulsion not in REPULSIONS:
             raise ValueError(f"repulsion={self.repulsion!r} is not known; use one of {list(REPULSIONS)}")
         if self.neighbours not in NEIGHBOURS:
             raise ValueError(f"neighbours={self.neighbours!r} is not known; use one of {list(NEIGHBOURS)}")
         target = self.distance_target
-        if target is not None and not (isinstance(target, (int, float)) and np.isfinite(target) and target > 0):
+        known = isinstance(target, (int, float)) and not isinstance(target, bool)
+        if target is not None and not (known and np.isfinite(target) and target > 0):
             raise ValueError(f"distance_target must be a number > 0, or None; got {target!r}")
 
 
@@ -193,19 +198,33 @@ class Exchange:
         """
         try:
             self.scales = Scales(**plain["scales"])
+            self.scales.check()
+            for name in ("scale", "base_median"):
+                if plain[name] is not None:
+                    check_positive(plain[name], name)
             self.pairwise.scale, self.pairwise.cost.base_median = plain["scale"], plain["base_median"]
             self.pairwise.distances = {(int(k), int(l)): float(distance) for k, l, distance in plain["distances"]}
             self.born = dict(enumerate(float(value) for value in plain["born"]))
             self.restarts = dict(enumerate(int(value) for value in plain["restarts"]))
             self.mean_returns = {int(k): float(value) for k, value in plain["mean_returns"]}
             self._first_returns = {int(k): float(value) for k, value in plain["first_returns"]}
-            self.returns = arrays["returns"]
-        except (KeyError, TypeError, ValueError) as error:
+            if not len(self.born) == len(self.restarts) == self.n_policies:
+                raise ValueError(f"it is not of {self.n_policies} members")
+            self.returns = check_array("returns", arrays["returns"]).reshape(-1)
+            members = range(self.n_policies)
+            self.clouds, self.first_clouds = (
+                {k: as_cloud(arrays[f"{name}_{k}"], f"{name}_{k}") for k in members if f"{name}_{k}" in arrays}
+                for name in ("cloud", "first_cloud")
+            )
+            dims = {cloud.shape[1] for clouds in (self.clouds, self.first_clouds) for cloud in clouds.values()}
+            if len(dims) > 1:
+                raise ValueError(f"its clouds have dimensions {sorted(dims)}")
+            scale = arrays.get("feature_scale")
+            self.feature_scale = None if scale is None else check_array("feature_scale", scale)
+            if scale is not None and (dims - {scale.size} or scale.ndim != 1 or not (scale > 0).all()):
+                raise ValueError(f"feature_scale must be positive and of dimension {sorted(dims)}, got shape {scale.shape}")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the population's state is damaged: {error!r}") from error
-        self.feature_scale = arrays.get("feature_scale")
-        members = range(self.n_policies)
-        self.clouds = {k: arrays[f"cloud_{k}"] for k in members if f"cloud_{k}" in arrays}
-        self.first_clouds = {k: arrays[f"first_cloud_{k}"] for k in members if f"first_cloud_{k}" in arrays}
 
     def weights(self, member: int, travelled: dict[int, float]) -> dict[int, float]:
         """

@@ -58,13 +58,24 @@ class Generators(NamedTuple):
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Generators:
-        """:param arrays: from :meth:`arrays`"""
-        version, *numbers = (int(value) for value in arrays["python"])
-        gauss = arrays["python_gauss"]
-        position, has_gauss, cached = arrays["numpy_rest"]
-        python = (version, tuple(numbers), float(gauss[0]) if len(gauss) else None)
-        numpy = ("MT19937", arrays["numpy_keys"], int(position), int(has_gauss), float(cached))
-        return cls(python, numpy, th.from_numpy(arrays["torch"].copy()), None)
+        """
+        :param arrays: from :meth:`arrays`
+        :raises ValueError: if no generator takes them
+        """
+        outside = cls.now()
+        try:
+            version, *numbers = (int(value) for value in arrays["python"])
+            gauss = arrays["python_gauss"]
+            position, has_gauss, cached = arrays["numpy_rest"]
+            python = (version, tuple(numbers), float(gauss[0]) if len(gauss) else None)
+            numpy = ("MT19937", arrays["numpy_keys"], int(position), int(has_gauss), float(cached))
+            found = cls(python, numpy, th.from_numpy(arrays["torch"].copy()), None)
+            found.restore()
+        except (IndexError, KeyError, RuntimeError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"the states of the random generators are damaged: {error!r}") from error
+        finally:
+            outside.restore()
+        return found
 
 
 class OwnGenerators:

@@ -22,6 +22,7 @@ from stable_baselines3.common.utils import set_random_seed
 
 from sb3_wasserstein.duals.clouds import Floats
 from sb3_wasserstein.embeddings import StateOccupancy
+from sb3_wasserstein.files import read_tensors
 from sb3_wasserstein.population.exchange import Report, Turn
 from sb3_wasserstein.population.generators import Generators, OwnGenerators
 from sb3_wasserstein.population.potential import PairPotential
@@ -134,7 +135,7 @@ class Member:
         model.dual_callback = behaviour
         model._bind_wasserstein(env)
         if spec.behaviour is not None:
-            behaviour.load_state_dict(th.load(io.BytesIO(spec.behaviour), weights_only=True))
+            behaviour.load_state_dict(read_tensors(spec.behaviour))
         model.wasserstein_config = {**(model.wasserstein_config or {}), "is_member": True}
         return model
 

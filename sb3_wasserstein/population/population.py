@@ -7,24 +7,30 @@ import os
 import uuid
 import warnings
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.type_aliases import MaybeCallback
 
+from sb3_wasserstein.checks import check_count, check_path
 from sb3_wasserstein.duals import SinkhornDual, dual_from_config
 from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
-from sb3_wasserstein.population.arguments import as_text, check_coefficient, pair_dual, registered
-from sb3_wasserstein.population.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from sb3_wasserstein.population.arguments import (
+    as_text,
+    check_callback,
+    check_coefficient,
+    check_environment,
+    pair_dual,
+    registered,
+)
+from sb3_wasserstein.population.checkpoint import Checkpoint, check_folder, read_checkpoint, write_checkpoint
 from sb3_wasserstein.population.exchange import Exchange, Rules
 from sb3_wasserstein.population.executors import EXECUTORS, Executor, make_executor
 from sb3_wasserstein.population.member import MemberSpec, Snapshot, member_class
 from sb3_wasserstein.population.rounds import Rounds
 from sb3_wasserstein.population.schedule import RepulsionSchedule
 from sb3_wasserstein.regularised import WassersteinOnPolicyMixin
-from sb3_wasserstein.regularised.callback import check_count
 from sb3_wasserstein.regularised.registry import known_algorithms
 
 
@@ -95,6 +101,7 @@ class Population:
             raise ValueError(f"executor={executor!r} is not known; use one of {list(EXECUTORS)}")
         if algorithm_kwargs.pop("target", None) is not None:
             raise ValueError("target does not go with a population, whose members are each other's: use WassersteinPPO")
+        check_environment(env, env_kwargs)
         rules = Rules(
             check_coefficient(wasserstein_coef),
             schedule,
@@ -126,7 +133,7 @@ class Population:
         self.n_policies = int(n_policies)
         self.rules = rules
         self.embedding = embedding
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else check_count("seed", seed, 0)
         self.exchange = Exchange(self.n_policies, rules, dual, isinstance(embedding, StateOccupancy), self.seed)
         self._identity = uuid.uuid4().hex
 
@@ -159,6 +166,10 @@ class Population:
         """
         check_count("total_timesteps", total_timesteps, 1)
         check_count("checkpoint_every", checkpoint_every, 1)
+        check_callback(callback)
+        if checkpoint is not None:
+            # Before hours of training, not at its first checkpoint.
+            check_folder(check_path("checkpoint", checkpoint), self._identity)
         sequential = self.rules.repulsion == "sequential"
         everybody = list(range(self.n_policies))
         save = None if checkpoint is None else lambda: self.save(checkpoint)
@@ -194,6 +205,8 @@ class Population:
         :raises ValueError: if the folder holds another population
         :raises OSError: if it cannot be written; what was there before stays
         """
+        path = check_path("folder", folder)
+        check_folder(path, self._identity)
         snapshots = self._snapshots()
         states, arrays = self.exchange.state()
         spec = self._members.specs[0]
@@ -216,7 +229,7 @@ class Population:
             },
             "exchange": states,
         }
-        write_checkpoint(Path(folder), Checkpoint(description, arrays, snapshots))
+        write_checkpoint(path, Checkpoint(description, arrays, snapshots))
 
     @classmethod
     def load(
@@ -246,25 +259,28 @@ class Population:
         :raises FileNotFoundError: if there is no checkpoint
         :raises ValueError: if it is damaged, belongs to another environment, or lacks what has to be given
         """
-        description, arrays, snapshots = read_checkpoint(Path(folder))
+        description, arrays, snapshots = read_checkpoint(check_path("folder", folder))
+        check_environment(env, env_kwargs)
         population = cls.__new__(cls)
-        try:
-            rules = dict(description["rules"])
-            rules["schedule"] = schedule or rules["schedule"]
-            name, seeds, n_envs = description["algorithm"], description["seeds"], description["n_envs"]
-            identity, states = description["population"], description["exchange"]
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"folder {str(folder)!r} is damaged: population.json lacks {error}") from error
+        rules = dict(description["rules"])
+        rules["schedule"] = schedule or rules.get("schedule")
         if rules["schedule"] is None:
             raise ValueError("the schedule was a function, and functions are not saved: pass schedule= to load()")
+        name, seeds, n_envs = description["algorithm"], description["seeds"], description["n_envs"]
+        identity, states = description["population"], description["exchange"]
         named = known_algorithms()
+        try:
+            known_rules = Rules(**rules)
+        except TypeError as error:
+            raise ValueError(f"folder {str(folder)!r} is damaged: the rules in population.json: {error}") from error
         if algorithm is None and name not in named:
             raise ValueError(f"the members are {name}, which is not known here: pass algorithm= to load()")
         recipe = make_embedding(description["embedding"]) if embedding is None else embedding
         dual = dual_from_config(description["dual"])
-        assert isinstance(dual, SinkhornDual)
+        if not isinstance(dual, SinkhornDual):
+            raise ValueError(f"folder {str(folder)!r} is damaged: its dual is {description['dual']!r:.80}")
         member = member_class(named[name] if algorithm is None else algorithm)
-        population._prepare(member, len(snapshots), Rules(**rules), dual, recipe, description["seed"])
+        population._prepare(member, len(snapshots), known_rules, dual, recipe, description["seed"])
         population._identity = identity
         population.exchange.load_state(states, arrays)
         kwargs: dict[str, Any] = {"tensorboard_log": as_text(tensorboard_log)}

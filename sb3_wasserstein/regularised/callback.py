@@ -12,7 +12,9 @@ import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sb3_wasserstein.checks import check_count
 from sb3_wasserstein.duals import Dual, make_dual
+from sb3_wasserstein.duals.clouds import saved
 from sb3_wasserstein.duals.stochastic import StochasticDual
 from sb3_wasserstein.embeddings import Embedding, Recorder, Rollout, StateOccupancy, make_embedding
 from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales, thinned
@@ -142,7 +144,7 @@ class DualCallback(BaseCallback):
     def _start(self) -> None:
         assert self._reader is not None and self._recorder is not None
         assert self.model._last_obs is not None
-        self._recorder = self._reader.recorder(self.embedding, self.segment_length)
+        self._recorder = self._reader.recorder(self.embedding, self.segment_length, self.window.seen)
         self._recorder.start(self._reader.observations(self.model._last_obs), self._reader.reset_infos)
         self._last_seen = self.model._last_obs
 
@@ -155,6 +157,17 @@ class DualCallback(BaseCallback):
         assert self._reader is not None and self._recorder is not None
         actions = step["clipped_actions"] if "clipped_actions" in step else step["actions"]
         self._reader.record(self._recorder, step["new_obs"], actions, step["rewards"], step["dones"], step["infos"])
+
+    def explain(self, error: ValueError) -> None:
+        """
+        A policy that is shown NaN raises torch's error, which names no environment.
+
+        :param error: that came while a rollout was collected
+        :raises ValueError: if the environments have returned NaN or infinity before
+        """
+        fault = None if self._recorder is None else self._recorder.fault()
+        if fault is not None:
+            raise ValueError(f"{fault}, and the policy failed on it") from error
 
     def _on_step(self) -> bool:
         self.record(self.locals)
@@ -268,29 +281,38 @@ class DualCallback(BaseCallback):
         """
         :param state: from :meth:`state_dict`
         :param strict: whether the state must come from the same embedding
-        :raises ValueError: if it does not, or if the target is neither saved nor given
+        :raises ValueError: if it does not, if it is damaged, or if the target is neither saved nor given; the callback is then
+            as it was
         """
+        before = dict(self.__dict__)
+        try:
+            self._load(state, strict)
+        except BaseException as error:
+            self.__dict__.update(before)
+            if isinstance(error, (AttributeError, IndexError, KeyError, RuntimeError, TypeError)):
+                raise ValueError(f"the state of the behaviour is damaged: {error!r}") from error
+            raise
+
+    def _load(self, state: dict[str, Any], strict: bool) -> None:
         if strict and state["embedding"] != json.dumps(self.embedding.config()):
             raise ValueError(f"the state was saved with the embedding {state['embedding']}; this one is {self.embedding}")
         if self.target is None and not state.get("records_only", False):
             if state["target"] is None:
                 raise ValueError("the target was a sampler, and functions are not saved: pass target= to load()")
-            self.target = Target(state["target"]["points"].cpu().numpy())
+            points, weights = saved(state["target"], "points", None, None), saved(state["target"], "weights", None)
+            self.target = Target(points, weights)
             # As they were: normalising again would change the last bit.
-            self.target._weights = state["target"]["weights"].cpu().numpy()
+            self.target._weights = weights
             if self._reader is not None:
                 self.check_target()
-        self.window.load_state_dict(state["window"])
+        window = EpisodeWindow(self.window.size)
+        window.load_state_dict(state["window"])
+        if self._reader is not None and len(window) and window.embeddings.shape[1] != self.dim:
+            raise ValueError(f"the window's points have dimension {window.embeddings.shape[1]}, the embedding has {self.dim}")
         self.scales = Scales(**state["scales"])
+        self.scales.check()
         feature_scale = state["feature_scale"]
-        self.feature_scale = None if feature_scale is None else feature_scale.cpu().numpy().copy()
+        self.feature_scale = None if feature_scale is None else saved(state, "feature_scale", None)
+        self.window = window
         self._fresh = int(state["fresh"])
         self._solved_at = int(state["solved_at"])
-
-
-def check_count(name: str, value: Any, least: int) -> None:
-    """
-    :raises ValueError: if ``value`` is not an integer >= ``least``
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}; got {value!r}")

@@ -16,12 +16,14 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import Schedule, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_wasserstein.checks import check_count, check_flag
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
 from sb3_wasserstein.duals.factory import takes_seed
 from sb3_wasserstein.embeddings import Embedding, make_embedding
+from sb3_wasserstein.files import save_model
 from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.bonus import BonusReport
-from sb3_wasserstein.regularised.callback import DualCallback, check_count
+from sb3_wasserstein.regularised.callback import DualCallback
 from sb3_wasserstein.targets import as_target
 from sb3_wasserstein.vec_env import EpisodeReader
 
@@ -78,6 +80,10 @@ class WassersteinMixin(BaseAlgorithm):
         # load() makes an instance without arguments, then sets the saved ones and those that it was given: None tells
         # "not given" from a default that was asked for.
         unset = not kwargs.get("_init_setup_model", True)
+        given: dict[str, Any] = {"embedding": embedding, "dual": dual}
+        for name, value in given.items():
+            if value is None and not unset:
+                raise TypeError(f"{name} must be a name or an object of its kind; got None (leave it out for the default)")
         self.embedding: Any = None if unset and embedding == "mean_state" else embedding
         self.target: Any = target
         self.dual: Any = None if unset and dual == "sinkhorn" else dual
@@ -99,6 +105,7 @@ class WassersteinMixin(BaseAlgorithm):
         saved = self.wasserstein_config
         check_count("episode_window", self.episode_window, 2)
         check_coefficient(self.wasserstein_coef)
+        check_flag("normalize_bonus", self.normalize_bonus)
         if self.credit is not None and self.credit not in shaping.CREDITS:
             raise ValueError(f"credit={self.credit!r} is not known; use one of {list(shaping.CREDITS)}, or None")
         if saved and self.dual is None and self.dual_kwargs is None:
@@ -186,11 +193,12 @@ class WassersteinMixin(BaseAlgorithm):
             return 1.0
         return math.sqrt(float(normalize.ret_rms.var) + normalize.epsilon)
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """SB3's; its arguments are the parent's."""
+    def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        """SB3's; its arguments are the parent's. A file is there whole or not at all."""
         self._is_saving = True
         try:
-            super().save(*args, **kwargs)
+            parent = super().save
+            save_model(path, lambda place: parent(place, *args, **kwargs))
         finally:
             self._is_saving = False
 
@@ -241,7 +249,11 @@ def check_coefficient(coefficient: float | Callable[[float], float]) -> float:
     :raises ValueError: if it is not finite
     :raises TypeError: if it is neither a number nor a schedule
     """
-    value = coefficient(1.0) if callable(coefficient) else coefficient
+    try:
+        value = coefficient(1.0) if callable(coefficient) else coefficient
+    # A user's schedule can raise anything.
+    except Exception as error:
+        raise ValueError(f"wasserstein_coef is a schedule that fails at progress_remaining=1.0: {error!r}") from error
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"wasserstein_coef must be a number or a schedule of progress_remaining; got {coefficient!r}")
     if not math.isfinite(value):

@@ -79,7 +79,11 @@ class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):
         assert isinstance(buffer, BehaviourReplayMixin)
         behaviour.locals = callback.locals
         begin = buffer.pos
-        result = super().collect_rollouts(env, callback, *args, **kwargs)
+        try:
+            result = super().collect_rollouts(env, callback, *args, **kwargs)
+        except ValueError as error:
+            behaviour.explain(error)
+            raise
         if not result.continue_training:
             # A callback has stopped training: the last step was made, and not stored.
             behaviour.record(callback.locals)

@@ -54,7 +54,11 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
         if behaviour is None:
             return super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
         behaviour.locals = callback.locals
-        complete = super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
+        try:
+            complete = super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
+        except ValueError as error:
+            behaviour.explain(error)
+            raise
         if complete:
             waited = behaviour.waits
             measured_only = not callable(self.wasserstein_coef) and self.wasserstein_coef == 0 and behaviour.target is not None

@@ -12,7 +12,10 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
+from sb3_wasserstein.checks import check_flag
 from sb3_wasserstein.duals import GroundCost
+from sb3_wasserstein.duals.clouds import saved
+from sb3_wasserstein.duals.costs import check_positive
 from sb3_wasserstein.embeddings import Episode
 
 #: bound on the cloud of states that an occupancy measure is estimated from
@@ -90,12 +93,18 @@ class EpisodeWindow:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """:param state: from :meth:`state_dict`"""
-        points = state["points"].cpu().numpy()
-        parts = np.split(points, np.cumsum(state["sizes"])[:-1]) if state["sizes"] else []
+        """
+        :param state: from :meth:`state_dict`
+        :raises ValueError: if its parts do not belong together
+        """
+        points = saved(state, "points", None, None)
+        sizes, returns, lengths = (list(state[name]) for name in ("sizes", "returns", "lengths"))
+        if not len(sizes) == len(returns) == len(lengths) or min(sizes, default=1) < 1 or sum(sizes) != len(points):
+            raise ValueError(f"the window's {len(points)} points, {len(returns)} returns and its sizes do not belong together")
+        parts = np.split(points, np.cumsum(sizes)[:-1]) if sizes else []
         self._points = deque((part.copy() for part in parts), maxlen=self.size)
-        self._returns = deque((float(value) for value in state["returns"]), maxlen=self.size)
-        self._lengths = deque((int(value) for value in state["lengths"]), maxlen=self.size)
+        self._returns = deque((float(value) for value in returns), maxlen=self.size)
+        self._lengths = deque((int(value) for value in lengths), maxlen=self.size)
         self.seen = int(state["seen"])
 
 
@@ -142,6 +151,13 @@ class Scales:
                     stacklevel=2,
                 )
         self.episode_return = spread
+
+    def check(self) -> None:
+        """:raises ValueError: if a unit is not finite and positive, as a damaged file may have it"""
+        for name in ("episode_return", "ground_cost"):
+            check_positive(getattr(self, name), name)
+        for name in ("frozen", "warned"):
+            check_flag(name, getattr(self, name))
 
     def state_dict(self) -> dict[str, Any]:
         """:return: plain Python"""

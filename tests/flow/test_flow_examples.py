@@ -33,6 +33,7 @@ def run(script, *arguments):
     ],
 )
 def test_example(name, words, tmp_path):
+    pytest.importorskip("matplotlib")
     figure = tmp_path / "figure.png"
     script = ROOT / "examples" / f"{name}.py"
     assert len(script.read_text().splitlines()) < 60

@@ -223,6 +223,7 @@ def test_chains_that_explode_start_anew():
 
 
 def test_it_logs_through_sb3(tmp_path):
+    pytest.importorskip("tensorboard")
     oscillators(tensorboard_log=str(tmp_path)).learn(11 * 1024, log_interval=2)
     assert len(list((tmp_path / "NaturalGradient_1").iterdir())) == 1
 

@@ -116,6 +116,7 @@ def test_hindsight():
 
 
 def test_normalised_observations_callbacks_and_the_log(tmp_path):
+    pytest.importorskip("tensorboard")
     env = VecNormalize(make_vec_env("Pendulum-v1", 1))
     judged = VecNormalize(make_vec_env("Pendulum-v1", 1), training=False)
     callbacks = [CheckpointCallback(50, str(tmp_path), save_replay_buffer=True), EvalCallback(judged, eval_freq=50, verbose=0)]

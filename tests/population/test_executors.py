@@ -30,6 +30,7 @@ def test_an_environment_that_only_this_process_knows():
     try:
         with make(2, "OnlyHere-v0", executor="process") as population:
             population.learn(ROUND)
+            assert [model.num_timesteps for model in population.models] == [ROUND] * 2
     finally:
         del gym.registry["OnlyHere-v0"]
 

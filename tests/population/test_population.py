@@ -158,6 +158,8 @@ def test_fresh_starts_are_new_policies():
 
 
 def test_the_logs_of_members_and_population(tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     make(2, schedule="constant", tensorboard_log=tmp_path).learn(3 * ROUND)
@@ -174,6 +176,8 @@ def test_the_logs_of_members_and_population(tmp_path):
 
 
 def test_one_progress_bar(capsys):
+    pytest.importorskip("tqdm")
+    pytest.importorskip("rich")
     make(2).learn(2 * ROUND, progress_bar=True)
     assert f"{2 * 2 * ROUND:,}" in capsys.readouterr().out
 

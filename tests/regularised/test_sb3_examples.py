@@ -45,6 +45,8 @@ def test_basic_usage():
     for _ in range(10):
         action, _state = model.predict(obs, deterministic=True)
         obs, _reward, _done, _info = vec_env.step(action)
+    assert model.num_timesteps == 200
+    assert vec_env.observation_space.contains(obs[0])
 
 
 def make_env(env_id, rank, seed=0):
@@ -157,6 +159,9 @@ def test_learning_rate_schedule():
     model = WassersteinPPO("MlpPolicy", "CartPole-v1", learning_rate=lambda left: left * 0.001, **SHORT, **drawn(4))
     model.learn(total_timesteps=192)
     model.learn(total_timesteps=64, reset_num_timesteps=False, tb_log_name="more")
+    assert model.num_timesteps == 256
+    # At the end of the second call nothing of 256 steps is left.
+    assert model.policy.optimizer.param_groups[0]["lr"] == 0.001 * model._current_progress_remaining < 0.001
 
 
 class CustomCombinedExtractor(BaseFeaturesExtractor):
@@ -175,7 +180,10 @@ def test_custom_policy():
         "features_extractor_class": CustomCombinedExtractor,
         "features_extractor_kwargs": {"features_dim": 8},
     }
-    WassersteinPPO("MlpPolicy", "CartPole-v1", policy_kwargs=policy_kwargs, **SHORT, **drawn(4)).learn(192)
+    model = WassersteinPPO("MlpPolicy", "CartPole-v1", policy_kwargs=policy_kwargs, **SHORT, **drawn(4))
+    before = model.policy.features_extractor.linear[0].weight.detach().clone()
+    model.learn(192)
+    assert not th.equal(model.policy.features_extractor.linear[0].weight, before)
 
 
 @pytest.mark.parametrize(("space", "dim"), [("multi_discrete", 5), ("multi_binary", 4), ("dict", 5), ("discrete", 6)])

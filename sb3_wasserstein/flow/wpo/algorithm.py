@@ -15,6 +15,8 @@ from stable_baselines3.common.utils import get_parameters_by_name, polyak_update
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch.nn import functional as F
 
+from sb3_wasserstein.checks import check_count, check_flag, check_number
+from sb3_wasserstein.files import save_model
 from sb3_wasserstein.flow.wpo.laws import kl_to, w2_to
 from sb3_wasserstein.flow.wpo.natural import move_naturally
 from sb3_wasserstein.flow.wpo.policies import ACTORS, POLICIES, MlpPolicy, latent_law
@@ -103,15 +105,20 @@ class WPO(OffPolicyAlgorithm):
         ):
             if value not in choices:
                 raise ValueError(f"{name} must be one of {choices}, got {value!r}")
-        for name, count in (("n_action_samples", n_action_samples), ("cg_iterations", cg_iterations)):
-            if int(count) != count or count < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {count!r}")
+        for name, count in (
+            ("n_action_samples", n_action_samples),
+            ("cg_iterations", cg_iterations),
+            ("target_update_interval", target_update_interval),
+        ):
+            check_count(name, count)
+        if target_entropy != "auto":
+            check_number("target_entropy", target_entropy)
         for name, size in (
             ("prox_coef", prox_coef),
             ("natural_damping", natural_damping),
             ("max_displacement", max_displacement),
         ):
-            if not (np.isfinite(size) and size > 0):
+            if check_number(name, size) <= 0:
                 raise ValueError(f"{name} must be finite and > 0, got {size!r}")
         if actor != "gaussian":
             if kwargs.get("use_sde"):
@@ -144,7 +151,7 @@ class WPO(OffPolicyAlgorithm):
         self.actor_type = actor
         self.prox, self.prox_coef = prox, float(prox_coef)
         self.squash_velocity = squash_velocity
-        self.natural_gradient = bool(natural_gradient)
+        self.natural_gradient = check_flag("natural_gradient", natural_gradient)
         self.natural_damping, self.cg_iterations = float(natural_damping), int(cg_iterations)
         self.max_displacement = float(max_displacement)
         self.log_ent_coef: torch.Tensor | None = None
@@ -272,6 +279,11 @@ class WPO(OffPolicyAlgorithm):
         progress_bar: bool = False,
     ) -> SelfWPO:
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+
+    def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        """SB3's; its arguments are the parent's. A file is there whole or not at all."""
+        parent = super().save
+        save_model(path, lambda place: parent(place, *args, **kwargs))
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "actor", "critic", "critic_target", "actor_target"]

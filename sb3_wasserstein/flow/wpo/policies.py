@@ -13,6 +13,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, SACPolicy
 from torch import nn
 
+from sb3_wasserstein.checks import check_count, check_number
 from sb3_wasserstein.flow.wpo.laws import LatentLaw
 
 ACTORS = ("gaussian", "mixture", "particles")
@@ -140,9 +141,9 @@ class MlpPolicy(SACPolicy):
     ) -> None:
         if actor_type not in ACTORS:
             raise ValueError(f"actor must be one of {ACTORS}, got {actor_type!r}")
-        if n_components is not None and (int(n_components) != n_components or n_components < 1):
-            raise ValueError(f"n_components must be an integer >= 1, got {n_components!r}")
-        if not bandwidth > 0:
+        if n_components is not None:
+            check_count("n_components", n_components)
+        if check_number("bandwidth", bandwidth) <= 0:
             raise ValueError(f"bandwidth must be > 0, got {bandwidth!r}")
         self.actor_type = actor_type
         self.n_components = n_components

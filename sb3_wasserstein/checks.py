@@ -1,0 +1,93 @@
+"""What is asked of a single argument everywhere: a count, a number, a flag, a path. Each error names the argument."""
+
+from __future__ import annotations
+
+import os
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """
+    :param name: the argument's name, for the error
+    :param value: what came
+    :param least: lower bound
+    :return: the count
+    :raises ValueError: if ``value`` is not an integer >= ``least``
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be an integer >= {least}; got {value!r}")
+    return int(value)
+
+
+def check_number(name: str, value: Any) -> float:
+    """
+    :param name: the argument's name, for the error
+    :param value: what came
+    :return: the number
+    :raises TypeError: if it is no real number
+    :raises ValueError: if it is not finite
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    if not np.isfinite(float(value)):
+        raise ValueError(f"{name} must be finite; got {value!r}")
+    return float(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """
+    :param name: the argument's name, for the error
+    :param value: what came; a text such as "no" would count as true
+    :return: the flag
+    :raises TypeError: if it is neither True nor False
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False; got {value!r}")
+    return bool(value)
+
+
+def check_array(name: str, value: Any) -> NDArray[np.float64]:
+    """
+    :param name: the argument's name, for the error
+    :param value: what came
+    :return: as float64, of any shape
+    :raises ValueError: if it is not made of real numbers, all finite
+    """
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numbers; got {value!r}") from error
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite; got {value!r}")
+    return array
+
+
+def check_seed(value: Any) -> int | None:
+    """
+    :param value: what came
+    :return: the seed
+    :raises ValueError: if it is neither None nor an integer in [0, 2³²)
+    """
+    if value is None:
+        return None
+    seed = check_count("seed", value, 0)
+    if seed >= 2**32:
+        raise ValueError(f"seed must be below 2**32, as numpy's global generator has it; got {value!r}")
+    return seed
+
+
+def check_path(name: str, value: Any) -> Path:
+    """
+    :param name: the argument's name, for the error
+    :param value: what came
+    :return: the path
+    :raises TypeError: if it is no path
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path (a str or os.PathLike); got {value!r}")
+    return Path(value)

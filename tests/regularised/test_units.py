@@ -1,0 +1,55 @@
+"""The units of an occupancy's features, and from when on there is a distance: what mutations have got past the other tests."""
+
+import numpy as np
+import pytest
+from scripted import ScriptedEnv
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from sb3_wasserstein import WassersteinA2C
+from sb3_wasserstein.embeddings import StateOccupancy
+
+UNITS = np.array([1.0, 50.0, 0.01])
+TARGET = np.random.default_rng(0).uniform(-2, 2, size=(20, 3))
+
+
+class Scaled(ScriptedEnv):
+    def __init__(self, units):
+        super().__init__("box", lengths=(5,))
+        self.units = units.astype(np.float32)
+
+    def _observe(self):
+        return super()._observe() * self.units
+
+
+def learnt(units, dual="sinkhorn"):
+    env = DummyVecEnv([lambda: Scaled(units)])
+    model = WassersteinA2C(
+        "MlpPolicy", env, embedding=StateOccupancy(horizon=5), target=TARGET * units, dual=dual, wasserstein_coef=0.0,
+        episode_window=8, seed=0, device="cpu",
+    )  # fmt: skip
+    return model.learn(100)
+
+
+def test_an_occupancys_features_count_alike_whatever_their_units():
+    plain, scaled = learnt(np.ones(3)), learnt(UNITS)
+    points = np.random.default_rng(1).uniform(-2, 2, size=(30, 3))
+    expected = plain.dual_callback.shaping(points)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(scaled.dual_callback.shaping(points * UNITS), expected, atol=0.02 * np.ptp(expected))
+    np.testing.assert_allclose(scaled.dual_callback.feature_scale / plain.dual_callback.feature_scale, UNITS, rtol=1e-3)
+
+
+def test_the_unit_is_each_features_own_spread():
+    callback = learnt(UNITS).dual_callback
+    assert callback.feature_scale.shape == (3,)
+    # Uniform on ± 2: a deviation of 2.3 / 2.
+    np.testing.assert_allclose(callback.feature_scale, 1.155 * UNITS, rtol=0.15)
+
+
+@pytest.mark.parametrize(("steps", "fitted"), [(5, False), (10, True)])
+@pytest.mark.filterwarnings("ignore:.*have finished.*")
+def test_two_episodes_are_enough_for_a_distance(steps, fitted):
+    env = DummyVecEnv([lambda: ScriptedEnv(lengths=(5,))])
+    model = WassersteinA2C("MlpPolicy", env, target=np.ones((1, 3)), wasserstein_coef=0.0, seed=0, device="cpu").learn(steps)
+    assert len(model.dual_callback.window) == steps // 5
+    assert model.dual.is_fitted == fitted
