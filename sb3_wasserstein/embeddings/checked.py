@@ -20,10 +20,11 @@ class EmbeddingError(ValueError):
     An embedding failed on an episode; the message names the environment and the episode.
 
     Example:
-        >>> from sb3_wasserstein import Target
+        >>> from sb3_wasserstein import collect_embeddings, WassersteinPPO
         >>> from sb3_wasserstein.embeddings import EmbeddingError, FunctionEmbedding
+        >>> model = WassersteinPPO("MlpPolicy", "CartPole-v1", n_steps=32, batch_size=32)
         >>> try:
-        ...     Target.from_trajectories([[[0.0], [1.0]]], FunctionEmbedding(lambda trajectory: [float("nan")], dim=1))
+        ...     collect_embeddings(model, model.get_env(), FunctionEmbedding(lambda trajectory: [float("nan")], dim=1))
         ... except EmbeddingError as error:
         ...     print("every entry must be finite" in str(error))
         True
