@@ -1,6 +1,9 @@
 """Every block of Python in the pages is executed, as a reader would: in order, in one namespace a page."""
 
+import os
 import re
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import pytest
@@ -28,6 +31,33 @@ def test_what_is_not_executed_says_why():
     reasons = {name_of(page): [block.reason for block in blocks_of(page) if block.reason] for page in PAGES}
     assert {page: found for page, found in reasons.items() if found}.keys() == {"docs/guides/ray.md"}
     assert all(len(reason) > 20 for found in reasons.values() for reason in found)
+
+
+def script_of(page, *numbers):
+    """Blocks of a page as a script."""
+    return "".join(blocks_of(page)[number].code for number in numbers)
+
+
+@pytest.mark.parametrize("last", [1, pytest.param(2, marks=pytest.mark.slow)], ids=["process", "ray"])
+def test_what_starts_processes_runs_as_a_script(last, tmp_path):
+    """Spawned processes import the script again: it cannot be executed in this one."""
+    page = next(page for page in PAGES if page.name == "ray.md")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    script = tmp_path / "script.py"
+    if last == 1:
+        script.write_text(script_of(page, 0, 1))
+        subprocess.run([sys.executable, script], check=True, cwd=tmp_path, env=env, timeout=600)
+        return
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        script.write_text(script_of(page, 0, 2) + "assert (population.distances == serial).all()\n")
+        env["RAY_ADDRESS"] = cluster.address
+        subprocess.run([sys.executable, script], check=True, cwd=tmp_path, env=env, timeout=600)
+    finally:
+        cluster.shutdown()
 
 
 def test_no_block_is_overlooked():
