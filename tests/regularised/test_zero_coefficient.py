@@ -85,11 +85,17 @@ def test_a_training_cut_in_two_measures_the_same():
     """Where rollouts wait, the cut must not solve the dual once more."""
 
     def made():
-        return WassersteinA2C("MlpPolicy", make_vec_env("Pendulum-v1", 2, seed=5), seed=7, target=np.ones((3, 3)))
+        model = WassersteinA2C("MlpPolicy", make_vec_env("Pendulum-v1", 2, seed=5), seed=7, target=np.ones((3, 3)))
+        update, solved = model.dual.update, []
+        model.dual.update = lambda *clouds: (solved.append(model.num_timesteps), update(*clouds))
+        return model, solved
 
-    whole = made().learn(6000)
-    halves = made().learn(3000)
+    whole, solved_whole = made()
+    whole.learn(6000)
+    halves, solved_halves = made()
+    halves.learn(3000)
     halves.learn(3000, reset_num_timesteps=False)
+    assert solved_halves == solved_whole == [2050, 4100]
     assert equal(halves.dual.state_dict(), whole.dual.state_dict())
     np.testing.assert_array_equal(halves.embeddings, whole.embeddings)
 
