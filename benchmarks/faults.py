@@ -106,6 +106,8 @@ def forked(work: Callable[[], int], output: int | None = None) -> int:
         return child
     code = 1
     try:
+        # A shell starts what runs in the background with interrupts ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         if output is not None:
             os.dup2(output, 1)
         null = os.open(os.devnull, os.O_WRONLY)
