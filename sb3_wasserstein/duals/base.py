@@ -87,6 +87,15 @@ class Dual(ABC):
         :raises RuntimeError: before the first update
         """
 
+    def shaping_at(self, points: Floats) -> Floats:
+        """
+        :meth:`shaping` as every rollout asks for it: a subclass may leave out checks that the result makes up for.
+
+        :param points: (k, d)
+        :return: (k,), finite
+        """
+        return np.asarray(self.shaping(points))
+
     @abstractmethod
     def coupling(self) -> Floats:
         """

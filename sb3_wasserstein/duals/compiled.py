@@ -144,25 +144,29 @@ def squares(x: Any, y: Any, block: Any) -> None:
 
 
 @_jit
-def sums_of_exponentials(x: Any, y: Any, rows: Any, bounds: Any, root: Any, rate: Any) -> Any:
+def transforms(x: Any, centre: Any, y: Any, rows: Any, bounds: Any, root: Any, rate: Any, signs: Any, least: Any) -> Any:
     """
-    Σ_j exp(rows_j − rate · c(x_i, y_j)) over each group of the points y, which lie in a row: for few dimensions.
+    Σ_k s_k log Σ_j exp(rows_j − rate · c(x_i, y_j)) over the groups k of the points y, which lie in a row: for few dimensions.
 
-    :param x: (n, d)
+    :param x: (n, d) float64
+    :param centre: (d,) float64, what has been subtracted from y
     :param y: (d, m)
     :param rows: (m,)
     :param bounds: (K + 1,) where each group begins, and m
     :param root: whether the cost is the distance, not its square
     :param rate: 1 / ε
-    :return: (n, K)
+    :param signs: (K,) s, float64
+    :param least: a sum of exponentials below which too much of it is lost
+    :return: (n,) float64, and whether no sum was below
     """
     (d, m), n_groups = y.shape, len(bounds) - 1
-    sums, terms = np.empty((len(x), n_groups), np.float32), np.empty(m, np.float32)
+    values, terms = np.zeros(len(x)), np.empty(m, np.float32)
+    enough = True
     for i in range(len(x)):
         for j in range(m):
             terms[j] = ZERO
         for k in range(d):
-            value, others = x[i, k], y[k]
+            value, others = F(x[i, k] - centre[k]), y[k]
             for j in range(m):
                 terms[j] += (value - others[j]) * (value - others[j])
         if root:
@@ -175,8 +179,9 @@ def sums_of_exponentials(x: Any, y: Any, rows: Any, bounds: Any, root: Any, rate
             total = ZERO
             for j in range(bounds[k], bounds[k + 1]):
                 total += terms[j]
-            sums[i, k] = total
-    return sums
+            enough = enough and total >= least
+            values[i] += signs[k] * math.log(np.float64(max(total, least)))
+    return values, enough
 
 
 @_jit

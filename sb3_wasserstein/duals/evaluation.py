@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sb3_wasserstein.duals.clouds import Array, Floats, Kind
+from sb3_wasserstein.duals.clouds import Floats, Kind
 from sb3_wasserstein.duals.costs import PRODUCT_FORM, GroundCost
 from sb3_wasserstein.duals.extra import compiled_for_entries
 from sb3_wasserstein.duals.transform import extend
@@ -67,6 +67,7 @@ class Transforms:
             self._members[self._bounds[k] : self._bounds[k + 1], k] = 1.0
         self._signs = np.array([-self._epsilon * sign for _, _, _, sign in self._clouds])
         self._level = float(self._signs @ shifts)
+        self._rate = np.float32(1.0 / self._epsilon)
 
     def __call__(self, x: Floats) -> Floats:
         """
@@ -77,9 +78,10 @@ class Transforms:
             return self._by_rows(x)
         compiled = compiled_for_entries(len(x) * self._product.shape[1]) if self._compiles else None
         if compiled is not None:
-            centred, rate = (x - self._centre).astype(np.float32), np.float32(1.0 / self._epsilon)
-            sums = compiled.sums_of_exponentials(centred, self._y, self._rows, self._bounds, self._root, rate)
-            return self._of_sums(x, sums)
+            values, enough = compiled.transforms(
+                x, self._centre, self._y, self._rows, self._bounds, self._root, self._rate, self._signs, np.float32(LEAST_SUM)
+            )
+            return np.asarray(values - self._level) if enough else self._by_rows(x)
         rows = max(1, BLOCK // self._product.shape[1])
         if len(x) <= rows:
             return self._block(x, self._product)
@@ -96,10 +98,7 @@ class Transforms:
         if self._root:
             costs = np.sqrt(costs, out=exponents, dtype=exponents.dtype)
         np.subtract(self._rows, costs, out=exponents, dtype=exponents.dtype)
-        return self._of_sums(x, np.exp(exponents, out=exponents) @ self._members)
-
-    def _of_sums(self, x: Floats, sums: Array) -> Floats:
-        """From the sums of exponentials at x, (n, K), to the values."""
+        sums = np.exp(exponents, out=exponents) @ self._members
         if sums.min() < LEAST_SUM:
             return self._by_rows(x)
         logs = np.log(sums, dtype=np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, ClassVar
 
@@ -190,6 +191,14 @@ class SinkhornDual(Dual):
         :raises RuntimeError: before the first update
         """
         return self.potential(x)
+
+    def shaping_at(self, points: Floats) -> Floats:
+        if points.ndim == 2 and points.shape[1] == self._dim:
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = self._raw(points, mirror=False) - self._offsets[0]
+                if math.isfinite(values @ values):
+                    return np.asarray(values)
+        return np.asarray(self.shaping(points))
 
     def coupling(self) -> Floats:
         """

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,20 +117,15 @@ class CheckedEmbedding:
         if scanned is None:
             return self._step_by_step(steps, observations, resets, ends)
         after, fresh = scanned
-        # One sum is quicker than a mask; where numbers are so large that it overflows, the mask decides.
-        with np.errstate(invalid="ignore", over="ignore"):
-            finite = math.isfinite(after.sum()) and math.isfinite(fresh.sum())
-        if not finite:
-            self._check_finite(after, fresh, ends)
+        if not np.isfinite(after).all() or (ends.count and not np.isfinite(fresh).all()):
+            self._refuse(after, ends)
         if not ends.count:
             return after, fresh, fresh
         self.episodes += ends.mask.sum(axis=0)
         return after, fresh, after[ends.mask]
 
-    def _check_finite(self, after: NDArray[np.float64], fresh: NDArray[np.float64], ends: Ends) -> None:
+    def _refuse(self, after: NDArray[np.float64], ends: Ends) -> NoReturn:
         bad = ~np.isfinite(after).all(axis=2)
-        if not bad.any() and np.isfinite(fresh).all():
-            return
         time, env = np.argwhere(bad)[0] if bad.any() else (len(after), ends.places[0][1])
         self.episodes[env] += np.count_nonzero(ends.mask[:time, env])
         mask = np.arange(self.n_envs) == env

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -136,7 +137,7 @@ class Recorder:
         self._segment_length = segment_length
         self._n_envs = n_envs
         self._n_episodes = seen
-        self._return = np.zeros(n_envs)
+        self._return = [0.0] * n_envs
         self._length = np.zeros(n_envs, dtype=np.int64)
         self._prefix = np.zeros((n_envs, 0))
         self._states: list[NDArray[np.float64]] = []
@@ -204,18 +205,17 @@ class Recorder:
             none = np.zeros((0, self._n_envs), dtype=bool)
             return Rollout(None, none, np.zeros((0, 0)), none, none, np.zeros((0, self._n_envs), dtype=np.int64), [])
         steps, self._steps = Steps(*zip(*self._steps, strict=True)), []
-        rewards = np.array(steps.rewards, dtype=np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            # One sum is quicker than a mask, which decides where the sum is not finite.
-            finite = math.isfinite(rewards.sum())
-        if not finite and (fault := not_finite(list(zip(*steps, strict=True)))) is not None:
-            raise ValueError(f"{fault}: what is learnt from it would be NaN")
         ends, terminated = self._ends(steps)
-        lengths, self._length = ends.lengths(self._length)
+        lengths, carried = ends.lengths(self._length)
         if self._segment_length is not None:
             ends = Ends(ends.mask | (lengths % self._segment_length == 0))
             lengths = (lengths - 1) % self._segment_length + 1
-        returns, self._return = ends.running_sums(rewards, 0.0, self._return)
+        returns, running = self._episode_returns(steps, ends)
+        if not math.isfinite(sum(running) + sum(returns)):
+            fault = not_finite(list(zip(*steps, strict=True)))
+            if fault is not None:
+                raise ValueError(f"{fault}: what is learnt from it would be NaN")
+        self._length, self._return = carried, running
 
         after, fresh, finals = self._source.scan(steps, ends, lengths)
         starts = np.empty(ends.mask.shape, dtype=bool)
@@ -233,8 +233,8 @@ class Recorder:
             if begun_after:
                 self._prefix[ends.mask[-1]] = fresh[at_the_cut:]
         episodes = [
-            Episode(env, time, embedded, float(returns[time, env]), int(lengths[time, env]))
-            for (time, env), embedded in zip(ends.places, points, strict=True)
+            Episode(env, time, embedded, episode_return, int(lengths[time, env]))
+            for (time, env), embedded, episode_return in zip(ends.places, points, returns, strict=True)
         ]
         return Rollout(after, starts, start_values, ends.mask, terminated, lengths, episodes)
 
@@ -250,6 +250,21 @@ class Recorder:
             if truncated:
                 terminated[time, truncated] = False
         return ends, terminated
+
+    def _episode_returns(self, steps: Steps, ends: Ends) -> tuple[list[float], list[float]]:
+        """
+        Of each episode that ended, and of those that run. In plain numbers: a rollout of A2C has so few that numpy's calls
+        would cost more.
+        """
+        running, returns, done = self._return, [], 0
+        for time, rewards in enumerate(steps.rewards):
+            running = list(map(operator.add, running, rewards))
+            while done < ends.count and ends.places[done][0] == time:
+                env = ends.places[done][1]
+                returns.append(running[env])
+                running[env] = 0.0
+                done += 1
+        return returns, running
 
     def _occupied(
         self,

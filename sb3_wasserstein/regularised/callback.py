@@ -130,7 +130,7 @@ class DualCallback(BaseCallback):
         :return: (k,)
         """
         scaled = points if self.feature_scale is None else points / self.feature_scale
-        return np.asarray(self.dual.shaping(scaled))
+        return self.dual.shaping_at(scaled)
 
     def _on_training_start(self) -> None:
         env = self.training_env

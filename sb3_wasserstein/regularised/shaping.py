@@ -138,7 +138,7 @@ def bonus_advantages(
     """
     decay = gamma * gae_lambda
     n_steps = len(bonus)
-    if n_steps <= SHORT and not dones.any():
+    if n_steps <= SHORT and not np.count_nonzero(dones):
         return _discounted_sums(n_steps, decay) @ bonus
     advantages = []
     # Plain numbers: numpy's calls on one step's few environments would cost ten times as much.

@@ -5,7 +5,7 @@ import ot
 import pytest
 from scipy.spatial.distance import cdist
 
-from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, behaviour_distance
+from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, behaviour_distance, make_dual
 
 
 @pytest.fixture
@@ -96,3 +96,20 @@ def test_pots_own_potentials_are_in_another_convention(clouds):
     dual.update(x, y, p, q)
     ours = 0.5 * (f - np.log(p))
     np.testing.assert_allclose(dual.potential(x), ours - p @ ours, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sinkhorn", "rkhs", "alternating", "semidiscrete"])
+def test_shaping_at_is_shaping(name):
+    rng = np.random.default_rng(3)
+    dual = make_dual(name)
+    dual.update(rng.normal(size=(60, 3)), rng.normal(size=(50, 3)) + 1.0)
+    # Near ones, and some so far off that sums of exponentials underflow.
+    points = np.concatenate([rng.normal(size=(300, 3)), 1e3 * rng.normal(size=(20, 3))])
+    np.testing.assert_array_equal(dual.shaping_at(points), dual.shaping(points))
+    for bad, what in (
+        (np.full((2, 3), np.nan), "NaN"),
+        (np.full((2, 3), 1e200), "too large"),
+        (np.zeros((2, 4)), "dimension"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            dual.shaping_at(bad)
