@@ -50,6 +50,20 @@ def test_both_marginals_fit_cold_and_warm(loops, d, epsilon):
     assert error(dual) <= 1.05e-3
 
 
+def test_mixing_takes_a_fraction_of_sinkhorns_iterations():
+    x, y = clouds(300, 2)
+    dual = SinkhornDual(epsilon=0.01, debias=False)
+    dual.update(x, y)
+    costs, weights = cdist(x, y), np.full(300, 1 / 300)
+    plain = 0
+    f, g, residual = np.zeros(300), np.zeros(300), 1.0
+    while residual > 1e-3:
+        g = -dual.epsilon_ * np.log(np.exp((f[:, None] - costs) / dual.epsilon_).mean(axis=0))
+        rows = np.exp((f[:, None] + g - costs) / dual.epsilon_).mean(axis=1)
+        f, residual, plain = f - dual.epsilon_ * np.log(rows), weights @ np.abs(rows - 1), plain + 1
+    assert 2 * dual.iterations <= plain
+
+
 def test_float32_falls_back_once_with_a_warning_and_is_right(loops):
     x, y = clouds(60, 2)
     dual = SinkhornDual(epsilon=1e-4, debias=False)

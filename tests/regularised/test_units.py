@@ -53,3 +53,17 @@ def test_two_episodes_are_enough_for_a_distance(steps, fitted):
     model = WassersteinA2C("MlpPolicy", env, target=np.ones((1, 3)), wasserstein_coef=0.0, seed=0, device="cpu").learn(steps)
     assert len(model.dual_callback.window) == steps // 5
     assert model.dual.is_fitted == fitted
+
+
+def test_a_feature_that_never_varies_keeps_its_unit():
+    units = np.array([1.0, 0.0, 1.0])
+    assert learnt(units).dual_callback.feature_scale[1] == 1.0
+
+
+def test_what_is_only_measured_waits_for_2048_steps():
+    env = DummyVecEnv([lambda: ScriptedEnv(lengths=(5,))] * 4)
+    model = WassersteinA2C("MlpPolicy", env, target=np.ones((1, 3)), wasserstein_coef=0.0, seed=0, device="cpu")
+    # Rollouts of 20 steps: 2040 are not enough, 2060 are.
+    for steps, waits in ((2040, True), (20, False)):
+        model.learn(steps, reset_num_timesteps=False)
+        assert model.dual_callback.waits == waits
