@@ -41,10 +41,10 @@ SILENT = (ast.Raise, ast.JoinedStr, ast.arg, ast.AnnAssign)
 TESTS = {
     "regularised/shaping": ["test_shaping", "test_truncation", "test_bandit"],
     "regularised/bonus": ["test_shaping", "test_scales", "test_callback"],
-    "regularised/window": ["test_units", "test_callback", "test_scales"],
+    "regularised/window": ["test_units", "test_rollout", "test_scales"],
     "regularised/callback": ["test_units", "test_callback", "test_rollout"],
-    "regularised/on_policy": ["test_zero_coefficient", "test_shaping", "test_truncation", "test_scales", "test_save_and_load"],
-    "regularised/mixin": ["test_units", "test_bad_input", "test_zero_coefficient", "test_scales", "test_save_and_load"],
+    "regularised/on_policy": ["test_shaping", "test_units", "test_truncation", "test_save_and_load"],
+    "regularised/mixin": ["test_bad_input", "test_save_and_load", "test_scales"],
     "regularised/off_policy": ["test_off_policy"],
     "regularised/replay": ["test_off_policy"],
     "regularised/contrib": ["test_contrib"],
