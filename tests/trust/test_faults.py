@@ -260,7 +260,7 @@ def test_a_signal_leaves_the_last_checkpoint(kind, sent, tmp_path, monkeypatch):
     for _ in range(3):
         assert child.stdout.readline() == b"checkpoint\n"
     child.send_signal(getattr(signal, sent))
-    child.communicate(timeout=60)
+    child.communicate(timeout=300)
     from faults import resume
 
     assert resume(kind, tmp_path) > 0
