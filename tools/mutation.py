@@ -42,7 +42,7 @@ TESTS = {
     "regularised/shaping": ["test_shaping", "test_truncation", "test_bandit"],
     "regularised/bonus": ["test_shaping", "test_scales", "test_callback"],
     "regularised/window": ["test_units", "test_rollout", "test_scales"],
-    "regularised/callback": ["test_units", "test_callback", "test_rollout"],
+    "regularised/callback": ["test_units", "test_save_and_load", "test_callback"],
     "regularised/on_policy": ["test_shaping", "test_units", "test_truncation", "test_save_and_load"],
     "regularised/mixin": ["test_bad_input", "test_save_and_load", "test_scales"],
     "regularised/off_policy": ["test_off_policy"],

@@ -7,6 +7,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals import AlternatingDual, RKHSDual, SemiDiscreteDual, SinkhornDual, make_dual
+from sb3_wasserstein.duals.expansion import BoundedExpansion
 
 STOCHASTIC = ["rkhs", "alternating", "semidiscrete"]
 
@@ -147,3 +148,13 @@ def test_a_long_stream_in_one_update(name, atoms):
     values = dual.potential(x)
     assert np.std(values - f) < 0.03 * np.std(f)
     assert np.corrcoef(values, f)[0, 1] > 0.998
+
+
+@pytest.mark.parametrize(("apart", "made"), [(0.9, False), (1.4, True)])
+def test_a_centre_is_made_where_the_centres_do_not_reach(apart, made):
+    """exp(−apart² / 2) is .67 and .38: a full expansion takes a point in whose kernel with all centres is below a half."""
+    expansion = BoundedExpansion(1, 1.0, 2)
+    expansion.take_in(np.array([[0.0], [9.0]]))
+    expansion.take_in(np.array([[apart]]))
+    assert len(expansion.centres) == 2
+    assert (apart in expansion.centres) == made

@@ -6,6 +6,7 @@ import torch
 from flow_problems import displacement, planar, random_policy, regulator
 
 from sb3_wasserstein.flow import Grid, ParticleFlow
+from sb3_wasserstein.flow.steps import newton_direction
 
 CASES = {
     "1-D ergodic": lambda: regulator(61, 4),
@@ -144,3 +145,13 @@ def test_in_place_changes_of_the_particles_are_noticed():
     before = flow.evaluate()[0]
     flow.particles[30] += 0.5
     assert flow.evaluate()[0] != before
+
+
+def test_a_bound_holds_what_would_leave_the_box():
+    """However small the slope is that pushes against it."""
+    low, high = -torch.ones(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    actions = torch.tensor([[-1.0], [-1.0], [1.0], [1.0], [0.0]], dtype=torch.float64)
+    gradient = torch.tensor([[0.2], [-0.2], [-0.2], [0.2], [0.2]], dtype=torch.float64)
+    hessian = torch.full((5, 1, 1), 2.0, dtype=torch.float64)
+    direction = newton_direction(gradient, hessian, actions, low, high)
+    torch.testing.assert_close(direction[:, 0], torch.tensor([0.0, 0.1, 0.0, -0.1, -0.1], dtype=torch.float64))

@@ -259,3 +259,10 @@ def test_greedy_gap_sees_what_the_gradient_does_not():
 def test_mesh():
     fine = regulator(401, 2).solve().J
     assert pytest.approx(fine, rel=2e-4) == regulator(51, 2).solve().J
+
+
+def test_particles_start_at_the_midpoints_of_equal_intervals():
+    flow, _, _ = scalar_lq(4)
+    low, high = float(flow.mdp.low), float(flow.mdp.high)
+    np.testing.assert_allclose(flow.particles[0, :, 0], low + (high - low) * np.array([0.125, 0.375, 0.625, 0.875]))
+    assert torch.equal(flow.particles[0], flow.particles[-1])

@@ -162,3 +162,8 @@ def test_without_a_target_it_is_sac():
     model = WassersteinSAC("MlpPolicy", "Pendulum-v1", embedding=MeanState(), **small()).learn(150)
     assert type(model.replay_buffer).__name__ == "ReplayBuffer"
     assert model.embeddings.size == 0
+
+
+def test_a_training_without_an_episode_says_so():
+    with pytest.warns(UserWarning, match="0 episodes have finished"):
+        model_of(n_envs=1).learn(100)

@@ -67,3 +67,22 @@ def test_what_is_only_measured_waits_for_2048_steps():
     for steps, waits in ((2040, True), (20, False)):
         model.learn(steps, reset_num_timesteps=False)
         assert model.dual_callback.waits == waits
+
+
+def test_a_segments_bonus_goes_on_to_the_episodes_end():
+    """GAE stops where an episode ended, not where a segment did."""
+    env = DummyVecEnv([lambda: ScriptedEnv(lengths=(5,))])
+    model = WassersteinA2C(
+        "MlpPolicy", env, n_steps=16, target=np.ones((1, 3)), wasserstein_coef=-1.0, segment_length=3, seed=0, device="cpu"
+    )
+    model.learn(16)
+    np.testing.assert_array_equal(model._dones(model.rollout_buffer)[:, 0], np.arange(1, 17) % 5 == 0)
+    np.testing.assert_array_equal(
+        model.dual_callback.rollout.ends[:, 0], (np.arange(1, 17) % 5 == 0) | (np.arange(16) % 5 == 2)
+    )
+
+
+def test_a_segment_of_one_step():
+    env = DummyVecEnv([lambda: ScriptedEnv(lengths=(5,))])
+    model = WassersteinA2C("MlpPolicy", env, target=np.ones((1, 3)), segment_length=1, seed=0, device="cpu").learn(10)
+    assert len(model.dual_callback.window) == 10
