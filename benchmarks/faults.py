@@ -106,8 +106,6 @@ def forked(work: Callable[[], int], output: int | None = None) -> int:
         return child
     code = 1
     try:
-        # A shell starts what runs in the background with interrupts ignored.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         if output is not None:
             os.dup2(output, 1)
         null = os.open(os.devnull, os.O_WRONLY)
@@ -152,6 +150,8 @@ def main() -> None:
     parser.add_argument("--worker", nargs=2, metavar=("KIND", "FOLDER"), help="train until somebody stops it")
     args = parser.parse_args()
     th.set_num_threads(1)
+    # A shell starts what runs in the background with interrupts ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if args.worker:
         train(args.worker[0], Path(args.worker[1]))
         return

@@ -96,6 +96,8 @@ def test_a_grid_that_does_not_fit_says_so_before_it_is_made():
         build(grid=Grid([-1] * 3, [1] * 3, 2000), dynamics=lambda s, a: 0.5 * s + a)
     with pytest.raises(ValueError, match="1,000,000 nodes"):
         build(grid=Grid(-1, 1, 1_000_000))
+    with pytest.raises(ValueError, match=r"n_particles=1000000000 needs about .*fewer particles"):
+        build(n_particles=10**9)
 
 
 def test_mass_at_the_edge_warns_and_stops_a_solve():
