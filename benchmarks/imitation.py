@@ -25,7 +25,19 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from imitation_tasks import LINES, N_ENVS, RANDOM, SHARES, STEPS, compressed, evaluation_env, horizon, lessons, training_env
+from imitation_tasks import (
+    LINES,
+    N_ENVS,
+    RANDOM,
+    SHARES,
+    STEPS,
+    compressed,
+    evaluation_env,
+    horizon,
+    lessons,
+    time_limit,
+    training_env,
+)
 from pwil import PWILReward
 from rows import RESULTS, Rows
 from stable_baselines3 import PPO
@@ -53,7 +65,7 @@ def learner(task: str, method: str, seed: int) -> PPO:
     demonstrations, _, _ = lessons(task)
     common: dict[str, Any] = {"learning_rate": rate, "seed": seed, "device": "cpu", **SETTINGS}
     if method == "pwil":
-        env = make_vec_env(lambda: PWILReward(training_env(task), demonstrations, horizon(task)), N_ENVS, seed=seed)
+        env = make_vec_env(lambda: PWILReward(training_env(task), demonstrations, time_limit(task)), N_ENVS, seed=seed)
         return PPO("MlpPolicy", VecNormalize(env, norm_obs=False, gamma=SETTINGS["gamma"]), **common)
     env = make_vec_env(lambda: training_env(task, float(method == "constant")), N_ENVS, seed=seed)
     if method != "wasserstein":
