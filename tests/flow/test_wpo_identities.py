@@ -213,3 +213,15 @@ def test_the_mode_is_the_densest_centre():
     law = LatentLaw(torch.tensor([[[0.0], [2.0], [2.1]]]), torch.full((1, 3, 1), 0.2), torch.tensor([[0.4, 0.3, 0.3]]).log())
     assert float(law.mode()) in (2.0, pytest.approx(2.1))
     assert math.isclose(float(law.log_weights.exp().sum()), 1.0, rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("components", [1, 3])
+def test_samples_come_in_pairs_about_their_centre(components):
+    means, stds = torch.randn(5, components, 2, dtype=torch.float64), torch.rand(5, components, 2, dtype=torch.float64) + 0.1
+    law = LatentLaw(means, stds, torch.log_softmax(torch.randn(5, components, dtype=torch.float64), -1))
+    latents = law.draw(4 * components).latents.reshape(4, components, 5, 2)
+    torch.testing.assert_close(latents.mean(0), means.transpose(0, 1), atol=1e-12, rtol=0)
+    many = law.draw(20_000 * components).latents.reshape(20_000, components, 5, 2)
+    torch.testing.assert_close(many.std(0), stds.transpose(0, 1), atol=0, rtol=0.05)
+    # An odd number: the last one goes without its partner.
+    assert law.draw(3 * components).latents.shape == (3 * components, 5, 2)

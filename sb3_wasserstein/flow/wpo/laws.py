@@ -49,16 +49,21 @@ class LatentLaw:
         """
         As many samples from every component, about ``samples`` in all, each with its share of the component's weight.
 
+        Antithetic: with every sample goes the one on the other side of its component's centre. What of a velocity is odd
+        about the centre, the entropy's above all, then cancels out of the mean's step instead of averaging out.
+
         :param samples: at least one a component is drawn
         """
         _, components, _ = self.means.shape
         rounds = max(1, round(samples / components))
+        half = (rounds + 1) // 2
         if self.noise is not None:
-            latents = torch.cat([self.means + self.noise() for _ in range(rounds)], 1)
+            noise = torch.stack([self.noise() for _ in range(half)])
         else:
-            shape = (rounds, *self.means.shape)
-            latents = self.means + self.stds * torch.randn(shape, dtype=self.means.dtype, device=self.means.device)
-            latents = latents.transpose(0, 1).flatten(1, 2)
+            shape = (half, *self.means.shape)
+            noise = self.stds * torch.randn(shape, dtype=self.means.dtype, device=self.means.device)
+        latents = self.means + torch.cat([noise, -noise])[:rounds]
+        latents = latents.transpose(0, 1).flatten(1, 2)
         weights = (self.log_weights.exp() / rounds).repeat(1, rounds)
         return Draw(latents.transpose(0, 1), weights.transpose(0, 1))
 
