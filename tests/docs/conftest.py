@@ -1,4 +1,4 @@
-import matplotlib
+import os
 
 # No window system is asked for.
-matplotlib.use("Agg")
+os.environ["MPLBACKEND"] = "Agg"

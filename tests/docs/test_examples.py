@@ -7,12 +7,13 @@ import subprocess
 import sys
 from importlib.metadata import version
 
-import matplotlib.pyplot as plt
 import pytest
 from pages import ROOT
 
-from sb3_wasserstein import __main__ as command
-from sb3_wasserstein.demos import DEMOS
+plt = pytest.importorskip("matplotlib.pyplot", reason="needs the extra figures")
+
+from sb3_wasserstein import __main__ as command  # noqa: E402
+from sb3_wasserstein.demos import DEMOS  # noqa: E402
 
 EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py"))}
 #: what it is run with, and what it has to say
