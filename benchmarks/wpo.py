@@ -42,6 +42,7 @@ TASKS = {
 VARIANTS = {
     "sac": (SAC, {}),
     "wpo": (WPO, {}),
+    "wpo-16-samples": (WPO, {"n_action_samples": 16}),
     "wpo-1-sample": (WPO, {"n_action_samples": 1}),
     "wpo-no-entropy": (WPO, {"ent_coef": 0.0}),
     "wpo-mixture": (WPO, {"actor": "mixture"}),
@@ -107,9 +108,14 @@ def train(task, variant, seed, quick):
 
 def plan(studies, seeds):
     if "pendulum" in studies:
-        yield from (("Pendulum-v1", variant, seed) for seed in range(seeds) for variant in ("wpo", "sac"))
+        yield from (("Pendulum-v1", variant, seed) for seed in range(seeds) for variant in ("wpo-16-samples", "sac"))
     if "variants" in studies:
-        yield from (("Pendulum-v1", variant, seed) for variant in list(VARIANTS)[2:] for seed in range(min(seeds, 2)))
+        yield from (
+            ("Pendulum-v1", variant, seed)
+            for variant in list(VARIANTS)[1:]
+            if variant != "wpo-16-samples"
+            for seed in range(min(seeds, 2))
+        )
     if "slow" in studies:
         tasks = ("LunarLanderContinuous-v3", "Hopper-v5")
         yield from ((task, variant, seed) for seed in range(seeds) for task in tasks for variant in ("wpo", "sac"))
