@@ -129,12 +129,13 @@ def _enough(row: dict[str, str], least: float) -> bool:
     return min(float(value) for value in row["returns"].split()) >= least
 
 
-COEFS = {"runner": 1.0, "CartPole-v1": 2.0}
+COEFS = {"runner": 1.0, "CartPole-v1": 1.5}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=list(SEEDS), default=list(SEEDS))
+    parser.add_argument("--members", type=int, nargs="+", choices=(2, 3), default=(2, 3), help="K")
     parser.add_argument("--seeds", type=int, help=f"default: {SEEDS}")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--table", action="store_true", help="print the table of the CSV and stop")
@@ -147,7 +148,7 @@ def main() -> int:
         return 0 if table(book) else 1
     for task in args.tasks:
         for seed in range(args.first_seed, args.first_seed + (1 if args.quick else args.seeds or SEEDS[task])):
-            for k in MEMBERS[task]:
+            for k in sorted({*MEMBERS[task]} & {*args.members}):
                 for coef in (COEFS[task], 0.0):
                     key = {"task": task, "k": k, "coef": coef, "seed": seed}
                     book.add(key, partial(study, task, k, coef, seed, args.quick))
