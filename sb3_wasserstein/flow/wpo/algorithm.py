@@ -42,7 +42,8 @@ class WPO(OffPolicyAlgorithm):
     :param target_update_interval: gradient steps between two updates of the target critics
     :param target_entropy: for "auto"; "auto" is minus the dimension of actions
     :param use_sde: generalised state-dependent exploration; Gaussian actor only
-    :param n_action_samples: actions a state that the velocity is averaged over
+    :param n_action_samples: actions a state that the velocity is averaged over, in antithetic pairs; networks of 64-64 can
+        afford 16, which is steadier
     :param actor: "gaussian"; "mixture": Gaussians with learned weights; "particles": equally weighted points
         (``policy_kwargs``: ``n_components``, ``bandwidth``)
     :param prox: "w2" or "kl": a penalty on the distance to the target actor, a Polyak average of the actor
