@@ -90,6 +90,8 @@ def test_using_callback_monitoring_training(tmp_path):
 
 
 def test_callback_collection(tmp_path):
+    for module in ("tqdm", "rich"):
+        pytest.importorskip(module, reason="needs the extra logging")
     checkpoints = CheckpointCallback(save_freq=64, save_path=tmp_path, save_vecnormalize=True)
     evaluation = EvalCallback(
         VecNormalize(make_vec_env("CartPole-v1"), training=False), eval_freq=64, n_eval_episodes=1, verbose=0
