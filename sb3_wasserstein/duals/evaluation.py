@@ -78,8 +78,17 @@ class Transforms:
             return self._by_rows(x)
         compiled = compiled_for_entries(len(x) * self._product.shape[1]) if self._compiles else None
         if compiled is not None:
+            # Contiguous: compiled loops would else be compiled once more.
             values, enough = compiled.transforms(
-                x, self._centre, self._y, self._rows, self._bounds, self._root, self._rate, self._signs, np.float32(LEAST_SUM)
+                np.ascontiguousarray(x),
+                self._centre,
+                self._y,
+                self._rows,
+                self._bounds,
+                self._root,
+                self._rate,
+                self._signs,
+                np.float32(LEAST_SUM),
             )
             return np.asarray(values - self._level) if enough else self._by_rows(x)
         rows = max(1, BLOCK // self._product.shape[1])
