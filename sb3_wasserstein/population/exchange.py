@@ -6,22 +6,20 @@ Numpy only: nothing here knows of environments, networks or processes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sb3_wasserstein.checks import check_array, check_count, check_number
+from sb3_wasserstein.checks import check_array, check_number
 from sb3_wasserstein.duals import SinkhornDual
 from sb3_wasserstein.duals.clouds import Floats, as_cloud
 from sb3_wasserstein.duals.costs import check_positive
 from sb3_wasserstein.population.pairwise import Pairwise
 from sb3_wasserstein.population.potential import PairPotential
-from sb3_wasserstein.population.schedule import Burst, FreshStarts, RepulsionSchedule, check_schedule
+from sb3_wasserstein.population.rules import Rules
 from sb3_wasserstein.regularised.window import Scales
 
-REPULSIONS = ("mutual", "ordered", "sequential")
-NEIGHBOURS = ("nearest", "mean")
 #: soft-min over a member's distances, in units of the ground-cost scale
 TEMPERATURE = 0.1
 #: pooled points that the units are measured on
@@ -65,43 +63,6 @@ class Turn:
     restart: int | None = None
 
 
-@dataclass
-class Rules:
-    """
-    Who is repelled from whom, when and how much.
-
-    :param coef: wasserstein_coef, in units of (spread of returns) / (ground-cost scale)
-    :param schedule: "burst", "constant", or a function of progress_remaining
-    :param repulsion: "mutual": each from all others; "ordered": each from those before it; "sequential": one after the other
-    :param neighbours: "nearest": from the nearest other, by soft-min; "mean": from all alike
-    :param distance_target: repel only below this multiple of the way that the member has come from its untrained policy
-    :param warm_up: number of episodes, of all members together, that the units are measured on
-    :raises ValueError: if an argument is unknown or out of range, with its name
-    """
-
-    coef: float = 1.0
-    schedule: RepulsionSchedule = "burst"
-    repulsion: str = "mutual"
-    neighbours: str = "nearest"
-    distance_target: float | None = None
-    warm_up: int = 256
-    burst: Burst = field(default_factory=Burst)
-    fresh_starts: FreshStarts = field(default_factory=FreshStarts)
-
-    def __post_init__(self) -> None:
-        check_number("wasserstein_coef", self.coef)
-        check_count("episode_window", self.warm_up, 2)
-        check_schedule(self.schedule)
-        if self.repulsion not in REPULSIONS:
-            raise ValueError(f"repulsion={self.repulsion!r} is not known; use one of {list(REPULSIONS)}")
-        if self.neighbours not in NEIGHBOURS:
-            raise ValueError(f"neighbours={self.neighbours!r} is not known; use one of {list(NEIGHBOURS)}")
-        target = self.distance_target
-        known = isinstance(target, (int, float)) and not isinstance(target, bool)
-        if target is not None and not (known and np.isfinite(target) and target > 0):
-            raise ValueError(f"distance_target must be a number > 0, or None; got {target!r}")
-
-
 class Exchange:
     """
     :param n_policies: K
@@ -124,6 +85,8 @@ class Exchange:
         self.mean_returns: dict[int, float] = {}
         #: mean return of the members' first rollouts
         self.untrained_return = 0.0
+        #: the best mean return that a member has had
+        self.best_return = -np.inf
         self._first_returns: dict[int, float] = {}
         #: progress at which each member began, or began afresh
         self.born = dict.fromkeys(range(n_policies), 0.0)
@@ -158,7 +121,7 @@ class Exchange:
             if k in fresh:
                 turns[k] = self._turn(restart=self._new_seed(k))
                 continue
-            coef = self.rules.coef * self._factor(k, progress)
+            coef = self.rules.coef * self._factor(k, progress) if self._above_floor(k) else 0.0
             weights = self.weights(k, travelled)
             if coef == 0.0 or not weights:
                 turns[k] = self._turn()
@@ -186,6 +149,7 @@ class Exchange:
             "born": [self.born[k] for k in range(self.n_policies)],
             "mean_returns": list(self.mean_returns.items()),
             "first_returns": list(self._first_returns.items()),
+            "best_return": self.best_return if self.mean_returns else None,
             "restarts": [self.restarts[k] for k in range(self.n_policies)],
         }
         return plain, arrays
@@ -208,6 +172,8 @@ class Exchange:
             self.restarts = dict(enumerate(int(value) for value in plain["restarts"]))
             self.mean_returns = {int(k): float(value) for k, value in plain["mean_returns"]}
             self._first_returns = {int(k): float(value) for k, value in plain["first_returns"]}
+            best = plain.get("best_return")
+            self.best_return = -np.inf if best is None else check_number("best_return", best)
             if not len(self.born) == len(self.restarts) == self.n_policies:
                 raise ValueError(f"it is not of {self.n_policies} members")
             self.returns = check_array("returns", arrays["returns"]).reshape(-1)
@@ -259,6 +225,7 @@ class Exchange:
             if len(report.returns):
                 self.mean_returns[k] = float(report.returns.mean())
                 self._first_returns.setdefault(k, self.mean_returns[k])
+                self.best_return = max(self.best_return, self.mean_returns[k])
         self.untrained_return = float(np.mean(list(self._first_returns.values()))) if self._first_returns else 0.0
         if self.scales.frozen or not self.clouds:
             return
@@ -295,6 +262,13 @@ class Exchange:
         if schedule == "burst":
             return self.rules.burst(progress - self.born[member])
         return float(schedule(1.0 - progress)) if callable(schedule) else 1.0
+
+    def _above_floor(self, member: int) -> bool:
+        floor = self.rules.return_floor
+        if floor is None or member not in self.mean_returns:
+            return True
+        gain = self.best_return - self.untrained_return
+        return self.mean_returns[member] >= self.untrained_return + floor * gain
 
     def _scaled(self, cloud: Floats) -> Floats:
         return cloud if self.feature_scale is None else cloud / self.feature_scale

@@ -25,10 +25,11 @@ from sb3_wasserstein.population.arguments import (
     registered,
 )
 from sb3_wasserstein.population.checkpoint import Checkpoint, check_folder, read_checkpoint, write_checkpoint
-from sb3_wasserstein.population.exchange import Exchange, Rules
+from sb3_wasserstein.population.exchange import Exchange
 from sb3_wasserstein.population.executors import EXECUTORS, Executor, make_executor
 from sb3_wasserstein.population.member import MemberSpec, Snapshot, member_class
 from sb3_wasserstein.population.rounds import Rounds
+from sb3_wasserstein.population.rules import Rules
 from sb3_wasserstein.population.schedule import RepulsionSchedule
 from sb3_wasserstein.regularised import WassersteinOnPolicyMixin
 from sb3_wasserstein.regularised.registry import known_algorithms
@@ -50,6 +51,8 @@ class Population:
         function of progress_remaining, a factor of the coefficient
     :param distance_target: repel a pair only while its distance is below this multiple of the way that the policy has come
         from its untrained self
+    :param return_floor: in [0, 1]; repel a policy only while the mean return of its last rollout has come at least this share
+        of the way from the untrained policies to the best that any of them has had
     :param embedding: what a behaviour is, as for :class:`WassersteinPPO`
     :param repulsion: "mutual": each from all others; "ordered": each from those before it; "sequential": one is trained after
         the other, and repelled from the finished ones
@@ -84,6 +87,7 @@ class Population:
         wasserstein_coef: float = 1.0,
         schedule: RepulsionSchedule = "burst",
         distance_target: float | None = None,
+        return_floor: float | None = None,
         embedding: str | Embedding = "path",
         repulsion: str = "mutual",
         neighbours: str = "nearest",
@@ -108,6 +112,7 @@ class Population:
             repulsion,
             neighbours,
             distance_target,
+            return_floor,
             algorithm_kwargs.get("episode_window", 256),
         )
         self._prepare(cls, n_policies, rules, pair_dual(algorithm_kwargs), make_embedding(embedding), seed)
@@ -225,6 +230,7 @@ class Population:
                 "repulsion": self.rules.repulsion,
                 "neighbours": self.rules.neighbours,
                 "distance_target": self.rules.distance_target,
+                "return_floor": self.rules.return_floor,
                 "warm_up": self.rules.warm_up,
             },
             "exchange": states,

@@ -1,10 +1,13 @@
 """Who is repelled from whom, when, and how much: without environments or networks."""
 
+import json
+
 import numpy as np
 import pytest
 
 from sb3_wasserstein.duals import SinkhornDual
-from sb3_wasserstein.population.exchange import Exchange, Report, Rules
+from sb3_wasserstein.population.exchange import Exchange, Report
+from sb3_wasserstein.population.rules import Rules
 from sb3_wasserstein.population.schedule import Burst
 
 
@@ -137,6 +140,27 @@ def test_the_distance_target_releases_a_pair_that_is_far_enough():
     assert far[1].potential is None
 
 
+def test_the_return_floor_spares_a_member_that_has_fallen_behind():
+    made = exchange(2, schedule="constant", return_floor=0.9)
+
+    def repelled(*means):
+        shown = reports([(0, 0), (1, 0)])
+        shown = {k: Report(shown[k].cloud, np.full(60, mean), 100, True) for k, mean in enumerate(means)}
+        return [turn.potential is not None for turn in made.turns(shown, 0.1).values()]
+
+    assert repelled(10.0, 30.0) == [False, True]  # untrained: 20; best: 30; floor: 29
+    assert repelled(120.0, 111.0) == [True, True]  # 110
+    assert repelled(109.0, 120.0) == [False, True]
+    assert repelled(111.0, 109.0) == [True, False]
+    assert repelled(109.0, 109.0) == [False, False]  # the best is remembered
+    again = exchange(2, schedule="constant", return_floor=0.9)
+    plain, arrays = made.state()
+    again.load_state(json.loads(json.dumps(plain)), arrays)
+    assert again.best_return == 120.0
+    made = again
+    assert repelled(109.0, 111.0) == [False, True]
+
+
 def test_a_member_without_episodes_waits():
     made = exchange(2)
     some = reports([(0, 0)])
@@ -183,6 +207,9 @@ def test_the_state_goes_through_a_file_format():
         ({"neighbours": "far"}, ValueError, "neighbours"),
         ({"distance_target": 0.0}, ValueError, "distance_target"),
         ({"distance_target": "far"}, ValueError, "distance_target"),
+        ({"return_floor": 1.1}, ValueError, "return_floor"),
+        ({"return_floor": -0.1}, ValueError, "return_floor"),
+        ({"return_floor": "high"}, TypeError, "return_floor"),
     ],
 )
 def test_bad_rules(kwargs, error, name):

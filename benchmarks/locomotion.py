@@ -1,0 +1,155 @@
+"""
+Both ways of running on HalfCheetah-v5 or Swimmer-v5: a population of two on a reward that does not say which way.
+
+    python benchmarks/locomotion.py --task HalfCheetah-v5    # about 20 CPU-minutes a seed; resumes from the CSV
+    python benchmarks/locomotion.py --table                  # the table of what the CSV holds, and its verdict
+
+The reward is |velocity along x| instead of the velocity, the costs are the task's own. "population" is
+``Population(PPO, K = 2)``, "forward" and "backward" are single PPOs that are told which way, "independent" is the population
+whose members do not see each other. A run's "velocities" and "returns" are means of ten episodes of each deterministic policy;
+a member is held against the single PPO of its own direction and seed. Wants ``gymnasium[mujoco]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch as th
+from rows import RESULTS, Rows
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_wasserstein import Population
+from sb3_wasserstein.embeddings import StateOccupancy
+
+#: where a task's observation holds the velocity along x
+VELOCITY = {"HalfCheetah-v5": 8, "Swimmer-v5": 3}
+RUNS = ("population", "forward", "backward", "independent")
+STEPS, EPISODES, HORIZON = 300_000, 10, 1000
+WAYS = {"forward": 1.0, "backward": -1.0}
+SETTINGS: dict[str, Any] = {
+    "n_envs": 8, "n_steps": 256, "batch_size": 256, "n_epochs": 10, "learning_rate": 3e-4, "gamma": 0.98, "gae_lambda": 0.92,
+    "policy_kwargs": {"log_std_init": -1.0},
+}  # fmt: skip
+
+
+class Running(gym.Wrapper[Any, Any, Any, Any]):
+    """
+    The task with another reward for the velocity.
+
+    :param task: the environment's id
+    :param way: 1: forward; −1: backward; 0: either
+    """
+
+    def __init__(self, task: str, way: float = 0.0) -> None:
+        super().__init__(gym.make(task))
+        self._way = way
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = super().step(action)
+        velocity = float(info["x_velocity"])
+        gained = self._way * velocity if self._way else abs(velocity)
+        return observation, float(reward) - float(info["reward_forward"]) + gained, terminated, truncated, info
+
+
+def velocity_of(state: np.ndarray, index: int) -> np.ndarray:
+    """(..., 1) the velocity along x."""
+    return np.asarray(state, dtype=float)[..., [index]]
+
+
+def judged(model: PPO, task: str) -> tuple[float, float]:
+    """Mean velocity of the deterministic policy, and its return in the direction that it runs."""
+    velocities, costs = [], []
+    env = Running(task)
+    for episode in range(EPISODES):
+        observation, _ = env.reset(seed=10_000 + episode)
+        for _ in range(HORIZON):
+            action, _ = model.predict(observation, deterministic=True)
+            observation, reward, terminated, truncated, info = env.step(action)
+            velocities.append(float(info["x_velocity"]))
+            costs.append(float(reward) - abs(velocities[-1]))
+            if terminated or truncated:
+                break
+    mean = float(np.mean(velocities))
+    return mean, (abs(sum(velocities)) + sum(costs)) / EPISODES
+
+
+def study(task: str, run: str, seed: int, quick: bool) -> dict[str, float | str]:
+    steps = 16_384 if quick else STEPS
+    if run in WAYS:
+        settings = {name: value for name, value in SETTINGS.items() if name != "n_envs"}
+        env = make_vec_env(Running, SETTINGS["n_envs"], seed=seed, env_kwargs={"task": task, "way": WAYS[run]})
+        models = [PPO("MlpPolicy", env, seed=seed, device="cpu", **settings).learn(steps)]
+    else:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*does not repel.*")
+            population = Population(
+                PPO,
+                "MlpPolicy",
+                Running,
+                2,
+                wasserstein_coef=1.0 if run == "population" else 0.0,
+                embedding=StateOccupancy(partial(velocity_of, index=VELOCITY[task]), horizon=HORIZON),
+                env_kwargs={"task": task},
+                seed=seed,
+                device="cpu",
+                episode_window=16,
+                **SETTINGS,
+            )
+        models = population.learn(steps).models
+    results = [judged(model, task) for model in models]
+    return {
+        "velocities": " ".join(f"{velocity:.2f}" for velocity, _ in results),
+        "returns": " ".join(f"{total:.0f}" for _, total in results),
+    }
+
+
+def table(rows: Rows) -> bool:
+    """Print what each seed shows; whether both directions are there on every one, at 90 % of a single PPO's return."""
+    holds = True
+    for task in VELOCITY:
+        for row in rows.where(task=task):
+            print(f"{task:15} {row['run']:12} {row['seed']:>4} {row['velocities']:>14} {row['returns']:>14}")
+        for seed in sorted({row["seed"] for row in rows.where(task=task, run="population")}):
+            found = {run: rows.where(task=task, run=run, seed=seed) for run in RUNS[:3]}
+            if not all(found.values()):
+                continue
+            single = {run: float(found[run][0]["returns"]) for run in WAYS}
+            member = found["population"][0]
+            ways = ["forward" if float(velocity) > 0 else "backward" for velocity in member["velocities"].split()]
+            shares = [float(total) / single[way] for way, total in zip(ways, member["returns"].split(), strict=True)]
+            both = len(set(ways)) == 2
+            print(
+                f"{task:15} seed {seed}: {' '.join(ways)}, shares of a single PPO {' '.join(f'{share:.2f}' for share in shares)}"
+            )
+            holds &= both and min(shares) >= 0.9
+    return holds
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", choices=list(VELOCITY), default="HalfCheetah-v5")
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--table", action="store_true", help="print the table of the CSV and stop")
+    parser.add_argument("--quick", action="store_true", help="one short run of each, nothing kept")
+    args = parser.parse_args()
+    th.set_num_threads(1)
+    book = Rows(None if args.quick else RESULTS / "locomotion.csv", ["task", "run", "seed"], ["velocities", "returns"])
+    if not args.table:
+        for seed in range(args.first_seed, args.first_seed + (1 if args.quick else args.seeds)):
+            for run in args.runs:
+                key = {"task": args.task, "run": run, "seed": seed}
+                book.add(key, partial(study, args.task, run, seed, args.quick))
+    return 0 if table(book) or args.quick else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
