@@ -125,9 +125,8 @@ def table(rows: Rows) -> bool:
             ways = ["forward" if float(velocity) > 0 else "backward" for velocity in member["velocities"].split()]
             shares = [float(total) / single[way] for way, total in zip(ways, member["returns"].split(), strict=True)]
             both = len(set(ways)) == 2
-            print(
-                f"{task:15} seed {seed}: {' '.join(ways)}, shares of a single PPO {' '.join(f'{share:.2f}' for share in shares)}"
-            )
+            of_single = " ".join(f"{share:.2f}" for share in shares)
+            print(f"{task:15} seed {seed}: {' '.join(ways)}, shares of a single PPO {of_single}")
             holds &= both and min(shares) >= 0.9
     return holds
 
