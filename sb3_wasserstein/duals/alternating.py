@@ -36,6 +36,7 @@ class AlternatingDual(StochasticDual):
     :param relative: whether ε is in units of the median ground cost of the first update
     :param step: a_i at the first visit, in units of ε
     :param seed: of the dual's own generator
+    :param debias: whether to subtract the self-transport terms, as ``SinkhornDual`` does
     :raises ValueError: if an argument is out of its range or unknown; the message names it
 
     Example:
@@ -56,8 +57,9 @@ class AlternatingDual(StochasticDual):
         relative: bool = True,
         step: float = 5.0,
         seed: int | None = None,
+        debias: bool = False,
     ) -> None:
-        super().__init__(epsilon, cost, relative, step, seed)
+        super().__init__(epsilon, cost, relative, step, seed, debias)
         self._u = self._v = Atoms(0)
 
     def _start(self, x: Floats, y: Floats) -> None:

@@ -46,6 +46,7 @@ class RKHSDual(StochasticDual):
     :param bandwidth: σ of κ(x, y) = exp(−|x − y|² / (2 σ²)), or "median": the median distance within the first update's cloud,
         one for μ and one for ν
     :param seed: of the dual's own generator
+    :param debias: whether to subtract the self-transport terms, as ``SinkhornDual`` does
     :raises ValueError: if an argument is out of its range or unknown; the message names it
 
     Example:
@@ -60,7 +61,7 @@ class RKHSDual(StochasticDual):
     """
 
     _arguments: ClassVar[tuple[str, ...]] = (
-        "epsilon", "cost", "relative", "budget", "step", "clip", "bandwidth", "seed",
+        "epsilon", "cost", "relative", "budget", "step", "clip", "bandwidth", "seed", "debias",
     )  # fmt: skip
 
     def __init__(
@@ -73,8 +74,9 @@ class RKHSDual(StochasticDual):
         clip: float = 2.0,
         bandwidth: float | str = "median",
         seed: int | None = None,
+        debias: bool = False,
     ) -> None:
-        super().__init__(epsilon, cost, relative, step, seed)
+        super().__init__(epsilon, cost, relative, step, seed, debias)
         if isinstance(bandwidth, str) and bandwidth != "median":
             raise ValueError(f"`bandwidth` must be 'median' or a number > 0, got {bandwidth!r}")
         self.budget = None if budget is None else check_count("budget", budget)

@@ -35,6 +35,7 @@ class SemiDiscreteDual(StochasticDual):
     :param step: in samples: γ = step / (samples seen)
     :param seed: of the dual's own generator, which draws where ``x`` has weights
     :param memory: samples after which the step shrinks no further, so that v follows a policy that changes
+    :param debias: whether to subtract the self-transport terms, as ``SinkhornDual`` does
     :raises ValueError: if an argument is out of its range or unknown; the message names it
 
     Example:
@@ -57,8 +58,9 @@ class SemiDiscreteDual(StochasticDual):
         step: float = 10.0,
         seed: int | None = None,
         memory: int = 10_000,
+        debias: bool = False,
     ) -> None:
-        super().__init__(epsilon, cost, relative, step, seed)
+        super().__init__(epsilon, cost, relative, step, seed, debias)
         self.memory = check_positive(memory, "memory")
         self._support = np.empty((0, 0))
         self._q = self._v = self._v_mean = np.empty(0)

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from sb3_wasserstein.checks import check_count
+from sb3_wasserstein.checks import check_count, check_flag
 from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.duals.clouds import Floats, as_cloud, as_weights, saved
 from sb3_wasserstein.duals.costs import Cost, check_positive
+from sb3_wasserstein.duals.sinkhorn import SinkhornDual
 
 #: samples a side that distance, residual, coupling and the second term of h are estimated on
 RECENT = 256
@@ -26,23 +27,30 @@ class StochasticDual(Dual):
     ``x`` is the stream: each of its samples counts once, in order (with weights: as many are drawn by weight). ``y`` is paired
     with it in order where it is as long and unweighted; else it is a law that is drawn from, with the dual's own generator.
 
+    With ``debias`` the distance is the Sinkhorn divergence S_ε, the potentials f_μν − f_μμ and g_μν − g_νν (Genevay et al.
+    2018), as in ``SinkhornDual``. What is subtracted is Sinkhorn's on the most recent samples of each law, so that it is that
+    of the policy as it is now.
+
     :param epsilon: ε, in units of the ground-cost scale if ``relative``, else in the cost's own unit
     :param cost: a scipy metric name, a callable (x (n, d), y (m, d)) -> (n, m), or a ``SaturatingCost``
     :param relative: whether ε is in units of the median ground cost of the first update
     :param step: the step's size; each dual says in what unit
     :param seed: of the dual's own generator; ``None`` for a fresh one
+    :param debias: whether to subtract the self-transport terms
     """
 
-    _arguments: ClassVar[tuple[str, ...]] = ("epsilon", "cost", "relative", "step", "seed")
+    _arguments: ClassVar[tuple[str, ...]] = ("epsilon", "cost", "relative", "step", "seed", "debias")
 
     #: what bounds exp((f + g − c) / ε) while a dual has not converged
     _largest_exponent = 50.0
 
-    def __init__(self, epsilon: float, cost: Cost, relative: bool, step: float, seed: int | None) -> None:
+    def __init__(self, epsilon: float, cost: Cost, relative: bool, step: float, seed: int | None, debias: bool) -> None:
         super().__init__(epsilon, cost, relative)
         self.step = check_positive(step, "step")
         self.seed = None if seed is None else check_count("seed", seed, 0)
+        self.debias = check_flag("debias", debias)
         self._rng = np.random.default_rng(self.seed)
+        self._own: dict[str, SinkhornDual] = {}
         self._samples = 0
         self._recent_x = self._recent_y = np.empty((0, 0))
 
@@ -72,30 +80,36 @@ class StochasticDual(Dual):
         self._recent_y = _append_recent(self._recent_y, drawn)
         self._samples += len(x)
         self._dim = x.shape[1]
+        self._own = {}
 
     def potential(self, x: Any) -> Any:
         """
-        f at any points, centred to a running mean of zero under μ.
+        f (debiased: f_μν − f_μμ) at any points, centred to a running mean of zero under μ.
 
         :param x: (k, d) array or tensor
         :return: (k,) float64, a tensor if ``x`` is one
         :raises RuntimeError: before the first update
         """
-        return self._like(self._f(self._points(x, "x")) - self._mean_f(), x)
+        points = self._points(x, "x")
+        own = self._itself("x").potential(points) if self.debias else 0.0
+        return self._like(self._f(points) - self._mean_f() - own, x)
 
     def potential_y(self, y: Any) -> Any:
         """
-        g at any points, centred to a running mean of zero under ν.
+        g (debiased: g_μν − g_νν) at any points, centred to a running mean of zero under ν.
 
         :param y: (k, d) array or tensor
         :return: (k,) float64, a tensor if ``y`` is one
         :raises RuntimeError: before the first update
         """
-        return self._like(self._g(self._points(y, "y")) - self._mean_g(), y)
+        points = self._points(y, "y")
+        own = self._itself("y").potential(points) if self.debias else 0.0
+        return self._like(self._g(points) - self._mean_g() - own, y)
 
     def shaping(self, x: Any) -> Any:
         """
         h(x) = f(x) − ε (E_ν exp((f(x) + g(y) − c(x, y)) / ε) − 1), f centred: the second term is zero once f has converged.
+        Debiased: less f_μμ.
 
         :param x: (k, d) array or tensor
         :return: (k,) float64, a tensor if ``x`` is one
@@ -104,7 +118,8 @@ class StochasticDual(Dual):
         points = self._points(x, "x")
         f = self._f(points)
         y, q = self._law_y()
-        return self._like(f - self._mean_f() - self.epsilon_ * (self._density(points, f, y) @ q - 1.0), x)
+        own = self._itself("x").potential(points) if self.debias else 0.0
+        return self._like(f - self._mean_f() - self.epsilon_ * (self._density(points, f, y) @ q - 1.0) - own, x)
 
     def coupling(self) -> Floats:
         """
@@ -119,12 +134,15 @@ class StochasticDual(Dual):
 
     @property
     def distance(self) -> float:
-        """The dual objective on the most recent samples: an estimate of W_ε from below, in the cost's own unit."""
+        """
+        The dual objective on the most recent samples: an estimate of W_ε from below, in the cost's own unit; debiased, of S_ε.
+        """
         self._require_fit()
         y, q = self._law_y()
         f = self._f(self._recent_x)
         mass = self._density(self._recent_x, f, y).mean(axis=0) @ q
-        return float(f.mean() + self._g(y) @ q - self.epsilon_ * (mass - 1.0))
+        objective = float(f.mean() + self._g(y) @ q - self.epsilon_ * (mass - 1.0))
+        return objective - 0.5 * (self._itself("x").distance + self._itself("y").distance) if self.debias else objective
 
     @property
     def residual(self) -> float:
@@ -173,6 +191,16 @@ class StochasticDual(Dual):
             return y
         return y[self._rng.choice(len(y), size=max(n, at_least), p=q)]
 
+    def _itself(self, law: str) -> SinkhornDual:
+        """μ ("x") or ν ("y") against itself, as the most recent samples have it."""
+        if law not in self._own:
+            points, weights = (self._recent_x, None) if law == "x" else self._law_y()
+            own = SinkhornDual(self.epsilon_, self.cost, relative=False, debias=False)
+            own.ground_cost = self.ground_cost
+            own.update(points, points, weights, weights)
+            self._own[law] = own
+        return self._own[law]
+
     def _density(self, x: Floats, f: Floats, y: Floats) -> Floats:
         """exp((f + g − c) / ε), the density of γ, bounded against overflow."""
         exponents = (f[:, None] + self._g(y)[None, :] - self.ground_cost.matrix(x, y)) / self.epsilon_
@@ -193,6 +221,7 @@ class StochasticDual(Dual):
         rng = np.random.default_rng(0)
         rng.bit_generator.state = state["rng"]
         self._rng = rng
+        self._own = {}
 
 
 def _append_recent(recent: Floats, new: Floats) -> Floats:

@@ -8,6 +8,7 @@ from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals import AlternatingDual, RKHSDual, SemiDiscreteDual, SinkhornDual, make_dual
 from sb3_wasserstein.duals.expansion import BoundedExpansion
+from sb3_wasserstein.duals.stochastic import RECENT
 
 STOCHASTIC = ["rkhs", "alternating", "semidiscrete"]
 
@@ -96,12 +97,68 @@ def test_bounded_rkhs_follows_a_cloud_that_moves_away():
     assert np.corrcoef(dual.potential(new), np.linalg.norm(new, axis=1))[0, 1] > 0.9
 
 
+@pytest.fixture(scope="module")
+def few():
+    """Two laws of sixteen points, POT's f_μν − f_μμ and g_μν − g_νν, centred, and its S_ε."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(16, 2)), rng.normal(size=(16, 2)) * 0.7 + 0.5
+    mass, epsilon = np.full(16, 1 / 16), 0.3
+
+    def solve(a, b):
+        costs = cdist(a, b)
+        log = ot.sinkhorn(mass, mass, costs, epsilon, method="sinkhorn_log", stopThr=1e-9, numItermax=100_000, log=True)[1]
+        # POT's exp((u + v − c) / ε) is γ itself; f and g leave the masses out.
+        f, g = (epsilon * (log[name] - np.log(mass)) for name in ("log_u", "log_v"))
+        return f, g, float(f.mean() + g.mean())
+
+    (f, g, cross), (f_x, g_x, own_x), (f_y, g_y, own_y) = solve(x, y), solve(x, x), solve(y, y)
+    potentials = f - (f_x + g_x) / 2, g - (f_y + g_y) / 2
+    return x, y, epsilon, [values - values.mean() for values in potentials], cross - (own_x + own_y) / 2
+
+
+def shuffled(rng, points):
+    """Each point equally often, as many in all as the duals remember."""
+    return rng.permutation(np.tile(points, (RECENT // len(points), 1)))
+
+
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_state_goes_on_to_the_bit(name, tmp_path):
+def test_debiased_against_pot(name, few):
+    x, y, epsilon, (f, g), divergence = few
+    kwargs = {"epsilon": epsilon, "relative": False, "seed": 0}
+    dual, plain = make_dual(name, {**kwargs, "debias": True}), make_dual(name, kwargs)
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        batch_x, batch_y = shuffled(rng, x), shuffled(rng, y)
+        for one in (dual, plain):
+            one.update(batch_x, y if name == "semidiscrete" else batch_y)
+    for values, exact in ((dual.potential(x), f), (dual.shaping(x), f), (dual.potential_y(y), g)):
+        assert np.corrcoef(values, exact)[0, 1] > 0.98
+    assert dual.distance == pytest.approx(divergence, rel=0.2)
+    # It is the correction that does it.
+    assert abs(plain.distance - divergence) > 0.4 * divergence
+    assert np.std(dual.potential(x) - f) < 0.6 * np.std(plain.potential(x) - f)
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_debiased_two_equal_laws_are_at_no_distance(name, few):
+    x = few[0]
+    plain, dual = (make_dual(name, {"epsilon": 1.0, "debias": debias, "seed": 0}) for debias in (False, True))
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        batch, other = shuffled(rng, x), shuffled(rng, x)
+        for one in (plain, dual):
+            one.update(batch, x if name == "semidiscrete" else other)
+    assert abs(dual.distance) < 0.15 * plain.distance
+    assert np.std(dual.potential(x)) < 0.4 * np.std(plain.potential(x))
+
+
+@pytest.mark.parametrize("debias", [False, True])
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_state_goes_on_to_the_bit(name, debias, tmp_path):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
     weights = rng.random(40)
-    dual, other = make_dual(name, {"seed": 1}), make_dual(name, {"seed": 1})
+    dual, other = (make_dual(name, {"seed": 1, "debias": debias}) for _ in range(2))
     other.load_state_dict(dual.state_dict())
     assert not other.is_fitted
     for _ in range(3):
