@@ -31,8 +31,12 @@ from sb3_wasserstein.envs import HEIGHT_MAPS, HillyGrid
 
 KEYS = ["learner", "map", "time_limit", "coef", "dual", "seed"]
 STOCHASTIC = ("rkhs", "alternating", "semidiscrete")
-#: Sinkhorn's is debiased by default
-DEBIASED = {f"{dual}-debiased": dual for dual in STOCHASTIC}
+#: Sinkhorn's is debiased by default. Alg. 1 at twice the median heuristic's bandwidth, which fits clouds of untrained policies
+DEBIASED: dict[str, tuple[str, dict[str, object]]] = {
+    "rkhs-debiased": ("rkhs", {"debias": True, "bandwidth": 0.4}),
+    "alternating-debiased": ("alternating", {"debias": True}),
+    "semidiscrete-debiased": ("semidiscrete", {"debias": True}),
+}
 DUALS = ("sinkhorn", *STOCHASTIC, *DEBIASED)
 #: what every learner may use
 EPISODES = 12_000
@@ -91,14 +95,15 @@ def by_sb3(learner: str, dual: str, grid: HillyGrid, coef: float, seed: int, qui
     env = make_vec_env("wasserstein/HillyGrid-v0", 16, seed=seed, env_kwargs=kwargs)
     embedding = VisitHistogram(shape=grid.heights.shape, smoothing=1.0)
     target = Target.from_trajectories([grid.optimal_path], embedding)
+    name, dual_kwargs = DEBIASED.get(dual, (dual, None))
     model = cls(
         "MlpPolicy",
         env,
         embedding=embedding,
         target=target,
         wasserstein_coef=coef,
-        dual=DEBIASED.get(dual, dual),
-        dual_kwargs={"debias": True} if dual in DEBIASED else None,
+        dual=name,
+        dual_kwargs=dual_kwargs,
         learning_rate=lambda left: rate * left,
         gamma=1.0,
         vf_coef=1e-3,

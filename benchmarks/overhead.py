@@ -7,6 +7,7 @@ those of any λ ≠ 0. "λ = 0" measures and logs the distance to a target, "no 
 changes the class's name.
 
     python benchmarks/overhead.py [--quick] [--out FILE] [--algo ppo a2c] [--env CartPole-v1 …]
+    python benchmarks/overhead.py --algo attraction --env wasserstein/HillyGrid-v0    # S1 §4.1, as in attraction.py
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import torch as th
+from attraction import PPO as ATTRACTION
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_wasserstein import WassersteinA2C, WassersteinPPO
-from sb3_wasserstein.embeddings import Episode
+from sb3_wasserstein.embeddings import Episode, VisitHistogram
 from sb3_wasserstein.embeddings.recorder import Recorder
 from sb3_wasserstein.regularised.callback import DualCallback
 
@@ -32,6 +34,13 @@ from sb3_wasserstein.regularised.callback import DualCallback
 ALGORITHMS = {
     "ppo": (PPO, WassersteinPPO, 1, {}, 2048),
     "a2c": (A2C, WassersteinA2C, 8, {}, 4000),
+    "attraction": (
+        PPO,
+        WassersteinPPO,
+        16,
+        {**ATTRACTION, "vf_coef": 1e-3, "gamma": 1.0, "learning_rate": 3e-3},
+        16 * 96 * 10,
+    ),
 }
 ENVIRONMENTS = ["CartPole-v1", "Pendulum-v1", "HalfCheetah-v5"]
 SETTINGS = {"λ ≠ 0": {"wasserstein_coef": -1e-9}, "λ = 0": {"wasserstein_coef": 0.0}, "no target": {}}
@@ -94,15 +103,19 @@ PARTS = {
 
 def made(cls, env_id, n_envs, kwargs, setting=None):
     env = make_vec_env(env_id, n_envs, seed=0)
-    dim = env.observation_space.shape[0]
     rng = np.random.default_rng(0)
     ours = {} if setting is None else dict(SETTINGS[setting])
-    if ours:
-        ours["target"] = rng.normal(size=(N_TARGET, dim))
+    hilly = env_id == "wasserstein/HillyGrid-v0"
+    dim = 70 if hilly else env.observation_space.shape[0]
+    if hilly and setting is not None:
+        ours["embedding"] = VisitHistogram(shape=(7, 10), smoothing=1.0)
+    if "wasserstein_coef" in ours:
+        ours["target"] = rng.dirichlet(np.ones(dim), N_TARGET) if hilly else rng.normal(size=(N_TARGET, dim))
     model = cls("MlpPolicy", env, seed=0, device="cpu", **kwargs, **ours)
-    if ours:
+    if "target" in ours:
         # A full window, as late in a training: its size is what solving and evaluating cost.
-        points = rng.normal(size=(model.episode_window, 1, dim))
+        n = model.episode_window
+        points = (rng.dirichlet(np.ones(dim), n) if hilly else rng.normal(size=(n, dim)))[:, None]
         model.dual_callback.window.extend(Episode(0, 0, point, float(i % 7), 10) for i, point in enumerate(points))
         model.dual_callback._fresh = len(points)
     return model
@@ -152,7 +165,7 @@ def pairs(parent, ours, env_id, n_envs, kwargs, setting, steps, n_pairs) -> list
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke run: two pairs, short segments")
-    parser.add_argument("--algo", nargs="+", default=list(ALGORITHMS), choices=list(ALGORITHMS))
+    parser.add_argument("--algo", nargs="+", default=["ppo", "a2c"], choices=list(ALGORITHMS))
     parser.add_argument("--env", nargs="+", default=ENVIRONMENTS)
     parser.add_argument("--setting", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--pairs", type=int, default=15)
