@@ -1,38 +1,37 @@
 """
 Populations of SB3's PPO in the plane: one coefficient and one set of settings for every layout.
 
-    python benchmarks/repulsion_ppo.py --seeds 20               # the named layouts, 8 CPU-minutes a seed; resumes from the CSV
+    python benchmarks/repulsion_ppo.py --seeds 20               # the named layouts, 7 CPU-minutes a seed; resumes from the CSV
     python benchmarks/repulsion_ppo.py --layouts 20             # random layouts of 2 to 5 goals, drawn from --layout-seed
     python benchmarks/repulsion_ppo.py --seeds 20 --coef 0      # the control: members that do not see each other
     python benchmarks/repulsion_ppo.py --table                  # the table of what the CSV holds, and its verdict
 
 "full" as in repulsion.py. Rows that are there already are not run again; a seed goes through all layouts before the next one.
+The inverse reward comes times 15: the spread of an untrained policy's returns is then about that of the negative distance.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import subprocess
 import sys
-import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch as th
 from repulsion_plane import HORIZON, LAYOUTS, Layout, outcome, random_layout
+from rows import RESULTS, Rows
 from stable_baselines3 import PPO
 
 from sb3_wasserstein import Population
 from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.envs import Goals
 
-FIELDS = ["layout", "reward", "coef", "seed", "full", "goals", "returns", "fresh_starts", "cpu_s", "commit"]
 #: out of 20
 ASKED = {"two": 19, "three": 18, "four": 17, "unequal": 17, "wall": 16, "random": 17}
-REWARDS = ("negative_distance", "inverse")
+REWARDS = {"negative_distance": 1.0, "inverse": 15.0}
 COEF = 3.6
 #: the end of repulsion_plane's wall lies on a diagonal, and traps PPO: its mean saturates in the corner of the box
 LAYOUTS = {**LAYOUTS, "wall": Layout([(0.0, 1.4)], 2, (((-0.05, 0.35), (0.2, 0.35)),), equal=False)}
@@ -43,9 +42,17 @@ SETTINGS: dict[str, Any] = {
 ROUND = 96 * 16
 
 
+class Scaled(Goals):
+    """Goals with the reward in another unit."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation, REWARDS[self.reward] * reward, terminated, truncated, info
+
+
 def path_of(model: PPO, layout: Layout, reward: str) -> tuple[np.ndarray, float]:
     """The path of the mean actions from the origin, and its return."""
-    env = Goals(reward=reward, **layout.env_kwargs())
+    env = Scaled(reward=reward, **layout.env_kwargs())
     env.reset(seed=0)
     env._position = np.zeros(2)
     path, total = [np.zeros(2)], 0.0
@@ -57,12 +64,11 @@ def path_of(model: PPO, layout: Layout, reward: str) -> tuple[np.ndarray, float]
     return np.stack(path), total
 
 
-def run(layout: Layout, reward: str, coef: float, seed: int, rounds: int) -> dict[str, Any]:
-    begin = time.process_time()
+def run(layout: Layout, reward: str, coef: float, seed: int, rounds: int) -> dict[str, float | str]:
     population = Population(
         PPO,
         "MlpPolicy",
-        Goals,
+        Scaled,
         layout.n_policies,
         wasserstein_coef=coef,
         embedding=StateOccupancy(horizon=HORIZON),
@@ -75,11 +81,10 @@ def run(layout: Layout, reward: str, coef: float, seed: int, rounds: int) -> dic
     found = [path_of(model, layout, reward) for model in population.models]
     full, goals = outcome(layout, np.stack([path for path, _ in found]))
     return {
-        "full": bool(full),
+        "full": str(bool(full)),
         "goals": " ".join(map(str, goals)),
         "returns": " ".join(f"{total:.2f}" for _, total in found),
         "fresh_starts": sum(population.exchange.restarts.values()),
-        "cpu_s": round(time.process_time() - begin, 1),
     }
 
 
@@ -105,18 +110,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=0)
     parser.add_argument("--layouts", type=int, default=0, help="random layouts, one seed and both rewards in turn")
     parser.add_argument("--layout-seed", type=int, default=20261122)
-    parser.add_argument("--rewards", nargs="+", choices=REWARDS, default=REWARDS)
+    parser.add_argument("--rewards", nargs="+", choices=list(REWARDS), default=list(REWARDS))
     parser.add_argument("--coef", type=float, default=COEF)
     parser.add_argument("--rounds", type=int, default=160)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "repulsion_ppo.csv")
+    parser.add_argument("--out", type=Path, default=RESULTS / "repulsion_ppo.csv")
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     th.set_num_threads(1)
     warnings.filterwarnings("ignore", ".*does not repel.*")
-    rows = list(csv.DictReader(args.out.open())) if args.out.exists() else []
+    book = Rows(args.out, ["layout", "reward", "coef", "seed"], ["full", "goals", "returns", "fresh_starts"])
     if args.table:
-        return 0 if table(rows) else 1
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+        return 0 if table(book.rows) else 1
     tasks = [
         (name, layout, reward, seed)
         for seed in range(args.seeds)
@@ -125,21 +129,11 @@ def main() -> int:
     ]
     for k in range(args.layouts):
         number = args.layout_seed + k
-        tasks.append((f"random{number}", random_layout(number), REWARDS[k % 2], k))
-    finished = {(row["layout"], row["reward"], float(row["coef"]), row["seed"]) for row in rows}
+        tasks.append((f"random{number}", random_layout(number), list(REWARDS)[k % 2], k))
     for name, layout, reward, seed in tasks:
-        if (name, reward, args.coef, str(seed)) in finished:
-            continue
-        row = {"layout": name, "reward": reward, "coef": args.coef, "seed": seed, "commit": commit}
-        row.update(run(layout, reward, args.coef, seed, args.rounds))
-        rows.append({field: str(row[field]) for field in FIELDS})
-        with args.out.open("a", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(rows[-1])
-        print(rows[-1], flush=True)
-    return 0 if table(rows) else 1
+        key = {"layout": name, "reward": reward, "coef": args.coef, "seed": seed}
+        book.add(key, partial(run, layout, reward, args.coef, seed, args.rounds))
+    return 0 if table(book.rows) else 1
 
 
 if __name__ == "__main__":
