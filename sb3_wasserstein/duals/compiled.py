@@ -28,10 +28,10 @@ LEAST_WHOLE = np.int32(-(2**31))
 
 def _jit(function: Any) -> Any:
     try:
-        return njit(function, fastmath=True, cache=True, nogil=True)
+        return njit(function, fastmath=True, cache=True, nogil=True, error_model="numpy")
     except RuntimeError:
         # No folder that numba could keep its cache in.
-        return njit(function, fastmath=True, nogil=True)
+        return njit(function, fastmath=True, nogil=True, error_model="numpy")
 
 
 @_jit

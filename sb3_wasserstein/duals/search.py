@@ -11,9 +11,9 @@ from sb3_wasserstein.duals.clouds import Array
 OVERSHOT = 3.0
 OBJECTIVE_SLACK = 1e-5
 MOST_OVERSHOOTS = 20
-#: so many iterations without a better residual, and below this, and the type's rounding is what is left
+#: so many iterations without a better residual, and below this, and the type's rounding is what is left (by bytes a number)
 PATIENCE = 200
-ROUNDING = 1e-2
+ROUNDING = {4: 1e-2, 8: 1e-10}
 
 
 class Search:
@@ -24,6 +24,7 @@ class Search:
 
     def __init__(self, weights: Array) -> None:
         self._mixer = Anderson(weights)
+        self._rounding = ROUNDING[weights.itemsize]
         self._overshoots = 0
         self._since_best = 0
         self._highest: tuple[float, Array, Array] | None = None
@@ -31,7 +32,7 @@ class Search:
 
     @property
     def stalled(self) -> bool:
-        return self._since_best > PATIENCE and self.best[0] < ROUNDING
+        return self._since_best > PATIENCE and self.best[0] < self._rounding
 
     def seen(self, residual: float, point: Array, rows: Array) -> None:
         """Keep the point of the smallest residual: what is returned if the tolerance is not reached."""

@@ -35,7 +35,7 @@ PLAIN_STEPS = 3
 QUICK = 0.5
 #: a column sum below this has died: the kernel has to be absorbed anew
 LEAST_COLUMN = 1e-30
-#: scalings that may build up before the kernel absorbs them
+#: scalings, and their inverses, that may build up before the kernel absorbs them: a row of tiny ones sums to zero in float32
 LARGEST_SCALING = 1e13
 
 
@@ -147,6 +147,8 @@ def _iterate(kernel: Kernel, q: Array, tol: float, max_iterations: int) -> _Scal
         if residual <= tol or float(columns.min()) < LEAST_COLUMN:
             return _Scaled(-xp.log(rows), xp.log(v), residual, iterations, False)
         v = q / columns
+        if float(v.min()) < 1.0 / LARGEST_SCALING:
+            return _Scaled(-xp.log(rows), xp.log(v), residual, iterations, False)
     log_v = xp.log(v)
     search = Search(q)
     weights = kernel.weights
@@ -159,7 +161,7 @@ def _iterate(kernel: Kernel, q: Array, tol: float, max_iterations: int) -> _Scal
         search.seen(residual, log_v, rows)
         if residual <= tol or iterations >= max_iterations or search.stalled:
             break
-        if float(columns.min()) < LEAST_COLUMN or float(v.max()) > LARGEST_SCALING:
+        if float(columns.min()) < LEAST_COLUMN or float(v.max()) > LARGEST_SCALING or float(v.min()) < 1.0 / LARGEST_SCALING:
             # Not to the best: where mass has to go far the residual stays as it is until the scalings have grown.
             return _Scaled(-xp.log(rows), log_v, residual, iterations, False)
         step = xp.log(q / columns)

@@ -39,3 +39,20 @@ def test_a_policy_that_has_become_deterministic_but_for_a_few(loops):
         dual.update(x, x[-1:])
         assert dual.residual <= 1e-3
         assert dual.iterations < 1000
+
+
+@pytest.mark.filterwarnings("ignore:.*too coarse")
+@pytest.mark.parametrize("seed", range(12))
+def test_clouds_with_outliers_far_away(seed):
+    """Scalings that span the type's range: a row of tiny ones once summed to zero, which the compiled product divided by."""
+    rng = np.random.default_rng(seed)
+    x = np.exp(1.5 * rng.normal(size=(400, 1))) * rng.normal(size=(400, 2))
+    y = np.exp(1.5 * rng.normal(size=(500, 1))) * rng.normal(size=(500, 2)) + 5.0
+    y[:250] *= 0.01
+    x[200:] += 20.0 * rng.normal(size=2)
+    dual = SinkhornDual(epsilon=0.02)
+    dual.update(x, y)
+    assert dual.residual <= 1e-3
+    gamma = dual.coupling()
+    np.testing.assert_allclose([np.abs(gamma.sum(1) - 1 / 400).sum(), np.abs(gamma.sum(0) - 1 / 500).sum()], 0.0, atol=1.5e-3)
+    assert np.isfinite(dual.potential(x)).all()
