@@ -139,6 +139,9 @@ def table(rows: list[dict[str, str]]) -> bool:
         near, exact, n = int((mean >= 1.1 * optimum).sum()), int((greedy == optimum).sum()), len(group)
         counts = f"{f'{near}/{n}':>12} {f'{exact}/{n}':>8}"
         print(f"{learner:10} {name:10} {limit:>3} {dual:21} {coef:>5} {counts} {mean.mean():8.1f} {cpu.mean():6.1f}")
+        if dual in STOCHASTIC:
+            # There to be compared with: what is asked of them is asked of them debiased.
+            continue
         reached = exact if learner == "reinforce" else near
         asked = 0.8 if learner == "a2c" or limit != "40" else 0.85 if name == "mazes" else 0.9
         allowed = 0.15 if name == "mazes" else 0.1
