@@ -106,7 +106,7 @@ def study(task: str, run: str, seed: int, quick: bool) -> dict[str, float | str]
     results = [judged(model, task) for model in models]
     return {
         "velocities": " ".join(f"{velocity:.2f}" for velocity, _ in results),
-        "returns": " ".join(f"{total:.0f}" for _, total in results),
+        "returns": " ".join(f"{total:.1f}" for _, total in results),
     }
 
 
@@ -123,7 +123,8 @@ def table(rows: Rows) -> bool:
             single = {run: float(found[run][0]["returns"]) for run in WAYS}
             member = found["population"][0]
             ways = ["forward" if float(velocity) > 0 else "backward" for velocity in member["velocities"].split()]
-            shares = [float(total) / single[way] for way, total in zip(ways, member["returns"].split(), strict=True)]
+            # A short run's single PPO may stand still.
+            shares = [float(total) / max(single[way], 1.0) for way, total in zip(ways, member["returns"].split(), strict=True)]
             both = len(set(ways)) == 2
             of_single = " ".join(f"{share:.2f}" for share in shares)
             print(f"{task:15} seed {seed}: {' '.join(ways)}, shares of a single PPO {of_single}")
