@@ -7,48 +7,41 @@ S1's motivation: K routers for one network, a link fails, and another router's w
 from __future__ import annotations
 
 import argparse
-import csv
-import subprocess
 import sys
-import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch as th
+from rows import RESULTS, Rows
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from backup_routes import unharmed  # the sys.path of the examples is set above
 
-FIELDS = ["learner", "seed", "unharmed", "best", "worst", "cpu_s", "commit"]
+COEFS = {"population": 1.0, "independent": 0.0}
+
+
+def study(learner: str, seed: int, timesteps: int) -> dict[str, float | str]:
+    share, returns = unharmed(COEFS[learner], seed, timesteps)
+    return {"unharmed": share, "best": max(returns), "worst": min(returns)}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--timesteps", type=int, default=30_000)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "backup_routes.csv")
+    parser.add_argument("--out", type=Path, default=RESULTS / "backup_routes.csv")
     args = parser.parse_args()
     th.set_num_threads(1)
     warnings.filterwarnings("ignore", ".*does not repel.*")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    rows = list(csv.DictReader(args.out.open())) if args.out.exists() else []
+    book = Rows(args.out, ["learner", "seed"], ["unharmed", "best", "worst"])
     for seed in range(args.seeds):
-        for learner, coef in (("population", 1.0), ("independent", 0.0)):
-            if any((row["learner"], row["seed"]) == (learner, str(seed)) for row in rows):
-                continue
-            begin = time.process_time()
-            share, returns = unharmed(coef, seed, args.timesteps)
-            values = (learner, seed, share, max(returns), min(returns), round(time.process_time() - begin, 1), commit)
-            rows.append({field: str(value) for field, value in zip(FIELDS, values, strict=True)})
-            with args.out.open("a", newline="") as file:
-                writer = csv.DictWriter(file, FIELDS)
-                if file.tell() == 0:
-                    writer.writeheader()
-                writer.writerow(rows[-1])
+        for learner in COEFS:
+            book.add({"learner": learner, "seed": seed}, partial(study, learner, seed, args.timesteps))
     shares = {}
-    for learner in ("population", "independent"):
-        group = [row for row in rows if row["learner"] == learner]
+    for learner in COEFS:
+        group = book.where(learner=learner)
         shares[learner] = np.mean([float(row["unharmed"]) for row in group])
         worst = np.mean([float(row["worst"]) for row in group])
         print(
