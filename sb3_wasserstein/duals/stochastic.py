@@ -196,7 +196,8 @@ class StochasticDual(Dual):
         if law not in self._own:
             points, weights = (self._recent_x, None) if law == "x" else self._law_y()
             own = SinkhornDual(self.epsilon_, self.cost, relative=False, debias=False)
-            own.ground_cost = self.ground_cost
+            # In the same units: a scale that is there already is not measured again.
+            own.ground_cost, own._scale = self.ground_cost, self._scale
             own.update(points, points, weights, weights)
             self._own[law] = own
         return self._own[law]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from sb3_wasserstein.duals import AlternatingDual, RKHSDual, SemiDiscreteDual, SinkhornDual, make_dual
+from sb3_wasserstein.duals import AlternatingDual, RKHSDual, SaturatingCost, SemiDiscreteDual, SinkhornDual, make_dual
 from sb3_wasserstein.duals.expansion import BoundedExpansion
 from sb3_wasserstein.duals.stochastic import RECENT
 
@@ -150,6 +150,18 @@ def test_debiased_two_equal_laws_are_at_no_distance(name, few):
             one.update(batch, x if name == "semidiscrete" else other)
     assert abs(dual.distance) < 0.15 * plain.distance
     assert np.std(dual.potential(x)) < 0.4 * np.std(plain.potential(x))
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_debiasing_leaves_the_units_alone(name, few):
+    x, y, *_ = few
+    dual = make_dual(name, {"cost": SaturatingCost(scale=2.0), "debias": True, "seed": 0})
+    dual.update(x, 10.0 * y)
+    before = dual.scale, dual.ground_cost.base_median
+    assert before[1] > 2.0 * np.median(cdist(x, x))
+    dual.shaping(x)
+    assert np.isfinite(dual.distance)
+    assert (dual.scale, dual.ground_cost.base_median) == before
 
 
 @pytest.mark.parametrize("debias", [False, True])
