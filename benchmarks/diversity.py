@@ -1,7 +1,7 @@
 """
 Diversity at equal return: a population against independent PPOs, on a runner either way and on CartPole-v1.
 
-    python benchmarks/diversity.py                    # about 35 CPU-minutes; resumes from the CSV
+    python benchmarks/diversity.py                    # about 50 CPU-minutes; resumes from the CSV
     python benchmarks/diversity.py --tasks runner     # about 4
     python benchmarks/diversity.py --table            # the table of what the CSV holds, and its verdict
 
@@ -46,7 +46,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "gamma": 0.98, "gae_lambda": 0.9,
     },
 }  # fmt: skip
-STEPS = {"runner": 64_000, "CartPole-v1": 81_920}
+STEPS = {"runner": 64_000, "CartPole-v1": 163_840}
 RETURN = FunctionEmbedding(lambda trajectory: [trajectory.rewards.sum()], 1)
 
 

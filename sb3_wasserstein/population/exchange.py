@@ -120,6 +120,9 @@ class Exchange:
         for k in reports:
             if k in fresh:
                 turns[k] = self._turn(restart=self._new_seed(k))
+                # Its episodes were another policy's: until one of its own ends, nobody knows where it is or what it gains.
+                self.clouds.pop(k, None)
+                self.mean_returns.pop(k, None)
                 continue
             coef = self.rules.coef * self._factor(k, progress) if self._above_floor(k) else 0.0
             weights = self.weights(k, travelled)

@@ -99,6 +99,22 @@ def test_a_collapsed_pair_begins_afresh_once_and_is_repelled_again():
     assert all(turn.restart is None for turn in made.turns(together, 0.95).values())
 
 
+@pytest.mark.parametrize("rules", [{}, {"distance_target": 0.7}])
+def test_a_fresh_member_is_nowhere_until_an_episode_of_its_own_ends(rules):
+    made = exchange(3, **rules)
+    made.turns(reports(LINE), 0.0)
+    turns = made.turns(reports([(2, 0), (2, 0), (9, 0)]), 0.3)
+    assert [turns[k].restart is not None for k in range(3)] == [True, True, False]
+    waiting = dict.fromkeys(range(2), Report(np.zeros((0, 0)), np.zeros(0), 100, True)) | {2: reports([(0, 0)] * 3)[2]}
+    # Longer than a lost member's patience: what nobody has seen is not lost.
+    for progress in (0.31, 0.7):
+        turns = made.turns(waiting, progress)
+        assert all(turn.restart is None and turn.potential is None for turn in turns.values())
+    turns = made.turns({**waiting, 0: reports([(0.5, 0)])[0]}, 0.71)
+    assert set(made.clouds) == {0, 2}
+    assert turns[1].potential is None
+
+
 def test_a_member_that_does_not_come_back_begins_afresh_with_its_neighbour():
     made = exchange(3, warm_up=100)
     untrained = reports(LINE, returns=(-31.0, -29.0))
