@@ -8,7 +8,8 @@ The reward is |velocity along x| instead of the velocity, the costs are the task
 ``Population(PPO, K = 2)``, "forward" and "backward" are single PPOs that are told which way, "independent" is the population
 whose members do not see each other. A run's "velocities" and "returns" are means of ten episodes of each deterministic policy;
 a member is held against the single PPO of its own direction and seed. λ is large because its unit, the spread of the first
-episodes' returns, is small while nobody runs; it falls in a straight line to 0 at half of the training. Wants ``gymnasium[mujoco]``.
+episodes' returns, is small while nobody runs; it falls in a straight line to 0 at half of the training.
+Wants ``gymnasium[mujoco]``.
 """
 
 from __future__ import annotations
