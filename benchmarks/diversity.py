@@ -43,7 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "CartPole-v1": {
         "n_envs": 8, "n_steps": 128, "batch_size": 256, "n_epochs": 10, "learning_rate": lambda left: 1e-3 * left,
-        "gamma": 0.98, "gae_lambda": 0.9,
+        "gamma": 0.99, "gae_lambda": 0.9,
     },
 }  # fmt: skip
 STEPS = {"runner": 64_000, "CartPole-v1": 163_840}
