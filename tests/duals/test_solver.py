@@ -8,6 +8,7 @@ from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals import SinkhornDual, batched_sinkhorn, behaviour_distance
 from sb3_wasserstein.duals.pairs import MatrixPairs
+from sb3_wasserstein.duals.search import PATIENCE, Search
 from sb3_wasserstein.duals.solver import solve, solve_symmetric
 
 
@@ -156,3 +157,15 @@ def test_a_torch_device_gives_what_the_cpu_gives():
         dual.update(x + 0.01, y)
     assert there.distance == pytest.approx(here.distance, rel=1e-3)
     np.testing.assert_allclose(there.potential(x), here.potential(x), atol=5e-3)
+
+
+@pytest.mark.parametrize("array", [np.ones, torch.ones])
+@pytest.mark.parametrize(("bits", "stalled"), [(32, True), (64, False)])
+def test_only_float32_takes_a_residual_of_a_thousandth_for_rounding(array, bits, stalled):
+    """In float64 there is nothing to give up for: the iteration goes on to max_iterations."""
+    weights = array(3, dtype=getattr(np if array is np.ones else torch, f"float{bits}"))
+    search = Search(weights)
+    search.seen(2e-3, weights, weights)
+    for _ in range(PATIENCE + 1):
+        search.seen(3e-3, weights, weights)
+    assert search.stalled == stalled

@@ -103,7 +103,8 @@ def test_a_collapsed_pair_begins_afresh_once_and_is_repelled_again():
 def test_a_fresh_member_is_nowhere_until_an_episode_of_its_own_ends(rules):
     made = exchange(3, **rules)
     made.turns(reports(LINE), 0.0)
-    turns = made.turns(reports([(2, 0), (2, 0), (9, 0)]), 0.3)
+    poor, good = reports([(2, 0), (2, 0), (9, 0)]), reports([(2, 0), (2, 0), (9, 0)], returns=(99.0, 101.0))
+    turns = made.turns({**poor, 2: good[2]}, 0.3)
     assert [turns[k].restart is not None for k in range(3)] == [True, True, False]
     waiting = dict.fromkeys(range(2), Report(np.zeros((0, 0)), np.zeros(0), 100, True)) | {2: reports([(0, 0)] * 3)[2]}
     # Longer than a lost member's patience: what nobody has seen is not lost.
