@@ -101,18 +101,20 @@ def test_a_collapsed_pair_begins_afresh_once_and_is_repelled_again():
 
 @pytest.mark.parametrize("rules", [{}, {"distance_target": 0.7}])
 def test_a_fresh_member_is_nowhere_until_an_episode_of_its_own_ends(rules):
-    made = exchange(3, **rules)
-    made.turns(reports(LINE), 0.0)
-    poor, good = reports([(2, 0), (2, 0), (9, 0)]), reports([(2, 0), (2, 0), (9, 0)], returns=(99.0, 101.0))
-    turns = made.turns({**poor, 2: good[2]}, 0.3)
-    assert [turns[k].restart is not None for k in range(3)] == [True, True, False]
-    waiting = dict.fromkeys(range(2), Report(np.zeros((0, 0)), np.zeros(0), 100, True)) | {2: reports([(0, 0)] * 3)[2]}
-    # Longer than a lost member's patience: what nobody has seen is not lost.
+    places = [(2, 0), (2, 0), (9, 0), (9, 7)]
+    made = exchange(4, **rules)
+    made.turns(reports([(0, 0), (1, 0), (5, 0), (5, 5)]), 0.0)
+    poor, good = reports(places), reports(places, returns=(99.0, 101.0))
+    turns = made.turns({**poor, 2: good[2], 3: good[3]}, 0.3)
+    assert [turns[k].restart is not None for k in range(4)] == [True, True, False, False]
+    unseen = Report(np.zeros((0, 0)), np.zeros(0), 100, True)
+    # Longer than a lost member's patience: of what nobody has seen, nobody can say that it is lost.
     for progress in (0.31, 0.7):
-        turns = made.turns(waiting, progress)
-        assert all(turn.restart is None and turn.potential is None for turn in turns.values())
-    turns = made.turns({**waiting, 0: reports([(0.5, 0)])[0]}, 0.71)
-    assert set(made.clouds) == {0, 2}
+        turns = made.turns({0: unseen, 1: unseen, 2: good[2], 3: good[3]}, progress)
+        assert all(turn.restart is None for turn in turns.values())
+        assert (turns[0].potential, turns[1].potential) == (None, None)
+    turns = made.turns({0: reports([(0.5, 0)])[0], 1: unseen}, 0.71)
+    assert set(made.clouds) == {0, 2, 3}
     assert turns[1].potential is None
 
 
