@@ -113,7 +113,7 @@ def test_a_fresh_member_is_nowhere_until_an_episode_of_its_own_ends(rules):
         turns = made.turns({0: unseen, 1: unseen, 2: good[2], 3: good[3]}, progress)
         assert all(turn.restart is None for turn in turns.values())
         assert (turns[0].potential, turns[1].potential) == (None, None)
-    turns = made.turns({0: reports([(0.5, 0)])[0], 1: unseen}, 0.71)
+    turns = made.turns({0: good[0], 1: unseen}, 0.71)
     assert set(made.clouds) == {0, 2, 3}
     assert turns[1].potential is None
 
