@@ -154,6 +154,19 @@ def test_debiased_two_equal_laws_are_at_no_distance(name, few):
     assert np.std(dual.potential(x)) < 0.4 * np.std(plain.potential(x))
 
 
+@pytest.mark.parametrize("debias", [False, True])
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_potentials_are_centred_under_their_laws(name, debias, few):
+    x, y, epsilon, *_ = few
+    dual = make_dual(name, {"epsilon": epsilon, "relative": False, "debias": debias, "seed": 0})
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        dual.update(shuffled(rng, x), y if name == "semidiscrete" else shuffled(rng, y))
+    raw = abs(dual._f(x).mean())
+    assert raw > 0.2
+    assert abs(dual.potential(x).mean()) < 0.1 * raw
+
+
 @pytest.mark.parametrize("name", STOCHASTIC)
 def test_debiasing_leaves_the_units_alone(name, few):
     x, y, *_ = few
