@@ -8,6 +8,7 @@ What a population costs: several processes against one, and the pairs' share of 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import time
 import warnings
@@ -29,6 +30,22 @@ def population(n_policies: int, executor: str) -> Population:
     return Population(PPO, "MlpPolicy", Goals, n_policies, executor=executor, n_envs=16, seed=0, device="cpu", **SETTINGS)
 
 
+def alone(rounds: int) -> float:
+    """Seconds that half of the policies take, which know nothing of the other half."""
+    th.set_num_threads(1)
+    warnings.filterwarnings("ignore", "returns of the first")
+    half = population(2, "serial")
+    begin = time.perf_counter()
+    half.learn(rounds * ROUND)
+    return time.perf_counter() - begin
+
+
+def ceiling(rounds: int) -> float:
+    """Seconds of two halves side by side that exchange nothing: what the cores, caches and memory allow at best."""
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        return max(pool.map(alone, [rounds] * 2, chunksize=1))
+
+
 def speed(rounds: int) -> bool:
     """Wall time of the same training, and whether its result is the same."""
     seconds, distances, busy = {}, {}, {}
@@ -41,6 +58,8 @@ def speed(rounds: int) -> bool:
     ratio = seconds["serial"] / seconds["process"]
     print(f"4 policies, {rounds} rounds: serial {seconds['serial']:.0f} s, process {seconds['process']:.0f} s, {ratio:.2f} ×")
     print(f"CPU in the parent: {busy['process']:.1f} s of {busy['serial']:.1f} s, {busy['process'] / busy['serial']:.1%}")
+    unbound = ceiling(rounds)
+    print(f"two halves that exchange nothing: {unbound:.0f} s, {seconds['serial'] / unbound:.2f} ×: these cores allow no more")
     same = np.array_equal(distances["serial"], distances["process"])
     print(f"same result: {same}")
     return same and ratio >= 1.7
