@@ -9,32 +9,22 @@ steps take it more than an hour. The table is benchmarks/results/oscillators.csv
 """
 
 import argparse
-import csv
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import scipy.linalg
 import torch
+from rows import Rows
 
 from sb3_wasserstein.envs import CoupledOscillators
 from sb3_wasserstein.flow import NaturalGradient
 from sb3_wasserstein.flow.natural import annealed
 
 MILESTONES = (15_000, 30_000, 45_000, 65_000, 90_000, 120_000, 150_000)
-FIELDS = [
-    "method",
-    "n",
-    "beta",
-    "rate",
-    "seed",
-    "steps",
-    *(f"at_{m}" for m in MILESTONES),
-    "final",
-    "lqr",
-    "to_115",
-    "cpu_seconds",
-]
+KEYS = ["method", "n", "beta", "rate", "seed"]
+RESULTS = ["steps", *(f"at_{m}" for m in MILESTONES), "final", "lqr", "to_115", "cpu_seconds"]
 ADAM_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 GRADIENT_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
@@ -135,6 +125,13 @@ def sb3(method, n, beta, seed, total):
     return row
 
 
+def row(method, n, beta, rate, seed, total):
+    """What a run fills in."""
+    found = sb3(method, n, beta, seed, total) if method in ("ppo", "sac") else trained(method, n, beta, rate, seed, total)
+    found |= {"lqr": f"{riccati(n):.5f}"}
+    return {name: str(found.get(name, "")) for name in RESULTS}
+
+
 def plan(only, quick):
     """(method, n, β, rate, seed, steps) of every row."""
     seeds, n, total = (range(1), 10, 20_000) if quick else (range(5), 50, 150_000)
@@ -152,7 +149,7 @@ def plan(only, quick):
         yield ("natural", 100, 0.0, 0.5, 0, total)
     for method in ("ppo", "sac"):
         if method in only:
-            yield (method, 10, 0.0, 3e-4, 0, 2_000 if quick else 400_000)
+            yield (method, n, 0.0, 3e-4, 0, 2_000 if quick else 400_000)
 
 
 def main():
@@ -162,25 +159,9 @@ def main():
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    seen = set()
-    if args.csv and args.csv.exists():
-        with args.csv.open(newline="") as file:
-            seen = {tuple(row[name] for name in FIELDS[:5]) for row in csv.DictReader(file)}
-    for method, n, beta, rate, seed, total in plan(args.only, args.quick):
-        key = (method, str(n), str(beta), str(rate), str(seed))
-        if key in seen:
-            continue
-        found = sb3(method, n, beta, seed, total) if method in ("ppo", "sac") else trained(method, n, beta, rate, seed, total)
-        row = dict(zip(FIELDS[:5], key, strict=True)) | {"lqr": f"{riccati(n):.5f}"} | found
-        print({name: row.get(name, "") for name in FIELDS}, flush=True)
-        if args.csv:
-            args.csv.parent.mkdir(parents=True, exist_ok=True)
-            fresh = not args.csv.exists()
-            with args.csv.open("a", newline="") as file:
-                writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
-                if fresh:
-                    writer.writeheader()
-                writer.writerow(row)
+    rows = Rows(args.csv, KEYS, RESULTS)
+    for *key, total in plan(args.only, args.quick):
+        rows.add(dict(zip(KEYS, key, strict=True)), partial(row, *key, total))
 
 
 if __name__ == "__main__":

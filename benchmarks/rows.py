@@ -44,7 +44,7 @@ class Rows:
         new = not self._path.exists()
         self._path.parent.mkdir(exist_ok=True)
         with self._path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, self._fields)
+            writer = csv.DictWriter(file, self._fields, lineterminator="\n")
             if new:
                 writer.writeheader()
             writer.writerow(self.rows[-1])

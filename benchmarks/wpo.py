@@ -10,13 +10,14 @@ elsewhere). Seconds are CPU seconds of the training alone, in one thread: the ma
 """
 
 import argparse
-import csv
 import time
+from functools import partial
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import torch
+from rows import Rows
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -43,6 +44,7 @@ VARIANTS = {
     "sac": (SAC, {}),
     "wpo": (WPO, {}),
     "wpo-16-samples": (WPO, {"n_action_samples": 16}),
+    "wpo-8-samples": (WPO, {"n_action_samples": 8}),
     "wpo-1-sample": (WPO, {"n_action_samples": 1}),
     "wpo-no-entropy": (WPO, {"ent_coef": 0.0}),
     "wpo-mixture": (WPO, {"actor": "mixture"}),
@@ -52,7 +54,8 @@ VARIANTS = {
     "wpo-cbrt": (WPO, {"squash_velocity": "cbrt"}),
     "wpo-natural": (WPO, {"natural_gradient": True}),
 }
-FIELDS = ["task", "variant", "seed", *(f"score_{i}" for i in range(1, 6)), "cpu_seconds"]
+KEYS = ["task", "variant", "seed"]
+RESULTS = [*(f"score_{i}" for i in range(1, 6)), "cpu_seconds"]
 
 
 def score(model, task, episodes):
@@ -97,28 +100,22 @@ def train(task, variant, seed, quick):
     clock = time.process_time()
     algorithm("MlpPolicy", task, seed=seed, **kwargs, **extra).learn(steps, callback=judge)
     row = {f"score_{i}": f"{value:.1f}" for i, value in enumerate(judge.scores, 1)}
-    return {
-        "task": task,
-        "variant": variant,
-        "seed": seed,
-        "cpu_seconds": f"{time.process_time() - clock - judge.seconds:.1f}",
-        **row,
-    }
+    return row | {"cpu_seconds": f"{time.process_time() - clock - judge.seconds:.1f}"}
 
 
 def plan(studies, seeds):
     if "pendulum" in studies:
-        yield from (("Pendulum-v1", variant, seed) for seed in range(seeds) for variant in ("wpo-16-samples", "sac"))
+        yield from (("Pendulum-v1", variant, seed) for seed in seeds for variant in ("wpo-16-samples", "sac"))
     if "variants" in studies:
         yield from (
             ("Pendulum-v1", variant, seed)
             for variant in list(VARIANTS)[1:]
             if variant != "wpo-16-samples"
-            for seed in range(min(seeds, 2))
+            for seed in seeds[:2]
         )
     if "slow" in studies:
         tasks = ("LunarLanderContinuous-v3", "Hopper-v5")
-        yield from ((task, variant, seed) for seed in range(seeds) for task in tasks for variant in ("wpo", "sac"))
+        yield from ((task, variant, seed) for seed in seeds for task in tasks for variant in ("wpo", "sac"))
 
 
 def summary(rows):
@@ -139,29 +136,14 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a smoke run")
     parser.add_argument("--study", nargs="+", default=["pendulum"], choices=["pendulum", "variants", "slow"])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
-    if args.csv and args.csv.exists():
-        with args.csv.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    seen = {(row["task"], row["variant"], int(row["seed"])) for row in rows}
-    for task, variant, seed in plan(args.study, 1 if args.quick else args.seeds):
-        if (task, variant, seed) in seen:
-            continue
-        row = train(task, variant, seed, args.quick)
-        rows.append(row)
-        print(row, flush=True)
-        if args.csv:
-            args.csv.parent.mkdir(parents=True, exist_ok=True)
-            fresh = not args.csv.exists()
-            with args.csv.open("a", newline="") as file:
-                writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-                if fresh:
-                    writer.writeheader()
-                writer.writerow(row)
-    summary(rows)
+    rows = Rows(args.csv, KEYS, RESULTS)
+    for key in plan(args.study, range(args.first_seed, args.first_seed + (1 if args.quick else args.seeds))):
+        rows.add(dict(zip(KEYS, key, strict=True)), partial(train, *key, args.quick))
+    summary(rows.rows)
 
 
 if __name__ == "__main__":
