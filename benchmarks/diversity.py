@@ -42,7 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "n_envs": 8, "n_steps": 200, "batch_size": 200, "n_epochs": 5, "learning_rate": 1e-3, "gamma": 0.95,
     },
     "CartPole-v1": {
-        "n_envs": 8, "n_steps": 128, "batch_size": 256, "n_epochs": 10, "learning_rate": lambda left: 1e-3 * left,
+        "n_envs": 8, "n_steps": 128, "batch_size": 256, "n_epochs": 10, "learning_rate": lambda left: 1e-3 * max(left, 0.3),
         "gamma": 0.99, "gae_lambda": 0.9,
     },
 }  # fmt: skip
