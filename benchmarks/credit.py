@@ -25,6 +25,8 @@ from sb3_wasserstein import Target
 from sb3_wasserstein.envs import HEIGHT_MAPS, HillyGrid
 
 STEPS = 120_000
+#: of the visits, in cells, as in attraction.py
+BLUR = 1.0
 CREDITS = ("telescoping", "episode", "terminal")
 
 
@@ -47,9 +49,9 @@ class Arrival(BaseCallback):
 
 def study(credit: str, name: str, seed: int, steps: int) -> dict[str, float]:
     grid = HillyGrid(name)
-    target = Target.from_trajectories([grid.optimal_path], embedding_of(grid.heights))
+    target = Target.from_trajectories([grid.optimal_path], embedding_of(grid.heights, BLUR))
     arrival = Arrival(grid.optimal_return)
-    model = pupil(grid.heights, target, -1.0, seed, steps, credit, arrival)
+    model = pupil(grid.heights, target, -1.0, seed, steps, credit, arrival, BLUR)
     return {"episodes": arrival.episodes, **outcome(model, grid.heights), "optimum": grid.optimal_return}
 
 

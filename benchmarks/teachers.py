@@ -64,12 +64,13 @@ def pupil(
     steps: int,
     credit: str | None = None,
     callback: BaseCallback | None = None,
+    blur: float = BLUR,
 ) -> WassersteinPPO:
     """WassersteinPPO with the settings of ``attraction.py``."""
     model = WassersteinPPO(
         "MlpPolicy",
         venv(heights, seed),
-        embedding=embedding_of(heights),
+        embedding=embedding_of(heights, blur),
         target=target,
         wasserstein_coef=coef,
         credit=credit,
@@ -83,8 +84,8 @@ def pupil(
     return model.learn(steps, callback)
 
 
-def embedding_of(heights: np.ndarray) -> VisitHistogram:
-    return VisitHistogram(shape=heights.shape, smoothing=BLUR)
+def embedding_of(heights: np.ndarray, blur: float = BLUR) -> VisitHistogram:
+    return VisitHistogram(shape=heights.shape, smoothing=blur)
 
 
 def outcome(model: WassersteinPPO, heights: np.ndarray) -> dict[str, float]:
