@@ -79,7 +79,7 @@ def batched_sinkhorn(
         # The scale is common, so that the distances compare; a sample of the pairs is enough for it.
         some = list(zip(laws_x, laws_y, strict=True))[:: -(-len(xs) // SCALE_PAIRS)]
         costs = [ground_cost.base_matrix(x, y, FLOAT32).ravel() for (x, _), (y, _) in some]
-        scale = ground_cost.measure(np.concatenate(costs))
+        scale = ground_cost.measure(np.concatenate(costs), *(points for pair in some for points, _ in pair))
         absolute = epsilon * scale if relative else epsilon
     potentials, distances = solve_pairs(laws_x, laws_y, ground_cost, absolute, tol, max_iterations)
     if debias:

@@ -25,6 +25,8 @@ DATA_DEPENDENT = ("mahalanobis", "seuclidean")
 PRODUCT_FORM = ("euclidean", "sqeuclidean")
 
 FLOAT64 = Kind()
+#: points this close, relative to their coordinates, are one point that was computed in two ways
+ONE_POINT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,15 @@ class GroundCost:
             return torch.as_tensor(self.matrix(to_floats(x), to_floats(y), kind))
         return self.saturate(self.base_matrix(x, y, kind))
 
-    def measure(self, base: Array) -> float:
+    def measure(self, base: Array, *clouds: Floats) -> float:
         """
         Freeze the scale on a matrix of base costs.
 
         :param base: (n, m), as from :meth:`base_matrix`
-        :return: the median cost; 1 where it is 0 (all points are equal)
+        :param clouds: whose costs they are
+        :return: the median cost; 1 where it is 0 up to rounding (most points are equal)
         """
-        return self._freeze(median_of(base))
+        return self._freeze(median_of(base), clouds)
 
     def median(self, x: Any, y: Any) -> float:
         """
@@ -129,9 +132,10 @@ class GroundCost:
 
         :param x: (n, d)
         :param y: (m, d)
-        :return: the median; 1 where it is 0 (all points are equal)
+        :return: the median; 1 where it is 0 up to rounding (most points are equal)
         """
-        median = median_of(self.base_matrix(as_cloud(x, "x"), as_cloud(y, "y"))) or 1.0
+        x, y = as_cloud(x, "x"), as_cloud(y, "y")
+        median = self._or_one(median_of(self.base_matrix(x, y)), (x, y))
         return self._saturated(median, self.base_median or median)
 
     def median_within(self, x: Any) -> float:
@@ -139,13 +143,16 @@ class GroundCost:
         The median cost over all pairs of different points of one cloud, as :meth:`median` for two. Freezes nothing.
 
         :param x: (n, d)
-        :return: the median; 1 where it is 0, or where there is no pair
+        :return: the median; that of the pairs that differ where most do not, as of a deterministic policy; 1 where none does
         """
         cloud = as_cloud(x, "x")
         base = self.base_matrix(cloud, cloud)
         # Of n rows of n + 1 entries each, one column holds the diagonal.
         pairs = base.reshape(-1)[1:].reshape(len(cloud) - 1, len(cloud) + 1)[:, :-1] if len(cloud) > 1 else base
-        median = median_of(pairs) or 1.0
+        median, least = median_of(pairs), self._rounding((cloud,))
+        if median <= least and pairs.max() > least:
+            median = median_of(pairs[pairs > least])
+        median = self._or_one(median, (cloud,))
         return self._saturated(median, self.base_median or median)
 
     def pairs(self, x: Floats, y: Floats, kind: Kind = FLOAT64) -> Pairs:
@@ -173,14 +180,15 @@ class GroundCost:
         pairs.limit = None
         return pairs.matrix()
 
-    def measure_pairs(self, pairs: Pairs) -> float:
+    def measure_pairs(self, pairs: Pairs, *clouds: Floats) -> float:
         """
         Freeze the scale on pairs that have no limit yet, and give them theirs.
 
         :param pairs: from :meth:`pairs`
+        :param clouds: whose costs they are
         :return: as :meth:`measure`
         """
-        scale = self._freeze(pairs.median())
+        scale = self._freeze(pairs.median(), clouds)
         pairs.limit = self.limit
         return scale
 
@@ -192,9 +200,19 @@ class GroundCost:
             saturate(base, self.cost.scale * self.base_median)
         return base
 
-    def _freeze(self, median: float) -> float:
-        self.base_median = median or 1.0
+    def _freeze(self, median: float, clouds: tuple[Floats, ...]) -> float:
+        self.base_median = self._or_one(median, clouds)
         return self._saturated(self.base_median, self.base_median)
+
+    def _or_one(self, median: float, clouds: tuple[Floats, ...]) -> float:
+        return median if median > self._rounding(clouds) else 1.0
+
+    def _rounding(self, clouds: tuple[Floats, ...]) -> float:
+        """What the cost of two equal points may come out as; known for the euclidean costs."""
+        if self.base not in PRODUCT_FORM:
+            return 0.0
+        least = ONE_POINT * max((float(np.abs(cloud).max()) for cloud in clouds), default=0.0)
+        return least if self.base == "euclidean" else least**2
 
     @property
     def limit(self) -> float | None:

@@ -123,7 +123,7 @@ class SinkhornDual(Dual):
         pairs = None
         if self._scale is None:
             pairs = self.ground_cost.pairs(x, y, self._kind)
-            self._scale = self.ground_cost.measure_pairs(pairs)
+            self._scale = self.ground_cost.measure_pairs(pairs, x, y)
         epsilon = self.epsilon_if(self._scale)
         problem = Problem(self.ground_cost, epsilon, self.tol, self.max_iterations, self._kind, self._warn)
         start_g, start_f, start_y = self._warm_starts(x, y, epsilon)

@@ -71,7 +71,7 @@ class StochasticDual(Dual):
         if self._scale is None:
             # A long stream stands for itself at a stride: its full matrix would not fit the memory.
             every_x, every_y = (max(1, len(cloud) // SCALE_POINTS) for cloud in (x, y))
-            self._scale = self.ground_cost.measure(self.ground_cost.base_matrix(x[::every_x], y[::every_y]))
+            self._scale = self.ground_cost.measure(self.ground_cost.base_matrix(x[::every_x], y[::every_y]), x, y)
         if not self.is_fitted:
             self._start(x, y)
         stream = x if p is None else x[self._rng.choice(len(x), size=len(x), p=p)]

@@ -44,7 +44,7 @@ class Pairwise:
         """
         base = self.cost.base_matrix(points, points)
         off_diagonal = base[~np.eye(len(points), dtype=bool)]
-        self.scale = self.cost.measure(off_diagonal)
+        self.scale = self.cost.measure(off_diagonal, points)
 
     def solve(self, clouds: dict[int, Floats], references: dict[int, Floats] | None = None) -> dict[int, float]:
         """

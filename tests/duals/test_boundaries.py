@@ -55,6 +55,16 @@ def test_the_median_within_few_points(n):
     assert GroundCost("euclidean").median_within(cloud) == {1: 1.0, 2: 3.0, 3: 7.0}[n]
 
 
+@pytest.mark.parametrize("repeated", [0.3, 0.1 + 0.2 + np.arange(100)[:, None] % 2 * 5e-17])
+def test_the_median_within_a_cloud_that_repeats_a_point(repeated):
+    """Most pairs are of one point: the unit is what lies between those that differ."""
+    others = np.random.default_rng(0).normal(size=(20, 1))
+    cloud = np.concatenate([np.full((100, 1), repeated) if np.isscalar(repeated) else repeated, others])
+    apart = cdist(cloud, cloud)
+    assert GroundCost("euclidean").median_within(cloud) == pytest.approx(np.median(apart[apart > 1e-12]))
+    assert GroundCost("euclidean").median_within(cloud[:100]) == 1.0
+
+
 @pytest.mark.parametrize("more", [2, 20])
 def test_no_more_iterations_than_asked_for(more):
     """Where a first, tentative round has used most of them up; a round ends with a whole step."""

@@ -159,6 +159,14 @@ def test_all_points_equal(dual):
     assert np.isfinite(fresh.distance)
 
 
+@pytest.mark.parametrize("cost", ["euclidean", "sqeuclidean"])
+@pytest.mark.parametrize("dual", ALL)
+def test_points_that_only_rounding_tells_apart_are_no_scale(dual, cost):
+    fresh = dual(cost=cost)
+    fresh.update(np.full((5, 2), 0.3), np.full((3, 2), 0.1 + 0.2))
+    assert fresh.scale == 1
+
+
 @pytest.mark.parametrize("dual", ALL)
 def test_copies_pickles_tensors_and_config(dual):
     fresh = dual()
