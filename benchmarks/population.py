@@ -59,7 +59,7 @@ def speed(rounds: int) -> bool:
     print(f"4 policies, {rounds} rounds: serial {seconds['serial']:.0f} s, process {seconds['process']:.0f} s, {ratio:.2f} ×")
     print(f"CPU in the parent: {busy['process']:.1f} s of {busy['serial']:.1f} s, {busy['process'] / busy['serial']:.1%}")
     unbound = ceiling(rounds)
-    print(f"two halves that exchange nothing: {unbound:.0f} s, {seconds['serial'] / unbound:.2f} ×: these cores allow no more")
+    print(f"two halves that exchange nothing: {unbound:.0f} s, {seconds['serial'] / unbound:.2f} × on these cores")
     same = np.array_equal(distances["serial"], distances["process"])
     print(f"same result: {same}")
     return same and ratio >= 1.7

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -20,8 +19,6 @@ BLOCK = 2**15
 FEW_DIMENSIONS = 16
 #: the error of an exponent from float32 points at which the product in float64 is taken instead
 LARGEST_ERROR = 1e-4
-#: the error of a float32 product, in exponents' units squared, from which on too few pairs are far enough apart for it
-TOO_COARSE = 1e-2
 #: the largest exponent that can occur, and the least sum of exponentials from which nothing was lost to underflow
 TOP = 60.0
 LEAST_SUM = 1e-27
@@ -30,8 +27,8 @@ LEAST_SUM = 1e-27
 class Transforms:
     """
     Σ_k s_k f_k(x), f_k(x) = −ε log Σ_j q_kj exp((g_kj − c(x, y_kj)) / ε), at any points x; with s = (1, −1) the potential of
-    the Sinkhorn divergence. For the euclidean costs all clouds share one matrix product, in float64 for rows with a pair too
-    close for float32, and exponentials are shifted by one constant: where that is not enough, row by row.
+    the Sinkhorn divergence. For the euclidean costs all clouds share one matrix product, in float64 so that close pairs need
+    no mending, and exponentials are shifted by one constant: where that is not enough, row by row.
 
     :param clouds: for each k the points y (m, d), their weights q (m,), the potential g (m,) on them, and the sign s
     :param epsilon: ε in the cost's unit
@@ -61,9 +58,6 @@ class Transforms:
         # The cost is divided by ε here, once.
         unit = self._epsilon**2 if self._root else self._epsilon
         self._product = np.vstack([-2.0 * y.T, np.ones(len(y)), self._lifted * (y * y).sum(axis=1)]) / unit
-        self._coarse = self._product.astype(np.float32) if self._kind.dtype == "float32" else None
-        self._coarseness = 4.0 * np.finfo(np.float32).eps / unit
-        self._reach = float((y * y).sum(axis=1).max())
         rows = [g / self._epsilon + log_q for _, log_q, g, _ in self._clouds]
         shifts = [TOP - row.max() for row in rows]
         self._rows = np.concatenate([row + shift for row, shift in zip(rows, shifts, strict=True)]).astype(self._kind.dtype)
@@ -99,16 +93,17 @@ class Transforms:
             return np.asarray(values - self._level) if enough else self._by_rows(x)
         rows = max(1, BLOCK // self._product.shape[1])
         if len(x) <= rows:
-            return self._block(x)
-        return np.concatenate([self._block(x[start : start + rows]) for start in range(0, len(x), rows)])
+            return self._block(x, self._product)
+        return np.concatenate([self._block(x[start : start + rows], self._product) for start in range(0, len(x), rows)])
 
-    def _block(self, x: Floats) -> Floats:
+    def _block(self, x: Floats, product: Floats) -> Floats:
         left = np.ones((len(x), x.shape[1] + 2))
         centred = left[:, :-2]
         np.subtract(x, self._centre, out=centred)
         np.einsum("ij,ij->i", centred, centred, out=left[:, -2])
-        costs = self._products(left)
-        exponents = costs if costs.dtype == self._kind.dtype else np.empty(costs.shape, self._kind.dtype)
+        left[:, -2] *= self._lifted
+        costs = left @ product
+        exponents = np.empty(costs.shape, self._kind.dtype)
         if self._root:
             costs = np.sqrt(costs, out=exponents, dtype=exponents.dtype)
         np.subtract(self._rows, costs, out=exponents, dtype=exponents.dtype)
@@ -117,21 +112,6 @@ class Transforms:
             return self._by_rows(x)
         logs = np.log(sums, dtype=np.float64)
         return np.asarray(logs @ self._signs - self._level)
-
-    def _products(self, left: Floats) -> Any:
-        """Costs over ε, their squares for the euclidean: in float32, and in float64 again where that says too little."""
-        assert self._product is not None
-        error = self._coarseness * (left[:, -2].max() + self._reach)
-        left[:, -2] *= self._lifted
-        # √ divides the error of a square by twice the root.
-        least = (error / (2.0 * LARGEST_ERROR)) ** 2 if self._root else (-np.inf if error <= LARGEST_ERROR else np.inf)
-        if self._coarse is None or not error < TOO_COARSE or least == np.inf:
-            return left @ self._product
-        costs = left.astype(np.float32) @ self._coarse
-        if costs.min() < least:
-            close = np.flatnonzero(costs.min(axis=1) < least)
-            costs[close] = left[close] @ self._product
-        return costs
 
     def _by_rows(self, x: Floats) -> Floats:
         """Each row shifted by its own largest exponent: for any cost, and at any distance."""

@@ -50,23 +50,6 @@ def test_the_formula(name, epsilon, sizes, loops):
         np.testing.assert_allclose(values, expected, atol=accuracy * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("epsilon", [0.1, 1.0])
-@pytest.mark.parametrize("name", ["euclidean", "sqeuclidean"])
-def test_a_product_in_float32_loses_no_close_pair(name, epsilon):
-    """More dimensions than the compiled loops take: most rows in float32, those of the clouds' own points in float64."""
-    rng = np.random.default_rng(4)
-    parts = clouds(rng, 20, (30, 50))
-    transforms = Transforms(parts, epsilon, GroundCost(name), Kind("float32"))
-    products = []
-    found = transforms._products
-    transforms._products = lambda left: products.append(found(left)) or products[-1]
-    x = np.concatenate([parts[0][0], rng.normal(size=(200, 20)), parts[1][0] + 1e-4])
-    expected = by_hand(x, parts, epsilon, COSTS[name])
-    np.testing.assert_allclose(transforms(x), expected, atol=1e-5 * np.abs(expected).max())
-    too_coarse = name == "sqeuclidean" and epsilon == 0.1
-    assert {product.dtype for product in products} == {np.dtype(np.float64 if too_coarse else np.float32)}
-
-
 def test_an_outlier_costs_the_others_nothing():
     rng = np.random.default_rng(1)
     parts = clouds(rng, 2, (40, 40))
