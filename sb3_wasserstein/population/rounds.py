@@ -63,22 +63,30 @@ class Rounds:
         try:
             for phase in phases:
                 totals = self.members.call("begin", dict.fromkeys(phase, (total_timesteps, callback, reset_num_timesteps)))
-                active = dict.fromkeys(phase, 0)
+                active = set(phase)
                 steps = {k: total - total_timesteps for k, total in totals.items()}
+                collected: dict[int, Report] = {}
                 while active:
-                    reports: dict[int, Report] = self.members.call("collect", dict.fromkeys(active, ()))
+                    reports = collected or self.members.call("collect", dict.fromkeys(sorted(active), ()))
                     if bar is not None:
                         bar.update(sum(report.timesteps - steps[k] for k, report in reports.items()))
                     steps.update({k: report.timesteps for k, report in reports.items()})
-                    reports = {k: report for k, report in reports.items() if report.running}
-                    if reports:
-                        progress = max(report.timesteps / totals[k] for k, report in reports.items())
-                        turns = self.exchange.turns(reports, min(1.0, progress))
-                        self.members.call("train", {k: (turn,) for k, turn in turns.items()})
-                        self._log(logger, turns, sum(steps.values()), min(1.0, progress))
-                    active = {k: 0 for k in reports if steps[k] < totals[k]}
                     n_rounds += 1
-                    if save is not None and n_rounds % save_every == 0:
+                    saving = save is not None and n_rounds % save_every == 0
+                    running = {k: report for k, report in reports.items() if report.running}
+                    active = {k for k in running if steps[k] < totals[k]}
+                    collected = {}
+                    if running:
+                        progress = min(1.0, max(report.timesteps / totals[k] for k, report in running.items()))
+                        turns = self.exchange.turns(running, progress)
+                        given = {k: (turn,) for k, turn in turns.items()}
+                        if active == set(turns) and not saving:
+                            # Each round has one barrier then, not two: members wait for the slowest once.
+                            collected = self.members.call("train", given, then="collect")
+                        else:
+                            self.members.call("train", given)
+                        self._log(logger, turns, sum(steps.values()), progress)
+                    if saving and save is not None:
                         save()
                 self.members.call("end", dict.fromkeys(phase, ()))
             if save is not None:

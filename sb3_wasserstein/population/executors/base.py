@@ -55,13 +55,14 @@ class Executor(ABC):
         self.specs = specs
 
     @abstractmethod
-    def call(self, method: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
+    def call(self, method: str, arguments: dict[int, tuple[Any, ...]], then: str | None = None) -> dict[int, Any]:
         """
         Call a method of some members, side by side where the executor can.
 
         :param method: a method of :class:`Member`
         :param arguments: of each member that is called
-        :return: what each of them returned
+        :param then: a second method, without arguments; a member that is through with the first waits for no other
+        :return: what each of them returned, from the last method
         :raises MemberError: if one failed; after all others have finished
         """
 
@@ -88,6 +89,22 @@ def made(member: int, spec: MemberSpec) -> Member:
     # Whatever a user's environment raises.
     except Exception as error:
         raise MemberError(member, "__init__", traceback.format_exc()) from error
+
+
+def carried_out(member: int, on: Member, method: str, arguments: tuple[Any, ...]) -> Any:
+    """
+    :param member: its number
+    :param on: the member
+    :param method: one of its methods
+    :param arguments: of the method
+    :return: what it returned
+    :raises MemberError: if it failed, with its traceback
+    """
+    try:
+        return getattr(on, method)(*arguments)
+    # Whatever a user's environment raises is passed on with the member's number.
+    except Exception as error:
+        raise MemberError(member, method, traceback.format_exc()) from error
 
 
 def raise_first(errors: dict[int, MemberError]) -> None:

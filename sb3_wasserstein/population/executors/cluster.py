@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import replace
 from typing import Any
 
 import cloudpickle
 import torch as th
 
-from sb3_wasserstein.population.executors.base import Executor, MemberError, raise_first
+from sb3_wasserstein.population.executors.base import Executor, MemberError, carried_out, made, raise_first
 from sb3_wasserstein.population.executors.process import pickled
 from sb3_wasserstein.population.member import LASTING, Member, MemberSpec
 
@@ -45,13 +44,13 @@ class RayExecutor(Executor):
         self._begun: dict[int, tuple[int, Any]] = {}
         self.n_restarts = 0
 
-    def call(self, method: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
+    def call(self, method: str, arguments: dict[int, tuple[Any, ...]], then: str | None = None) -> dict[int, Any]:
         results: dict[int, Any] = {}
         errors: dict[int, MemberError] = {}
-        references = {k: self._actors[k].call.remote(method, given) for k, given in arguments.items()}
+        references = {k: self._actors[k].call.remote(method, given, then) for k, given in arguments.items()}
         for k, reference in references.items():
             try:
-                results[k] = self._result(k, method, arguments[k], reference)
+                results[k] = self._result(k, method, arguments[k], then, reference)
             except MemberError as error:
                 errors[k] = error
         raise_first(errors)
@@ -65,7 +64,7 @@ class RayExecutor(Executor):
     def _actor(self, member: int) -> Any:
         return self._actor_class.remote(member, cloudpickle.dumps(self.specs[member]), th.get_num_threads())
 
-    def _result(self, member: int, method: str, given: tuple[Any, ...], reference: Any) -> Any:
+    def _result(self, member: int, method: str, given: tuple[Any, ...], then: str | None, reference: Any) -> Any:
         for _ in range(MOST_RESTARTS):
             try:
                 result, snapshot = self._ray.get(reference)
@@ -81,10 +80,10 @@ class RayExecutor(Executor):
                     lasting = {name: value for name, value in spec.kwargs.items() if name in LASTING}
                     self.specs[member] = replace(spec, kwargs=lasting, **snapshot._asdict())
                 return result
-            reference = self._again(member, method, given)
+            reference = self._again(member, method, given, then)
         raise MemberError(member, method, f"it died {MOST_RESTARTS} times, the last time so: {died}")
 
-    def _again(self, member: int, method: str, given: tuple[Any, ...]) -> Any:
+    def _again(self, member: int, method: str, given: tuple[Any, ...], then: str | None) -> Any:
         """Make a member whose node has died again from its last round, and bring it to where it was."""
         self.n_restarts += 1
         actor = self._actors[member] = self._actor(member)
@@ -92,7 +91,7 @@ class RayExecutor(Executor):
             actor.call.remote("begin_again", self._begun[member])
             if method == "train":
                 actor.call.remote("collect", ())
-        return actor.call.remote(method, given)
+        return actor.call.remote(method, given, then)
 
 
 class RayMember:
@@ -110,13 +109,13 @@ class RayMember:
         self._spec = spec
         self._member: Member | None = None
 
-    def call(self, method: str, arguments: tuple[Any, ...]) -> tuple[Any, Any]:
-        """:return: what the member returned, and after a round its snapshot"""
-        try:
-            # Made with the first call: an error in an actor's constructor would look like the death of its node.
-            if self._member is None:
-                self._member = Member(cloudpickle.loads(self._spec))
-            result = getattr(self._member, method)(*arguments)
-            return result, self._member.snapshot() if method in ("begin", "train") else None
-        except Exception:
-            raise MemberError(self._number, method, traceback.format_exc()) from None
+    def call(self, method: str, arguments: tuple[Any, ...], then: str | None = None) -> tuple[Any, Any]:
+        """:return: what the member returned, and its snapshot as the round's training left it"""
+        # Made with the first call: an error in an actor's constructor would look like the death of its node.
+        if self._member is None:
+            self._member = made(self._number, cloudpickle.loads(self._spec))
+        result = carried_out(self._number, self._member, method, arguments)
+        snapshot = carried_out(self._number, self._member, "snapshot", ()) if method in ("begin", "train") else None
+        if then is not None:
+            result = carried_out(self._number, self._member, then, ())
+        return result, snapshot

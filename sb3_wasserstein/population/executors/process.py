@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import traceback
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import cloudpickle
 import torch as th
 
-from sb3_wasserstein.population.executors.base import Executor, MemberError, made, raise_first
+from sb3_wasserstein.population.executors.base import Executor, MemberError, carried_out, made, raise_first
 from sb3_wasserstein.population.member import Member, MemberSpec
 
 _MEMBERS: dict[int, Member] = {}
@@ -37,10 +36,10 @@ class ProcessExecutor(Executor):
         self._pools = [ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(threads,)) for _ in range(n_processes)]
         self._gather("__init__", {k: self._pool(k).submit(_make, k, blob) for k, blob in enumerate(packed)})
 
-    def call(self, method: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
+    def call(self, method: str, arguments: dict[int, tuple[Any, ...]], then: str | None = None) -> dict[int, Any]:
         return self._gather(
             method,
-            {k: self._pool(k).submit(_call, k, method, cloudpickle.dumps(given)) for k, given in arguments.items()},
+            {k: self._pool(k).submit(_call, k, method, cloudpickle.dumps(given), then) for k, given in arguments.items()},
         )
 
     def close(self) -> None:
@@ -94,11 +93,9 @@ def _make(member: int, blob: bytes) -> None:
     _MEMBERS[member] = made(member, cloudpickle.loads(blob))
 
 
-def _call(member: int, method: str, arguments: bytes) -> Any:
-    try:
-        return getattr(_MEMBERS[member], method)(*cloudpickle.loads(arguments))
-    except Exception:
-        raise MemberError(member, method, traceback.format_exc()) from None
+def _call(member: int, method: str, arguments: bytes, then: str | None) -> Any:
+    result = carried_out(member, _MEMBERS[member], method, cloudpickle.loads(arguments))
+    return result if then is None else carried_out(member, _MEMBERS[member], then, ())
 
 
 def _cores() -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Any
 
-from sb3_wasserstein.population.executors.base import Executor, MemberError, made, raise_first
+from sb3_wasserstein.population.executors.base import Executor, MemberError, carried_out, made, raise_first
 from sb3_wasserstein.population.member import MemberSpec
 
 
@@ -20,16 +19,16 @@ class SerialExecutor(Executor):
         super().__init__(specs)
         self.members = [made(k, spec) for k, spec in enumerate(specs)]
 
-    def call(self, method: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
+    def call(self, method: str, arguments: dict[int, tuple[Any, ...]], then: str | None = None) -> dict[int, Any]:
         results: dict[int, Any] = {}
         errors: dict[int, MemberError] = {}
         for k, given in arguments.items():
             try:
-                results[k] = getattr(self.members[k], method)(*given)
-            # Whatever a user's environment raises is passed on with the member's number, once the others are through.
-            except Exception as error:
-                errors[k] = MemberError(k, method, traceback.format_exc())
-                errors[k].__cause__ = error
+                results[k] = carried_out(k, self.members[k], method, given)
+                if then is not None:
+                    results[k] = carried_out(k, self.members[k], then, ())
+            except MemberError as error:
+                errors[k] = error
         raise_first(errors)
         return results
 
