@@ -86,7 +86,7 @@ class Report:
         torch.set_num_threads(1)
         warnings.simplefilter("ignore")
         if self._arguments.plain:
-            extra._compiled = lambda: None
+            extra._compiled = lambda *_: None
         self._loops = "numba" if extra._compiled() else "plain"
         print(f"inner loops: {self._loops}", flush=True)
         return self._arguments

@@ -8,7 +8,7 @@ from sb3_wasserstein.duals import extra
 @pytest.fixture(params=["numpy", "numba"])
 def loops(request, monkeypatch):
     if request.param == "numpy":
-        monkeypatch.setattr(extra, "_compiled", lambda: None)
+        monkeypatch.setattr(extra, "_compiled", lambda *_: None)
     else:
         pytest.importorskip("numba")
         monkeypatch.setattr(extra, "LEAST_ENTRIES", 1)
