@@ -11,9 +11,10 @@ median, solve; what is compiled has been compiled before. A peer is given its co
 stopping threshold is the loosest of a ladder at which the L1 error of both marginals, checked in float64, is at most 1e-3; one
 that never gets there, or takes three times the best one's time, is not counted, nor tried again on larger clouds.
 
-The roofline is one pass of exp over the matrix (the faster of numpy's exp and torch's exp2) and as many products as there were
-iterations. It knows no cost matrix and no median, so it is held against the solve alone, from given costs to the
-potentials, start and all; against the whole update it is in the last two columns.
+The roofline is one pass of exp over the matrix (the faster of numpy's exp and torch's exp2, in place, on numbers as newly made
+as the costs that the solve is given) and as many products as there were iterations, by turns with the solves. It knows no cost
+matrix and no median, so it is held against the solve alone, from given costs to the potentials, start and all; against the
+whole update it is in the last two columns.
 """
 
 from __future__ import annotations
@@ -150,21 +151,6 @@ def loosest(solve: Callable[[float], Pair], costs: np.ndarray, epsilon: float, h
     return None
 
 
-def roofline(n: int) -> tuple[float, float]:
-    """One pass of exp over an (n, n) kernel, and one iteration's products, at this machine's best."""
-    rng = np.random.default_rng(0)
-    a, v = -rng.random((n, n), dtype=np.float32), rng.random(n, dtype=np.float32)
-    out = np.empty_like(a)
-    tensor, tensor_out = torch.from_numpy(a), torch.from_numpy(out)
-    taken = interleaved(
-        7,
-        numpy=lambda: cpu(lambda: np.exp(a, out=out)),
-        torch=lambda: cpu(lambda: torch.exp2(tensor, out=tensor_out)),
-        product=lambda: cpu(lambda: (a @ v, v @ a)),
-    )
-    return min(taken["numpy"], taken["torch"]), taken["product"]
-
-
 def contenders_of(
     x: np.ndarray, y: np.ndarray, costs: np.ndarray, epsilon: float, without: set[str]
 ) -> tuple[dict[str, tuple[Callable[[], object], float]], set[str]]:
@@ -208,12 +194,30 @@ def case(n: int, d: int, epsilon: float, repeats: int, without: set[str]) -> tup
     absolute = dual.epsilon_
     error = max(error_of(costs, dual._f, dual._g, absolute), error_of(cdist(later, y), warm._f, warm._g, absolute))
 
-    weights = np.full(n, 1 / n, np.float32)
+    weights, kernel = np.full(n, 1 / n, np.float32), np.exp(-costs / costs.max()).astype(np.float32)
+    largest = np.float32(costs.max())
+
+    def made(points: np.ndarray) -> tuple[MatrixPairs, np.ndarray]:
+        pairs = MatrixPairs(cdist(points, y).astype(np.float32))
+        return pairs, pairs.hold()
 
     def solved(points: np.ndarray, start: np.ndarray | None) -> float:
-        pairs = MatrixPairs(cdist(points, y).astype(np.float32))
-        pairs.hold()
+        pairs, _ = made(points)
         return cpu(lambda: solve(pairs, weights, weights, absolute, start))
+
+    def exponents() -> np.ndarray:
+        # Of moderate size: numbers that underflow take twice as long, and a best has none.
+        _, held = made(x)
+        held /= -largest
+        return held
+
+    def exp_of_numpy() -> float:
+        held = exponents()
+        return cpu(lambda: np.exp(held, out=held))
+
+    def exp_of_torch() -> float:
+        tensor = torch.from_numpy(exponents())
+        return cpu(lambda: torch.exp2(tensor, out=tensor))
 
     g = dual._g.astype(np.float32)
     found, out = contenders_of(x, y, costs, absolute, without)
@@ -225,8 +229,11 @@ def case(n: int, d: int, epsilon: float, repeats: int, without: set[str]) -> tup
         warm=lambda: timed(restored, later),
         solve_cold=lambda: solved(x, None),
         solve_warm=lambda: solved(later, g),
+        exp_of_numpy=exp_of_numpy,
+        exp_of_torch=exp_of_torch,
+        product=lambda: cpu(lambda: (kernel @ weights, weights @ kernel)),
     )
-    exp, product = roofline(n)
+    exp, product = min(taken["exp_of_numpy"], taken["exp_of_torch"]), taken["product"]
     best = min(found, key=lambda name: taken[name])
     ideal_cold, ideal_warm = exp + dual.iterations * product, exp + warm.iterations * product
     return {

@@ -48,7 +48,7 @@ def _exp(x: Any) -> Any:
 @_jit
 def absorb(block: Any, root: Any, log_scaling: Any, rate: Any, weights: Any) -> Any:
     """
-    Turn costs into rows of the kernel, in place.
+    Turn costs into rows of the kernel, in place. Columns are added up four rows at a time: they are then read a quarter as often.
 
     :param block: (k, m) costs, or their squares if ``root``
     :param root: whether the cost is the root of what is in ``block``
@@ -79,7 +79,14 @@ def absorb(block: Any, root: Any, log_scaling: Any, rate: Any, weights: Any) -> 
             row[j] = value
             total += value
         offsets[i], sums[i] = largest, total
-        share = weights[i] / total
+        if i % 4 == 3:
+            row_0, row_1, row_2 = block[i - 3], block[i - 2], block[i - 1]
+            share_0, share_1 = weights[i - 3] / sums[i - 3], weights[i - 2] / sums[i - 2]
+            share_2, share_3 = weights[i - 1] / sums[i - 1], weights[i] / total
+            for j in range(m):
+                columns[j] += share_0 * row_0[j] + share_1 * row_1[j] + share_2 * row_2[j] + share_3 * row[j]
+    for i in range(n - n % 4, n):
+        row, share = block[i], weights[i] / sums[i]
         for j in range(m):
             columns[j] += share * row[j]
     return offsets, sums, columns

@@ -41,8 +41,10 @@ class Kernel:
         #: (m,) Kᵀ (p / K 1)
         self.columns: Array = xp.zeros_like(log_scaling)
         compiled = compiled_for(self.matrix)
+        # What is held and needs no more passes over it is read once in any case.
+        whole = compiled and held is not None and pairs.limit is None
         scratch = None if compiled else pairs.empty(self._blocks[0].stop)
-        for rows in self._blocks:
+        for rows in [slice(0, len(weights))] if whole else self._blocks:
             block = self.matrix[rows]
             costs = block if scratch is None else scratch[: len(block)]
             if held is None:
