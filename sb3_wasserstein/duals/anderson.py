@@ -13,6 +13,7 @@ DEPTH = 5
 NOISE = 1e-6
 #: the largest change of a log-scaling in one step
 LARGEST_STEP = 3.0
+TINY = float(np.finfo(np.float64).tiny)
 
 
 class Anderson:
@@ -30,6 +31,8 @@ class Anderson:
         self._weights = weights
         self._differences = xp.empty(shape, dtype=weights.dtype, **device_of(weights))
         self._images = xp.empty_like(self._differences)
+        #: inner products of the differences
+        self._gram = np.zeros((DEPTH, DEPTH))
         self._ridge = 10 * float(xp.finfo(weights.dtype).eps)
         self._stored = 0
         self._last: tuple[Array, Array] | None = None
@@ -43,20 +46,20 @@ class Anderson:
         :return: (n,)
         """
         plain = point + step
-        if self._last is not None:
-            row = self._stored % DEPTH
-            self._differences[row] = step - self._last[1]
-            self._images[row] = plain - self._last[0]
-            self._stored += 1
-        self._last = (plain, step)
-        if not self._stored:
+        if self._last is None:
+            self._last = (plain, step)
             return plain
-        differences = self._differences[: self._stored]
-        weighted = differences * self._weights
-        gram, right = to_floats(weighted @ differences.T), to_floats(weighted @ step)
+        row = self._stored % DEPTH
+        self._differences[row] = difference = step - self._last[1]
+        self._images[row] = plain - self._last[0]
+        self._last = (plain, step)
+        self._stored += 1
+        differences, n = self._differences[: self._stored], min(self._stored, DEPTH)
+        self._gram[row, :n] = self._gram[:n, row] = to_floats(differences @ (self._weights * difference))
+        weighted = self._weights * step
+        gram, right = self._gram[:n, :n].copy(), to_floats(differences @ weighted)
         # Steps that do not differ (mass that has far to go) say nothing but their rounding: then the plain step is the answer.
-        noise = NOISE * float(self._weights @ (step * step))
-        gram.flat[:: len(gram) + 1] += self._ridge * gram.trace() + noise + np.finfo(np.float64).tiny
+        gram.flat[:: n + 1] += self._ridge * gram.trace() + NOISE * float(step @ weighted) + TINY
         # LAPACK itself: numpy's checks cost more than a small system.
         _, mixing, failed = dposv(gram, right)
         if failed:

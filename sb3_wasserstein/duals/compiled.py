@@ -48,7 +48,7 @@ def _exp(x: Any) -> Any:
 @_jit
 def absorb(block: Any, root: Any, log_scaling: Any, rate: Any, weights: Any) -> Any:
     """
-    Turn costs into rows of the kernel, in place. Columns are added up four rows at a time: they are then read a quarter as often.
+    Turn costs into rows of the kernel, in place. Columns are added up four rows at a time: they are read a quarter as often.
 
     :param block: (k, m) costs, or their squares if ``root``
     :param root: whether the cost is the root of what is in ``block``

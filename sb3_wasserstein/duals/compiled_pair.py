@@ -44,6 +44,7 @@ def sinkhorn_pair(
     n, m = len(p), len(q)
     costs = np.empty((n, m), np.float32)
     squares(x, y, costs)
+    highest, unit = np.int32(0), PARTS / epsilon
     for i in range(n):
         row = costs[i]
         if root:
@@ -52,20 +53,6 @@ def sinkhorn_pair(
         if limit > ZERO:
             for j in range(m):
                 row[j] = limit * (ONE - _exp(-row[j] / limit))
-    return sinkhorn_costs(costs, p, q, epsilon, direct, start, tol, most)
-
-
-@_jit
-def sinkhorn_costs(costs: Any, p: Any, q: Any, epsilon: Any, direct: Any, start: Any, tol: Any, most: Any) -> Any:
-    """
-    :param costs: (n, m)
-    :param p, q, epsilon, direct, start, tol, most: as for :func:`sinkhorn_pair`
-    :return: (n,) f, (m,) g, the L1 error
-    """
-    n, m = costs.shape
-    highest, unit = np.int32(0), PARTS / epsilon
-    for i in range(n):
-        row = costs[i]
         # A maximum of whole numbers runs in vectors, one of floats does not.
         for j in range(m):
             highest = max(highest, np.int32(row[j] * unit))

@@ -11,10 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from sb3_wasserstein.duals.clouds import Array
-from sb3_wasserstein.duals.extra import compiled_for_pairs
 from sb3_wasserstein.duals.kernel import Kernel
 from sb3_wasserstein.duals.pairs import Pairs, namespace
 from sb3_wasserstein.duals.search import Search
@@ -201,8 +198,8 @@ def _cold_start(pairs: Pairs, p: Array, q: Array, epsilon: float) -> Array:
     by_row, by_column = _thinning(pairs.shape)
     if largest and by_row * by_column > 1:
         coarse_p, coarse_q = p[::by_row] / p[::by_row].sum(), q[::by_column] / q[::by_column].sum()
-        coarse = _coarse_potential(pairs, pairs.thinned(by_row, by_column), coarse_p, coarse_q, epsilon)
-        return _soft_transform(pairs.thinned(by_row, 1).transposed(), coarse, coarse_p, q, epsilon)
+        coarse = solve(pairs.thinned(by_row, by_column), coarse_p, coarse_q, epsilon, None, START_TOL, START_ITERATIONS)
+        return _soft_transform(pairs.thinned(by_row, 1).transposed(), coarse.f, coarse_p, q, epsilon)
     g = namespace(q).zeros_like(q)
     stages: list[float] = []
     while largest > DIRECT * epsilon * SCALING ** len(stages):
@@ -210,19 +207,6 @@ def _cold_start(pairs: Pairs, p: Array, q: Array, epsilon: float) -> Array:
     for stage in reversed(stages):
         g = solve(pairs, p, q, stage, g, 2 * START_TOL, START_ITERATIONS).g
     return g
-
-
-def _coarse_potential(pairs: Pairs, coarse: Pairs, p: Array, q: Array, epsilon: float) -> Array:
-    """f of a subsample, to the tolerance of a start."""
-    whole = pairs.shape[0] * pairs.shape[1]
-    compiled = compiled_for_pairs(whole) if isinstance(p, np.ndarray) and p.dtype == np.float32 else None
-    if compiled and max(coarse.shape) < SMALL:
-        single = np.float32
-        start, goal = (single(2 * START_TOL), single(START_ITERATIONS)), (single(START_TOL), START_ITERATIONS)
-        f, _, error = compiled.sinkhorn_costs(coarse.matrix(), p, q, single(epsilon), single(DIRECT), start, *goal)
-        if np.isfinite(error):
-            return f
-    return solve(coarse, p, q, epsilon, None, START_TOL, START_ITERATIONS).f
 
 
 def _far(pairs: Pairs, limit: float) -> float:

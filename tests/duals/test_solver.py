@@ -1,13 +1,12 @@
 """The fast core: both array namespaces, small ε, warm starts, warnings, and Gaussians in closed form."""
 
 import numpy as np
-import ot
 import pytest
 import torch
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
 
-from sb3_wasserstein.duals import SinkhornDual, batched_sinkhorn, behaviour_distance, extra, solver
+from sb3_wasserstein.duals import SinkhornDual, batched_sinkhorn, behaviour_distance
 from sb3_wasserstein.duals.pairs import MatrixPairs
 from sb3_wasserstein.duals.search import PATIENCE, Search
 from sb3_wasserstein.duals.solver import solve, solve_symmetric
@@ -50,22 +49,6 @@ def test_both_marginals_fit_cold_and_warm(loops, d, epsilon):
     assert dual.iterations < cold
     dual.update(x, np.vstack([y, y[:5] + 0.1]))
     assert error(dual) <= 1.05e-3
-
-
-@pytest.mark.parametrize("epsilon", [0.1, 0.01])
-def test_a_compiled_start_is_as_near_as_the_solvers_own(monkeypatch, epsilon):
-    """The potential of every eighth point, by one compiled function and without, next to POT's."""
-    pytest.importorskip("numba")
-    x, y = clouds(600, 2)
-    pairs, weights = MatrixPairs(cdist(x, y).astype(np.float32)), np.full(75, 1 / 75, np.float32)
-    log = ot.sinkhorn(weights, weights, cdist(x[::8], y[::8]), epsilon, numItermax=100_000, stopThr=1e-7, log=True)[1]
-    expected = epsilon * np.log(log["u"])
-    errors = []
-    for least in (1, 2**40):
-        monkeypatch.setattr(extra, "LEAST_PAIR_ENTRIES", least)
-        f = solver._coarse_potential(pairs, pairs.thinned(8, 8), weights, weights, epsilon)
-        errors.append(np.std(f - expected))
-    assert max(errors) <= 0.1 * np.std(expected)
 
 
 def test_mixing_takes_a_fraction_of_sinkhorns_iterations():
