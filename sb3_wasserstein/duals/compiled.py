@@ -164,11 +164,11 @@ def transforms(x: Any, centre: Any, y: Any, rows: Any, bounds: Any, root: Any, r
     :param rate: 1 / ε
     :param signs: (K,) s, float64
     :param least: a sum of exponentials below which too much of it is lost
-    :return: (n,) float64, and whether no sum was below
+    :return: (n,) float64, and (n,) where a sum was below
     """
     (d, m), n_groups = y.shape, len(bounds) - 1
     values, terms = np.zeros(len(x)), np.empty(m, np.float32)
-    enough = True
+    far = np.zeros(len(x), np.bool_)
     for i in range(len(x)):
         for j in range(m):
             terms[j] = ZERO
@@ -186,9 +186,9 @@ def transforms(x: Any, centre: Any, y: Any, rows: Any, bounds: Any, root: Any, r
             total = ZERO
             for j in range(bounds[k], bounds[k + 1]):
                 total += terms[j]
-            enough = enough and total >= least
+            far[i] |= total < least
             values[i] += signs[k] * math.log(np.float64(max(total, least)))
-    return values, enough
+    return values, far
 
 
 @_jit

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sb3_wasserstein.duals.clouds import Floats, Kind
 from sb3_wasserstein.duals.costs import PRODUCT_FORM, GroundCost
@@ -79,7 +80,7 @@ class Transforms:
         compiled = compiled_for_entries(len(x) * self._product.shape[1]) if self._compiles else None
         if compiled is not None:
             # Contiguous: compiled loops would else be compiled once more.
-            values, enough = compiled.transforms(
+            values, far = compiled.transforms(
                 np.ascontiguousarray(x),
                 self._centre,
                 self._y,
@@ -90,7 +91,7 @@ class Transforms:
                 self._signs,
                 np.float32(LEAST_SUM),
             )
-            return np.asarray(values - self._level) if enough else self._by_rows(x)
+            return self._filled(values - self._level, x, far)
         rows = max(1, BLOCK // self._product.shape[1])
         if len(x) <= rows:
             return self._block(x, self._product)
@@ -108,10 +109,18 @@ class Transforms:
             costs = np.sqrt(costs, out=exponents, dtype=exponents.dtype)
         np.subtract(self._rows, costs, out=exponents, dtype=exponents.dtype)
         sums = np.exp(exponents, out=exponents) @ self._members
-        if sums.min() < LEAST_SUM:
+        far: NDArray[np.bool_] = np.asarray((sums < LEAST_SUM).any(axis=1))
+        if self._kind.dtype == "float64" and far.any():
+            # Rows are exact to more digits than lifted products, and who asks for float64 asks for them.
             return self._by_rows(x)
-        logs = np.log(sums, dtype=np.float64)
-        return np.asarray(logs @ self._signs - self._level)
+        sums[far] = 1.0
+        return self._filled(np.log(sums, dtype=np.float64) @ self._signs - self._level, x, far)
+
+    def _filled(self, values: Floats, x: Floats, far: NDArray[np.bool_]) -> Floats:
+        """The values, where ``far`` row by row."""
+        if far.any():
+            values[far] = self._by_rows(x[far])
+        return values
 
     def _by_rows(self, x: Floats) -> Floats:
         """Each row shifted by its own largest exponent: for any cost, and at any distance."""

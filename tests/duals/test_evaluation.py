@@ -59,6 +59,20 @@ def test_an_outlier_costs_the_others_nothing():
     np.testing.assert_allclose(values[:-1], by_hand(x, parts, 0.05, cdist)[:-1], atol=1e-6)
 
 
+@pytest.mark.parametrize("dim", [3, 20])
+def test_points_out_of_reach_leave_the_others_as_they_are(dim, monkeypatch, loops):
+    """In float32 rows are gone through for the points alone whose exponentials vanish."""
+    rng = np.random.default_rng(4)
+    parts = clouds(rng, dim, (30, 50))
+    x = rng.normal(size=(40, dim))
+    x[7] *= 100.0
+    transforms = Transforms(parts, 0.1, GroundCost("euclidean"), Kind("float32"))
+    asked, by_rows = [], Transforms._by_rows
+    monkeypatch.setattr(Transforms, "_by_rows", lambda self, rest: asked.append(rest) or by_rows(self, rest))
+    np.testing.assert_allclose(transforms(x), by_hand(x, parts, 0.1, cdist), rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(np.concatenate(asked), x[7:8])
+
+
 def test_clouds_far_apart_are_not_blurred(loops):
     """Their coordinates, from the common centre, have no decimals left in float32."""
     rng = np.random.default_rng(3)
