@@ -23,6 +23,29 @@ def test_processes_are_as_serial():
         assert [model.num_timesteps for model in processes.models] == [3 * ROUND] * 3
 
 
+def calls_of(population, monkeypatch, **kwargs):
+    """The methods that members are called with in three rounds, with those that follow at once."""
+    called, call = [], population._members.call
+
+    def noted(method, arguments, then=None):
+        called.append(f"{method}, {then}" if then else method)
+        return call(method, arguments, then)
+
+    monkeypatch.setattr(population._members, "call", noted)
+    population.learn(3 * ROUND, **kwargs)
+    return called
+
+
+def test_members_wait_for_each_other_once_a_round(monkeypatch, tmp_path):
+    """Unless a checkpoint lies between training and the next rollout; the result is the same."""
+    through, stopping = make(2, schedule="constant"), make(2, schedule="constant")
+    assert calls_of(through, monkeypatch) == ["begin", "collect", "train, collect", "train, collect", "train", "end"]
+    assert calls_of(stopping, monkeypatch, checkpoint=tmp_path / "p", checkpoint_every=2) == [
+        "begin", "collect", "train, collect", "train", "snapshot", "collect", "train", "end", "snapshot",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(parameters(through), parameters(stopping))
+
+
 def test_an_environment_that_only_this_process_knows():
     import gymnasium as gym
 
