@@ -38,6 +38,15 @@ def cpu(function: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def quiet() -> None:
+    """Wait for what threads still do of an earlier call (jax frees 128 MB after it has returned): else the next one pays for it."""
+    busy = True
+    while busy:
+        start = time.process_time()
+        time.sleep(0.005)
+        busy = time.process_time() - start > 0.001
+
+
 def interleaved(repeats: int, **measured: Callable[[], float]) -> dict[str, float]:
     """
     Medians of the seconds that the functions return, all of them called in each round: noise then hits all alike. A short one
@@ -46,6 +55,7 @@ def interleaved(repeats: int, **measured: Callable[[], float]) -> dict[str, floa
     """
 
     def settled(function: Callable[[], float]) -> float:
+        quiet()
         seconds = function()
         times = min(MOST_CALLS, int(SHORT / max(seconds, 1e-9)))
         return seconds if times == 0 else float(np.mean([function() for _ in range(times)]))
