@@ -1,7 +1,7 @@
 """
 Diversity at equal return: a population against independent PPOs, on a runner either way and on CartPole-v1.
 
-    python benchmarks/diversity.py                    # about 50 CPU-minutes; resumes from the CSV
+    python benchmarks/diversity.py                    # about 100 CPU-minutes; resumes from the CSV
     python benchmarks/diversity.py --tasks runner     # about 4
     python benchmarks/diversity.py --table            # the table of what the CSV holds, and its verdict
 

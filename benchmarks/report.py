@@ -39,7 +39,7 @@ def cpu(function: Callable[[], object]) -> float:
 
 
 def quiet() -> None:
-    """Wait for what threads still do of an earlier call (jax frees 128 MB after it has returned): else the next one pays for it."""
+    """Wait for what threads still do of an earlier call (jax frees 128 MB after its return): else the next one pays for it."""
     busy = True
     while busy:
         start = time.process_time()
