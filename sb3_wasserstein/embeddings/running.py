@@ -12,6 +12,8 @@ from sb3_wasserstein.embeddings.trajectory import Mask
 
 #: up to so many ends are faster one by one
 FEW = 8
+#: numbers a step from which adding step by step is faster than a sum along the first axis, which jumps from row to row
+WIDE = 256
 
 
 class Ends:
@@ -58,11 +60,13 @@ class Ends:
 
     def running_sums(self, values: NDArray[Any], fresh: Any, carried: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """
-        :param values: (T, n, ...) what each step adds
+        :param values: (T, n, ...) what each step adds; the sums may take its place
         :param fresh: (k, ...) what each new episode starts from, or a number
         :param carried: (n, ...) what the running episodes had before
         :return: (T, n, ...) the sums after each step, before an end takes effect; (n, ...) what to carry on
         """
+        if values[0].size >= WIDE:
+            return self._sums_by_steps(values, fresh, carried)
         sums = np.cumsum(values, axis=0)
         if self.count == 0:
             sums += carried
@@ -79,3 +83,17 @@ class Ends:
             sums[time + 1 :, env] += change
             last[env] += change
         return sums, last
+
+    def _sums_by_steps(self, values: NDArray[Any], fresh: Any, carried: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """:meth:`running_sums` in the place of the values."""
+        starts = [fresh] * self.count if np.isscalar(fresh) else fresh
+        running, done = carried, 0
+        for time, sums in enumerate(values):
+            sums += running
+            running = sums
+            if done < self.count and self.places[done][0] == time:
+                running = sums.copy()
+                while done < self.count and self.places[done][0] == time:
+                    running[self.places[done][1]] = starts[done]
+                    done += 1
+        return values, running.copy()
