@@ -58,6 +58,7 @@ class Transforms:
         self._centre = y.mean(axis=0)
         y = y - self._centre
         self._y = y.T.astype(self._kind.dtype, order="C")
+        self._y_tensor = torch.tensor(self._y)
         reach = float(np.abs(y).max())
         error = np.finfo(np.float32).eps * (reach if self._root else 4.0 * reach**2) / self._epsilon
         self._few = y.shape[1] <= FEW_DIMENSIONS
@@ -77,7 +78,7 @@ class Transforms:
             self._members[self._bounds[k] : self._bounds[k + 1], k] = 1.0
         self._signs = np.array([-self._epsilon * sign for _, _, _, sign in self._clouds])
         self._level = float(self._signs @ shifts)
-        self._rate = np.float32(1.0 / self._epsilon)
+        self._rate, self._least = np.float32(1.0 / self._epsilon), np.float32(LEAST_SUM)
 
     def __call__(self, x: Floats) -> Floats:
         """
@@ -98,19 +99,18 @@ class Transforms:
         return np.concatenate([block(x[start : start + rows]) for start in range(0, len(x), rows)])
 
     def _compiled_block(self, compiled: ModuleType, x: Floats) -> Floats:
-        least = np.float32(LEAST_SUM)
         if self._few:
             # Contiguous: compiled loops would else be compiled once more.
             points = np.ascontiguousarray(x)
             values, far = compiled.transforms(
-                points, self._centre, self._y, self._rows, self._bounds, self._root, self._rate, self._signs, least
+                points, self._centre, self._y, self._rows, self._bounds, self._root, self._rate, self._signs, self._least
             )
         else:
-            points = (x - self._centre).astype(np.float32, order="C")
-            # torch's product: up to twice as fast as numpy's, and at hand in a training.
-            products = torch.mm(torch.from_numpy(points), torch.from_numpy(self._y)).numpy()
+            # torch's product: up to twice as fast as numpy's. In torch's own memory: its bits may depend on the alignment.
+            tensor = torch.from_numpy(x - self._centre).to(torch.float32).contiguous()
+            points, products = tensor.numpy(), torch.mm(tensor, self._y_tensor).numpy()
             values, far = compiled.transforms_of_products(
-                points, self._y, products, self._near, self._rows, self._bounds, self._rate, self._signs, least
+                points, self._y, products, self._near, self._rows, self._bounds, self._rate, self._signs, self._least
             )
         return self._filled(values - self._level, x, far)
 
