@@ -151,6 +151,25 @@ def squares(x: Any, y: Any, block: Any) -> None:
 
 
 @_jit
+def _log_sums(terms: Any, root: Any, rows: Any, bounds: Any, rate: Any, signs: Any, least: Any) -> Any:
+    """A point's value out of its squared distances, which are overwritten, and whether a sum was below ``least``."""
+    if root:
+        for j in range(len(terms)):
+            terms[j] = _exp(rows[j] - rate * math.sqrt(terms[j]))
+    else:
+        for j in range(len(terms)):
+            terms[j] = _exp(rows[j] - rate * terms[j])
+    value, is_far = 0.0, False
+    for k in range(len(signs)):
+        total = ZERO
+        for j in range(bounds[k], bounds[k + 1]):
+            total += terms[j]
+        is_far |= total < least
+        value += signs[k] * math.log(np.float64(max(total, least)))
+    return value, is_far
+
+
+@_jit
 def transforms(x: Any, centre: Any, y: Any, rows: Any, bounds: Any, root: Any, rate: Any, signs: Any, least: Any) -> Any:
     """
     Σ_k s_k log Σ_j exp(rows_j − rate · c(x_i, y_j)) over the groups k of the points y, which lie in a row: for few dimensions.
@@ -166,9 +185,8 @@ def transforms(x: Any, centre: Any, y: Any, rows: Any, bounds: Any, root: Any, r
     :param least: a sum of exponentials below which too much of it is lost
     :return: (n,) float64, and (n,) where a sum was below
     """
-    (d, m), n_groups = y.shape, len(bounds) - 1
-    values, terms = np.zeros(len(x)), np.empty(m, np.float32)
-    far = np.zeros(len(x), np.bool_)
+    d, m = y.shape
+    values, far, terms = np.empty(len(x)), np.empty(len(x), np.bool_), np.empty(m, np.float32)
     for i in range(len(x)):
         for j in range(m):
             terms[j] = ZERO
@@ -176,18 +194,56 @@ def transforms(x: Any, centre: Any, y: Any, rows: Any, bounds: Any, root: Any, r
             value, others = F(x[i, k] - centre[k]), y[k]
             for j in range(m):
                 terms[j] += (value - others[j]) * (value - others[j])
-        if root:
+        values[i], far[i] = _log_sums(terms, root, rows, bounds, rate, signs, least)
+    return values, far
+
+
+@_jit
+def transforms_of_products(
+    x: Any, y: Any, products: Any, near: Any, rows: Any, bounds: Any, rate: Any, signs: Any, least: Any
+) -> Any:
+    """
+    :func:`transforms` of distances, with a matrix product to start from: for many dimensions. What rounding has left nothing
+    of is computed from the differences.
+
+    :param x: (n, d), centred as y
+    :param y: (d, m)
+    :param products: (n, m) x · y
+    :param near: distances below near · (|x|² + the largest |y|²) are computed from the differences
+    :param rows: (m,)
+    :param bounds: (K + 1,) where each group begins, and m
+    :param rate: 1 / ε
+    :param signs: (K,) s, float64
+    :param least: a sum of exponentials below which too much of it is lost
+    :return: (n,) float64, and (n,) where a sum was below
+    """
+    (n, m), d = products.shape, x.shape[1]
+    values, far, terms = np.empty(n), np.empty(n, np.bool_), np.empty(m, np.float32)
+    y_squares, largest = np.zeros(m, np.float32), ZERO
+    for k in range(d):
+        for j in range(m):
+            y_squares[j] += y[k, j] * y[k, j]
+    for j in range(m):
+        largest = max(largest, y_squares[j])
+    for i in range(n):
+        point, row = x[i], products[i]
+        square = ZERO
+        for k in range(d):
+            square += point[k] * point[k]
+        limit = near * (square + largest)
+        limit *= limit
+        n_near = 0
+        for j in range(m):
+            terms[j] = square + y_squares[j] - (row[j] + row[j])
+            n_near += 1 if terms[j] < limit else 0
+        if n_near:
             for j in range(m):
-                terms[j] = _exp(rows[j] - rate * math.sqrt(terms[j]))
-        else:
-            for j in range(m):
-                terms[j] = _exp(rows[j] - rate * terms[j])
-        for k in range(n_groups):
-            total = ZERO
-            for j in range(bounds[k], bounds[k + 1]):
-                total += terms[j]
-            far[i] |= total < least
-            values[i] += signs[k] * math.log(np.float64(max(total, least)))
+                if terms[j] < limit:
+                    total = ZERO
+                    for k in range(d):
+                        total += (point[k] - y[k, j]) * (point[k] - y[k, j])
+                    terms[j] = total
+        values[i], far[i] = _log_sums(terms, True, rows, bounds, rate, signs, least)
     return values, far
 
 

@@ -193,7 +193,7 @@ def flatten(space: spaces.Space[Any], observations: Observations) -> NDArray[np.
         return one_hot(np.reshape(observations, (n, 1)) - space.start, np.array([space.n]))
     if isinstance(space, spaces.MultiDiscrete):
         return one_hot(np.reshape(observations - space.start, (n, -1)), space.nvec.ravel())
-    return np.reshape(observations, (n, -1)).astype(np.float64)
+    return observations.reshape((n, -1)).astype(np.float64)
 
 
 def one_hot(indices: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.float64]:

@@ -218,9 +218,6 @@ class Recorder:
         self._length, self._return = carried, running
 
         after, fresh, finals = self._source.scan(steps, ends, lengths)
-        starts = np.empty(ends.mask.shape, dtype=bool)
-        starts[0] = True
-        starts[1:] = ends.mask[:-1]
         start_values = np.zeros((0, 0))
         points = [final[None] for final in finals]
         if after is not None:
@@ -236,7 +233,7 @@ class Recorder:
             Episode(env, time, embedded, episode_return, int(lengths[time, env]))
             for (time, env), embedded, episode_return in zip(ends.places, points, returns, strict=True)
         ]
-        return Rollout(after, starts, start_values, ends.mask, terminated, lengths, episodes)
+        return Rollout(after, ends.starts, start_values, ends.mask, terminated, lengths, episodes)
 
     def _ends(self, steps: Steps) -> tuple[Ends, Mask]:
         """Where episodes ended, and where they ended by themselves."""

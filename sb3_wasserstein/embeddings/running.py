@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.trajectory import Mask
 
-#: up to so many ends are faster one by one
+#: up to so many ends, or steps, are faster one by one
 FEW = 8
+#: numbers a step from which adding step by step is faster than a sum along the first axis, which jumps from row to row
+WIDE = 256
 
 
 class Ends:
@@ -31,10 +33,26 @@ class Ends:
         #: k, the number of ends
         self.count = len(places)
 
-    @classmethod
-    def none(cls, n_steps: int, n_envs: int) -> Ends:
-        """No episode ended in ``n_steps`` of ``n_envs``: what most short rollouts are."""
-        return cls(np.zeros((n_steps, n_envs), dtype=bool), [])
+    @staticmethod
+    @lru_cache(maxsize=8)
+    def none(n_steps: int, n_envs: int) -> Ends:
+        """No episode ended in ``n_steps`` of ``n_envs``: what most short rollouts are, all with the same arrays."""
+        ends = Ends(np.zeros((n_steps, n_envs), dtype=bool), [])
+        ends.mask.flags.writeable = ends.starts.flags.writeable = False
+        return ends
+
+    @cached_property
+    def starts(self) -> Mask:
+        """(T, n) where the step before is another episode's, or another rollout's."""
+        starts = np.empty(self.mask.shape, dtype=bool)
+        starts[0] = True
+        starts[1:] = self.mask[:-1]
+        return starts
+
+    @cached_property
+    def _counted(self) -> NDArray[np.int64]:
+        """(T, 1) the number of steps after each."""
+        return np.arange(1, len(self.mask) + 1)[:, None]
 
     @cached_property
     def origin(self) -> NDArray[np.intp]:
@@ -52,17 +70,19 @@ class Ends:
         :return: (T, n) number of steps of the episode after each step; (n,) what to carry on
         """
         if self.count == 0:
-            counted = np.arange(1, len(self.mask) + 1)[:, None] + carried
+            counted = self._counted + carried
             return counted, counted[-1]
         return self.running_sums(np.ones(self.mask.shape, dtype=np.int64), 0, carried)
 
     def running_sums(self, values: NDArray[Any], fresh: Any, carried: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """
-        :param values: (T, n, ...) what each step adds
+        :param values: (T, n, ...) what each step adds; the sums may take its place
         :param fresh: (k, ...) what each new episode starts from, or a number
         :param carried: (n, ...) what the running episodes had before
         :return: (T, n, ...) the sums after each step, before an end takes effect; (n, ...) what to carry on
         """
+        if len(values) <= FEW or values[0].size >= WIDE:
+            return self._sums_by_steps(values, fresh, carried)
         sums = np.cumsum(values, axis=0)
         if self.count == 0:
             sums += carried
@@ -79,3 +99,17 @@ class Ends:
             sums[time + 1 :, env] += change
             last[env] += change
         return sums, last
+
+    def _sums_by_steps(self, values: NDArray[Any], fresh: Any, carried: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """:meth:`running_sums` in the place of the values."""
+        starts = [fresh] * self.count if np.isscalar(fresh) else fresh
+        running, done = carried, 0
+        for time, sums in enumerate(values):
+            sums += running
+            running = sums
+            if done < self.count and self.places[done][0] == time:
+                running = sums.copy()
+                while done < self.count and self.places[done][0] == time:
+                    running[self.places[done][1]] = starts[done]
+                    done += 1
+        return values, running.copy()

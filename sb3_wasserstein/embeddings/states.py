@@ -100,7 +100,7 @@ class _BoundMeanState(BoundEmbedding):
         after, fresh = scan_features(self._features, observations, resets, ends)
         sums, self._sum = ends.running_sums(after, fresh, self._sum)
         counts = lengths[:, :, None] + 1.0
-        self._count = np.where(ends.mask[-1][:, None], 1.0, counts[-1]) if ends.count else counts[-1].copy()
+        self._count = np.where(ends.mask[-1][:, None], 1.0, counts[-1]) if ends.count else counts[-1]
         sums /= counts
         return sums, fresh
 

@@ -18,6 +18,8 @@ from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations
 
 MAX_CELLS = 65_536
+#: cells up to which each one's blurred image is kept
+MAX_IMAGES = 512
 
 
 class VisitHistogram(FeatureEmbedding):
@@ -130,7 +132,7 @@ def _corner(name: str, value: ArrayLike | None) -> NDArray[np.float64] | None:
 
 
 class _Cells:
-    """Cell indices of continuous features."""
+    """Which cell continuous features lie in; cells are numbered row by row."""
 
     def __init__(self, features: Features, low: NDArray[np.float64], high: NDArray[np.float64], counts: NDArray[Any]) -> None:
         self.counts = tuple(int(count) for count in counts)
@@ -139,19 +141,23 @@ class _Cells:
     def __call__(self, observations: Observations) -> NDArray[np.intp]:
         cells = np.floor((self._features(observations) - self._low) * self._per_unit)
         # Clipped before the cast: a float beyond the integers' range would wrap around.
-        return np.clip(cells, 0, np.array(self.counts) - 1).astype(np.intp)
+        inside = np.clip(cells, 0, np.array(self.counts) - 1).astype(np.intp)
+        return np.asarray(np.ravel_multi_index(tuple(inside.T), self.counts))
 
 
 class _GridCells:
-    """Cell indices of a Discrete space that numbers a grid row by row."""
+    """Which cell of a grid a Discrete space's observation is; it numbers them row by row."""
 
     def __init__(self, shape: tuple[int, ...], start: int) -> None:
         self.counts = shape
-        self._start = start
+        self._start, self._n_cells = start, math.prod(shape)
 
     def __call__(self, observations: Observations) -> NDArray[np.intp]:
-        indices = np.asarray(observations).reshape(-1).astype(np.intp) - self._start
-        return np.stack(np.unravel_index(indices, self.counts), axis=1)
+        cells = np.asarray(observations).reshape(-1).astype(np.intp) - self._start
+        # A negative one would count from the end.
+        if len(cells) and not 0 <= cells.min() <= cells.max() < self._n_cells:
+            raise ValueError(f"an observation lies outside of the space's {self._n_cells} values from {self._start} on")
+        return cells
 
 
 class _BoundVisitHistogram(BoundEmbedding):
@@ -163,34 +169,38 @@ class _BoundVisitHistogram(BoundEmbedding):
             gaussian_filter1d(np.eye(count), smoothing, axis=1, mode="reflect") if smoothing > 0 else np.eye(count)
             for count in cells.counts
         ]
+        self._images = self._blurred(np.arange(self.dim)) if self.dim <= MAX_IMAGES else None
         self._sum = np.zeros((n_envs, self.dim))
         self._count = np.ones((n_envs, 1))
 
-    def _visit(self, observations: Observations, mask: Mask) -> NDArray[np.float64]:
-        cells = self._cells(observations)[mask]
-        bump = self._axes[0][cells[:, 0]]
-        for axis, rows in enumerate(self._axes[1:], start=1):
-            bump = (bump[:, :, None] * rows[cells[:, axis]][:, None, :]).reshape(len(bump), -1)
-        return bump
+    def _blurred(self, cells: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(n, dim) the blurred image of a visit to each of n cells."""
+        first, *others = np.unravel_index(cells, self._cells.counts)
+        image = self._axes[0][first]
+        for rows, places in zip(self._axes[1:], others, strict=True):
+            image = (image[:, :, None] * rows[places][:, None, :]).reshape(len(image), -1)
+        return image
+
+    def _visit(self, observations: Observations) -> NDArray[np.float64]:
+        cells = self._cells(observations)
+        return self._blurred(cells) if self._images is None else self._images[cells]
 
     def scan(
         self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        n_steps = len(lengths)
-        flat = merge_axes(observations)
-        after = self._visit(flat, np.ones(n_steps * self.n_envs, dtype=bool)).reshape(n_steps, self.n_envs, self.dim)
-        fresh = self._visit(resets, np.ones(ends.count, dtype=bool)) if ends.count else np.zeros((0, self.dim))
+        after = self._visit(merge_axes(observations)).reshape(*lengths.shape, self.dim)
+        fresh = self._visit(resets) if ends.count else np.zeros((0, self.dim))
         sums, self._sum = ends.running_sums(after, fresh, self._sum)
         self._count = np.where(ends.mask[-1], 0, lengths[-1])[:, None] + 1.0
         sums /= lengths[:, :, None] + 1.0
         return sums, fresh
 
     def reset(self, observations: Observations, mask: Mask) -> None:
-        self._sum[mask] = self._visit(observations, mask)
+        self._sum[mask] = self._visit(observations)[mask]
         self._count[mask] = 1.0
 
     def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
-        self._sum[mask] += self._visit(observations, mask)
+        self._sum[mask] += self._visit(observations)[mask]
         self._count[mask] += 1.0
 
     def value(self) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ def rollout_bonus(behaviour: DualCallback, credit: str) -> tuple[NDArray[np.floa
         return spread(rollout, values), values
     after, starts = shaping.prefix_values(rollout, behaviour.shaping)
     if not isinstance(behaviour.embedding, StateOccupancy):
-        return shaping.telescoping_bonus(rollout, after, starts), after[rollout.ends]
+        return shaping.telescoping_bonus(rollout, after, starts), after[rollout.ends] if rollout.episodes else np.zeros(0)
     bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, behaviour.window.mean_length)
     return bonus, shaping.episode_values(rollout.episodes, behaviour.shaping)
 

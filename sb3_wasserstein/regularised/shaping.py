@@ -29,8 +29,9 @@ def prefix_values(rollout: Rollout, shaping: Shaping) -> tuple[NDArray[np.float6
     """
     assert rollout.after is not None
     n_steps, n_envs, dim = rollout.after.shape
-    values = shaping(np.concatenate([rollout.after.reshape(-1, dim), rollout.start_values]))
-    return values[: n_steps * n_envs].reshape(n_steps, n_envs), values[n_steps * n_envs :]
+    values = shaping(np.concatenate([rollout.start_values, rollout.after.reshape(-1, dim)]))
+    n_starts = len(rollout.start_values)
+    return values[n_starts:].reshape(n_steps, n_envs), values[:n_starts]
 
 
 def telescoping_bonus(rollout: Rollout, after: NDArray[np.float64], starts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -44,10 +45,13 @@ def telescoping_bonus(rollout: Rollout, after: NDArray[np.float64], starts: NDAr
     :param starts: (k,) h at the rollout's ``starts``
     :return: (T, n)
     """
-    before = np.empty_like(after)
-    before[1:] = after[:-1]
-    before[rollout.starts] = starts
-    bonus: NDArray[np.float64] = after - before
+    n_envs = after.shape[1]
+    bonus = after.copy()
+    bonus[0] -= starts[:n_envs]
+    bonus[1:] -= after[:-1]
+    if len(starts) > n_envs:
+        begun = rollout.starts[1:]
+        bonus[1:][begun] = after[1:][begun] - starts[n_envs:]
     return bonus
 
 
@@ -169,6 +173,13 @@ def mean_to_go(bonus: NDArray[np.float64], dones: NDArray[np.bool_], gamma: floa
     :param at_the_cut: what stands for the rest of the episodes that go on after the rollout: the last rollout's mean
     :return: the mean, in the unit of ``bonus``
     """
+    if len(bonus) <= SHORT and not np.count_nonzero(dones):
+        # The same discounts everywhere: the sum over the environments goes through the steps.
+        running, total = at_the_cut * bonus.shape[1], 0.0
+        for added in reversed(bonus.tolist()):
+            running = sum(added) + gamma * running
+            total += running
+        return total / bonus.size
     known = bonus.copy()
     known[-1] += gamma * at_the_cut * ~dones[-1]
     return float(bonus_advantages(known, dones, gamma, 1.0).mean())

@@ -34,16 +34,17 @@ COSTS = {
 }
 
 
+@pytest.mark.parametrize("dim", [3, 20])
 @pytest.mark.parametrize("sizes", [(30,), (30, 50), (1, 40)])
 @pytest.mark.parametrize("epsilon", [0.05, 1.0])
 @pytest.mark.parametrize("name", COSTS)
-def test_the_formula(name, epsilon, sizes, loops):
+def test_the_formula(name, epsilon, sizes, dim, loops):
     rng = np.random.default_rng(0)
-    parts = clouds(rng, 3, sizes)
+    parts = clouds(rng, dim, sizes)
     cost = GroundCost(SaturatingCost("euclidean", 2.0) if name == "saturating" else name)
     cost.base_median = 1.0
     # Points of the clouds themselves, points between, and points far away, whose exponentials vanish.
-    x = np.concatenate([parts[0][0], rng.normal(size=(200, 3)), 30.0 * rng.normal(size=(7, 3))])
+    x = np.concatenate([parts[0][0], rng.normal(size=(200, dim)), 30.0 * rng.normal(size=(7, dim))])
     expected = by_hand(x, parts, epsilon, COSTS[name])
     for dtype, accuracy in (("float64", 1e-7), ("float32", 3e-5)):
         values = Transforms(parts, epsilon, cost, Kind(dtype))(x)
@@ -71,6 +72,20 @@ def test_points_out_of_reach_leave_the_others_as_they_are(dim, monkeypatch, loop
     monkeypatch.setattr(Transforms, "_by_rows", lambda self, rest: asked.append(rest) or by_rows(self, rest))
     np.testing.assert_allclose(transforms(x), by_hand(x, parts, 0.1, cdist), rtol=1e-5, atol=1e-4)
     np.testing.assert_array_equal(np.concatenate(asked), x[7:8])
+
+
+@pytest.mark.parametrize("dim", [20, 70, 300])
+def test_points_next_to_a_cloud_far_from_the_centre(dim, loops):
+    """Where the product in float32 has nothing left of a distance; here one at 1 / 1000 of the cloud's size decides."""
+    rng = np.random.default_rng(5)
+    parts = clouds(rng, dim, (60, 250))
+    y = np.concatenate([part[0] for part in parts])
+    directions = rng.normal(size=y.shape)
+    x = y + directions / np.linalg.norm(directions, axis=1)[:, None] * np.geomspace(1e-8, 1.0, len(y))[:, None]
+    size = float(np.median(cdist(x, y)))
+    epsilon = 0.05 * size
+    values = Transforms(parts, epsilon, GroundCost("euclidean"), Kind("float32"))(x)
+    np.testing.assert_allclose(values, by_hand(x, parts, epsilon, cdist), atol=1e-3 * epsilon)
 
 
 def test_clouds_far_apart_are_not_blurred(loops):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sb3_wasserstein.embeddings.running import FEW, Ends
+from sb3_wasserstein.embeddings.running import FEW, WIDE, Ends
 
 
 def by_steps(mask, values, fresh, carried):
@@ -18,15 +18,18 @@ def by_steps(mask, values, fresh, carried):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 1.0])
-@pytest.mark.parametrize("shape", [(12, 3), (12, 3, 2), (1, 1, 4)])
+@pytest.mark.parametrize("shape", [(12, 3), (12, 3, 2), (1, 1, 4), (12, 3, WIDE)])
 def test_running_sums(shape, share):
     rng = np.random.default_rng(3)
     mask = rng.random(shape[:2]) < share
     ends = Ends(mask)
     values = rng.normal(size=shape)
     fresh, carried = rng.normal(size=(ends.count, *shape[2:])), rng.normal(size=shape[1:])
-    for found, expected in zip(ends.running_sums(values, fresh, carried), by_steps(mask, values, fresh, carried), strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-12)
+    expected = by_steps(mask, values, fresh, carried)
+    before = carried.copy()
+    for found, wanted in zip(ends.running_sums(values, fresh, carried), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-12)
+    np.testing.assert_array_equal(carried, before)
 
 
 def test_both_ways_of_adding_are_tried():

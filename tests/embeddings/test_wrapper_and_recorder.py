@@ -1,9 +1,12 @@
 """The wrapper, inside the environments, and the recorder, outside of them, see the same behaviour."""
 
+import math
+
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from scipy.ndimage import gaussian_filter
 from scripted import SPACES, ScriptedEnv
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.env_util import make_vec_env
@@ -12,6 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 from sb3_wasserstein import TrajectoryEmbeddingWrapper, WassersteinPPO
 from sb3_wasserstein.embeddings import FinalState, FunctionEmbedding, MeanState, Path, StateOccupancy, VisitHistogram
 from sb3_wasserstein.embeddings.features import Features
+from sb3_wasserstein.embeddings.visits import MAX_IMAGES
 
 LENGTHS = [(3, 7, 5), (11, 4), (40,), (1, 2, 9)]
 N_STEPS = 12
@@ -170,6 +174,27 @@ def test_visits_of_a_box_count_outliers_in_the_nearest_cell():
     expected = np.zeros((2, 4))
     expected[0, 3] = expected[1, 1] = 0.5
     np.testing.assert_allclose(bound.value().reshape(2, 4), expected)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (5, 4, 30)])
+def test_the_blurred_image_of_a_visit_is_scipys(shape):
+    """With the images of all cells at hand, and where they are too many to keep."""
+    n_cells = math.prod(shape)
+    assert (n_cells <= MAX_IMAGES) == (len(shape) == 2)
+    bound = VisitHistogram(shape=shape, smoothing=0.8).bind(spaces.Discrete(n_cells, start=3), None, n_envs=2)
+    visited = np.array([7, n_cells - 1])
+    bound.reset(visited + 3, np.ones(2, dtype=bool))
+    one_hot = np.zeros((2, n_cells))
+    one_hot[[0, 1], visited] = 1.0
+    for found, visit in zip(bound.value(), one_hot.reshape(2, *shape), strict=True):
+        np.testing.assert_allclose(found.reshape(shape), gaussian_filter(visit, 0.8, mode="reflect"), atol=1e-12)
+
+
+@pytest.mark.parametrize("observation", [2, 15])
+def test_an_observation_outside_of_the_grid_is_refused(observation):
+    bound = VisitHistogram(shape=(3, 4)).bind(spaces.Discrete(12, start=3), None)
+    with pytest.raises(ValueError, match="outside of the space's 12 values from 3 on"):
+        bound.reset(np.array([observation]), np.ones(1, dtype=bool))
 
 
 def test_features_flatten_as_gymnasium_does():

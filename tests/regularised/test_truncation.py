@@ -87,6 +87,13 @@ def test_mean_to_go_by_hand():
     assert shaping.mean_to_go(bonus, dones, 0.5, 6.0) == pytest.approx(np.mean([2.0, 2.0, 7.0, 0.0, 5.5, 11.0]))
 
 
+def test_mean_to_go_by_hand_where_no_episode_ends():
+    bonus = np.array([[1.0, 0.0], [2.0, 0.0], [4.0, 8.0]])
+    # Left: 1 + .5 · 5.5, 2 + .5 · 7, 4 + .5 · 6; right: .5 · 5.5, .5 · (8 + .5 · 6), 8 + .5 · 6.
+    expected = np.mean([3.75, 5.5, 7.0, 2.75, 5.5, 11.0])
+    assert shaping.mean_to_go(bonus, np.zeros((3, 2), dtype=bool), 0.5, 6.0) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("embedding", ["final_state", StateOccupancy(horizon=LENGTH)])
 def test_nothing_is_taken_where_nothing_is_counted_twice(embedding):
     """Not at a termination, where SB3 adds nothing; not of a state's bonus, which goes on after a time limit like a reward."""
