@@ -5,7 +5,7 @@ GAIL from the `imitation` package, beside ``imitation.py``, in an environment of
     gail-env/bin/python benchmarks/gail/run.py            # rows go to benchmarks/results/imitation.csv
 
 Demonstrations, scaling of states, tasks and number of steps are those of ``imitation.py``. The discriminator
-sees states only. What was tuned: see docs/imitation.md.
+sees states only. What was tuned, on seed 100: which reward the policy gets, task by task.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ sys.path.append(str(Path(__file__).parent.parent))
 
 from imitation.algorithms.adversarial.gail import GAIL
 from imitation.data.types import Transitions
-from imitation.rewards.reward_nets import BasicRewardNet
+from imitation.rewards.reward_nets import BasicRewardNet, RewardNet
 from imitation.util import logger as loggers
 from imitation.util.networks import RunningNorm
 from imitation_tasks import LINES, N_ENVS, STEPS, evaluation_env, lessons, training_env
@@ -34,6 +34,20 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 SETTINGS = {"n_steps": 512, "batch_size": 256, "n_epochs": 20, "gamma": 0.99}
 DISCRIMINATOR = {"demo_batch_size": 256, "n_disc_updates_per_round": 4}
+
+
+class LogitGAIL(GAIL):
+    """
+    The reward is log D − log(1 − D), of both signs. GAIL's own, −log(1 − D), is never negative: where episodes end at the goal it
+    pays for staying away.
+    """
+
+    @property
+    def reward_train(self) -> RewardNet:
+        return self._reward_net
+
+
+TRAINERS = {"CartPole-v1": GAIL, "MountainCar-v0": LogitGAIL, "Acrobot-v1": LogitGAIL, "Pendulum-v1": GAIL}
 
 
 def transitions(demonstrations: list[np.ndarray], action: np.ndarray) -> Transitions:
@@ -52,7 +66,7 @@ def gail(task: str, seed: int, steps: int) -> dict[str, float]:
     net = BasicRewardNet(
         venv.observation_space, venv.action_space, use_action=False, use_next_state=False, normalize_input_layer=RunningNorm
     )
-    trainer = GAIL(
+    trainer = TRAINERS[task](
         demonstrations=transitions(demonstrations, venv.action_space.sample()),
         venv=venv,
         gen_algo=learner,
