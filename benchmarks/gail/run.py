@@ -38,8 +38,8 @@ DISCRIMINATOR = {"demo_batch_size": 256, "n_disc_updates_per_round": 4}
 
 class LogitGAIL(GAIL):
     """
-    The reward is log D − log(1 − D), of both signs. GAIL's own, −log(1 − D), is never negative: where episodes end at the goal it
-    pays for staying away.
+    The reward is log D − log(1 − D), of both signs. GAIL's own, −log(1 − D), is never negative: where episodes end at the goal
+    it pays for staying away.
     """
 
     @property
