@@ -18,6 +18,7 @@ from sb3_wasserstein.duals.costs import check_positive
 from sb3_wasserstein.population.pairwise import Pairwise
 from sb3_wasserstein.population.potential import PairPotential
 from sb3_wasserstein.population.rules import Rules
+from sb3_wasserstein.population.schedule import Burst
 from sb3_wasserstein.regularised.window import Scales
 
 #: soft-min over a member's distances, in units of the ground-cost scale
@@ -210,12 +211,13 @@ class Exchange:
             return {}
         gaps = np.array([self.pairwise.distances[member, l] for l in others])
         if self.rules.neighbours == "nearest":
-            exponents = -(gaps - gaps.min()) / (TEMPERATURE * self.scales.ground_cost)
+            temperature = self.rules.fresh_starts.temperature if self._is_afresh(member) else TEMPERATURE
+            exponents = -(gaps - gaps.min()) / (temperature * self.scales.ground_cost)
             weights = np.exp(exponents) / np.exp(exponents).sum()
         else:
             weights = np.full(len(others), 1.0 / len(others))
         if self.rules.schedule == "burst":
-            weights = np.where(gaps < self.rules.burst.release * self.scales.ground_cost, weights, 0.0)
+            weights = np.where(gaps < self._burst(member).release * self.scales.ground_cost, weights, 0.0)
         if self.rules.distance_target is not None:
             weights = np.where(gaps < self.rules.distance_target * travelled[member], weights, 0.0)
         return {l: float(weight) for l, weight in zip(others, weights, strict=True) if weight > LEAST_WEIGHT}
@@ -260,10 +262,17 @@ class Exchange:
         sequence = np.random.SeedSequence(self._seed, spawn_key=(member, self.restarts[member]))
         return int(sequence.generate_state(1)[0] >> 1)
 
+    def _is_afresh(self, member: int) -> bool:
+        """Whether it began again, among others that have settled."""
+        return self.rules.schedule == "burst" and self.n_policies > 2 and self.born[member] > 0
+
+    def _burst(self, member: int) -> Burst:
+        return self.rules.fresh_starts.burst if self._is_afresh(member) else self.rules.burst
+
     def _factor(self, member: int, progress: float) -> float:
         schedule = self.rules.schedule
         if schedule == "burst":
-            return self.rules.burst(progress - self.born[member])
+            return self._burst(member)(progress - self.born[member])
         return float(schedule(1.0 - progress)) if callable(schedule) else 1.0
 
     def _above_floor(self, member: int) -> bool:

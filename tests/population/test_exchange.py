@@ -84,50 +84,114 @@ def test_a_burst_is_full_then_falls_in_a_line():
     assert [burst(age) for age in (0.0, 0.1, 0.2, 0.3, 0.9)] == pytest.approx([1, 1, 0.5, 0, 0])
 
 
-def test_a_collapsed_pair_begins_afresh_once_and_is_repelled_again():
+def test_a_collapsed_pair_on_its_own_begins_afresh_once_and_is_repelled_again():
+    made = exchange(2)
+    made.turns(reports(LINE[:2]), 0.0)
+    together = reports([(2, 0), (2, 0)])
+    turns = made.turns(together, 0.3)
+    assert [turns[k].restart is not None for k in range(2)] == [True, True]
+    assert turns[0].restart != turns[1].restart
+    again = made.turns(together, 0.31)
+    assert [again[k].restart for k in range(2)] == [None, None]
+    assert [again[k].coef for k in range(2)] == [1.0, 1.0]
+    assert made.restarts == {0: 1, 1: 1}
+    assert all(turn.restart is None for turn in made.turns(together, 0.95).values())
+
+
+def test_among_more_than_two_all_but_one_of_those_that_collapsed_begin_afresh():
+    made = exchange(4)
+    made.turns(reports([(0, 0), (1, 0), (5, 0), (0, 5)]), 0.0)
+    together = reports([(2, 0), (2, 0), (9, 0), (2, 0)])
+    turns = made.turns(together, 0.3)
+    assert [turns[k].restart is not None for k in range(4)] == [False, True, False, True]
+    assert turns[0].potential is None
+    again = made.turns(together, 0.31)
+    assert [again[k].restart for k in range(4)] == [None] * 4
+    assert [again[k].coef for k in range(4)] == [0.0, 1.0, 0.0, 1.0]
+
+
+def test_the_younger_of_a_pair_begins_afresh():
     made = exchange(3)
     made.turns(reports(LINE), 0.0)
-    together = reports([(2, 0), (2, 0), (9, 0)])
-    turns = made.turns(together, 0.3)
-    assert [turns[k].restart is not None for k in range(3)] == [True, True, False]
-    assert turns[0].restart != turns[1].restart
-    assert turns[2].potential is None
-    again = made.turns(together, 0.31)
-    assert [again[k].restart for k in range(3)] == [None] * 3
-    assert [again[k].coef for k in range(3)] == [1.0, 1.0, 0.0]
-    assert made.restarts == {0: 1, 1: 1, 2: 0}
-    assert all(turn.restart is None for turn in made.turns(together, 0.95).values())
+    assert made.turns(reports([(0, 0), (0, 0), (9, 0)]), 0.3)[1].restart is not None
+    # It has come upon another that was there all along, whose number is the higher.
+    shown = reports([(0, 0), (9, 0), (9, 0)])
+    assert all(turn.restart is None for turn in made.turns(shown, 0.5).values())
+    assert [turn.restart is not None for turn in made.turns(shown, 0.55).values()] == [False, True, False]
+    assert made.restarts == {0: 0, 1: 2, 2: 0}
+
+
+def afresh(places):
+    """The last of them has just begun afresh, next to the others, who have settled."""
+    made = exchange(len(places))
+    made.turns(reports(places), 0.0)
+    turns = made.turns(reports([*places[:-1], places[0]]), 0.3)
+    assert [k for k, turn in turns.items() if turn.restart is not None] == [len(places) - 1]
+    return made
+
+
+def test_who_begins_afresh_is_driven_to_the_free_place_and_not_back_to_where_it_starts():
+    angles = 2 * np.pi * np.arange(5) / 5
+    circle = np.stack([np.cos(angles), np.sin(angles)], 1)
+    made = afresh([*circle[1:], (9, 9)])
+    here = np.array([0.3, 0.0])
+    turns = made.turns(reports([*circle[1:], here]), 0.31)
+    # The unit vectors to four corners of a pentagon add up to minus the fifth.
+    assert turns[4].potential(here + 0.5 * circle).argmax() == 0
+    nearest = int(np.argmin(made.distances[4, :4]))
+    assert made.pairwise.potential(4, {nearest: 1.0})(here + 0.5 * circle).argmax() != 0
+
+
+@pytest.mark.parametrize(("member", "temperature"), [(3, 1.0), (2, 0.1)], ids=["afresh", "settled"])
+def test_a_fresh_members_soft_minimum_is_wide(member, temperature):
+    made = afresh([(0, 0), (9, 0), (9, 9), (0, 9)])
+    made.turns(reports([(0, 0), (9, 0), (9, 9), (2, 7)]), 0.31)
+    others = [l for l in range(4) if l != member]
+    hot = np.exp(-made.distances[member, others] / (temperature * made.scales.ground_cost))
+    assert made.weights(member, {}) == pytest.approx(dict(zip(others, hot / hot.sum(), strict=True)))
+
+
+@pytest.mark.parametrize(("gap", "afresh_too", "settled"), [(2.0, True, True), (2.8, True, False), (3.4, False, False)])
+def test_who_begins_afresh_is_released_further_away(gap, afresh_too, settled):
+    made = afresh([(0, 0), (9, 0), (50, 50)])
+    unit = made.scales.ground_cost
+    made.turns(reports([(0, 0), (900 * unit, 0), (gap * unit, 0)]), 0.31)
+    # ε takes a little off.
+    assert gap - 0.3 < made.distances[0, 2] / unit < gap
+    assert (0 in made.weights(2, {})) == afresh_too
+    assert (2 in made.weights(0, {})) == settled
 
 
 @pytest.mark.parametrize("rules", [{}, {"distance_target": 0.7}])
 def test_a_fresh_member_is_nowhere_until_an_episode_of_its_own_ends(rules):
-    places = [(2, 0), (2, 0), (9, 0), (9, 7)]
+    places = [(9, 7), (2, 0), (2, 0), (2, 0)]
     made = exchange(4, **rules)
-    made.turns(reports([(0, 0), (1, 0), (5, 0), (5, 5)]), 0.0)
+    made.turns(reports([(5, 5), (5, 0), (0, 0), (1, 0)]), 0.0)
     poor, good = reports(places), reports(places, returns=(99.0, 101.0))
-    turns = made.turns({**poor, 2: good[2], 3: good[3]}, 0.3)
-    assert [turns[k].restart is not None for k in range(4)] == [True, True, False, False]
+    turns = made.turns({**poor, 0: good[0], 1: good[1]}, 0.3)
+    assert [turns[k].restart is not None for k in range(4)] == [False, False, True, True]
     unseen = Report(np.zeros((0, 0)), np.zeros(0), 100, True)
     # Longer than a lost member's patience: of what nobody has seen, nobody can say that it is lost.
     for progress in (0.31, 0.7):
-        turns = made.turns({0: unseen, 1: unseen, 2: good[2], 3: good[3]}, progress)
+        turns = made.turns({0: good[0], 1: good[1], 2: unseen, 3: unseen}, progress)
         assert all(turn.restart is None for turn in turns.values())
-        assert (turns[0].potential, turns[1].potential) == (None, None)
-    turns = made.turns({0: good[0], 1: unseen}, 0.71)
-    assert set(made.clouds) == {0, 2, 3}
-    assert turns[1].potential is None
+        assert (turns[2].potential, turns[3].potential) == (None, None)
+    found = reports([*places[:2], (20, 20)], returns=(99.0, 101.0))[2]
+    turns = made.turns({2: found, 3: unseen}, 0.71)
+    assert set(made.clouds) == {0, 1, 2}
+    assert turns[3].potential is None
 
 
-def test_a_member_that_does_not_come_back_begins_afresh_with_its_neighbour():
-    made = exchange(3, warm_up=100)
-    untrained = reports(LINE, returns=(-31.0, -29.0))
-    made.turns(untrained, 0.0)
-    good, lost = reports(LINE, returns=(-11.0, -9.0)), reports(LINE, returns=(-29.0, -26.0))
-    late = {0: lost[0], 1: good[1], 2: good[2]}
+@pytest.mark.parametrize(("n_policies", "expected"), [(2, [True, True]), (3, [True, False, False])])
+def test_a_member_that_does_not_come_back_begins_afresh(n_policies, expected):
+    made = exchange(n_policies, warm_up=100)
+    line = LINE[:n_policies]
+    made.turns(reports(line, returns=(-31.0, -29.0)), 0.0)
+    late = {**reports(line, returns=(-11.0, -9.0)), 0: reports(line, returns=(-29.0, -26.0))[0]}
     assert all(turn.restart is None for turn in made.turns(late, 0.36).values())
     turns = made.turns(late, 0.38)
     # −27.5 is above the untrained −30, but by less than a fifth of what the best has gained.
-    assert [turns[k].restart is not None for k in range(3)] == [True, True, False]
+    assert [turn.restart is not None for turn in turns.values()] == expected
     assert all(turn.restart is None for turn in made.turns(late, 0.6).values())
 
 
@@ -203,14 +267,14 @@ def test_an_occupancys_features_have_one_unit():
 def test_the_state_goes_through_a_file_format():
     made = exchange(3)
     made.turns(reports(LINE), 0.0)
-    made.turns(reports([(2, 0), (2, 0), (9, 0)]), 0.3)
+    made.turns(reports([(2, 0), (2, 0), (2, 0)]), 0.3)
     plain, arrays = made.state()
     other = exchange(3)
     other.load_state(plain, arrays)
     np.testing.assert_array_equal(other.distances, made.distances)
-    again, expected = (one.turns(reports([(2, 0), (2.5, 0), (9, 0)]), 0.32) for one in (other, made))
+    again, expected = (one.turns(reports([(2, 0), (2.2, 0), (2, 0.2)]), 0.32) for one in (other, made))
     points = np.array([[0.3, 0.1]])
-    for k in (0, 1):
+    for k in (1, 2):
         assert again[k].coef == expected[k].coef > 0
         np.testing.assert_array_equal(again[k].potential(points), expected[k].potential(points))
     with pytest.raises(ValueError, match="damaged"):
