@@ -263,8 +263,9 @@ class Exchange:
         return int(sequence.generate_state(1)[0] >> 1)
 
     def _is_afresh(self, member: int) -> bool:
-        """Whether it began again, among others that have settled."""
-        return self.rules.schedule == "burst" and self.n_policies > 2 and self.born[member] > 0
+        """Whether it began again alone, among others that have settled."""
+        together = self.n_policies <= self.rules.fresh_starts.together
+        return self.rules.schedule == "burst" and not together and self.born[member] > 0
 
     def _burst(self, member: int) -> Burst:
         return self.rules.fresh_starts.burst if self._is_afresh(member) else self.rules.burst

@@ -40,21 +40,22 @@ class Burst:
 @dataclass(frozen=True)
 class FreshStarts:
     """
-    Of members that ended up in one behaviour all but one begin again, and so does one that was driven off and never came back:
-    with new weights and a burst of their own. Nothing short of new weights parts them. All times in fractions of the training.
+    Members that ended up in one behaviour, and one that was driven off and never came back, begin again with new weights and a
+    burst of their own. Nothing short of new weights parts them. All times in fractions of the training.
 
-    Two on their own begin again together: next to one that has settled, the other would be released where it starts; two fresh
-    ones part from each other. Among more, only one does, the younger, since each place that is given up has to be found again.
-    The free place lies among others that have settled: driven from the nearest of them only, it would be held in their midst,
-    where it starts; so it is driven from all, less than from the nearest those that are further.
+    In a small population it is both of a pair, and a lost one together with its nearest neighbour: next to one that has
+    settled, it would be released where it starts; two fresh ones part from each other. Among more, it is one, the younger,
+    since each place that is given up has to be found again. The free place lies among others that have settled: driven from
+    the nearest of them only, it would be held in their midst, where it starts; so all drive it, the further the less.
 
     :param begin: before it, and for as long after a member's own beginning, members are left alone
     :param end: after it nobody begins again: it could not finish
     :param collapsed: the distance, in units of the ground-cost scale, below which a pair has collapsed
     :param patience: how long a member may take to come back
     :param lost: the share of the best member's gain over the untrained policies below which a member is lost by then
-    :param burst: among more than two; the others stand still, so that it is released further away, and it is soon done
-    :param temperature: among more than two, of its soft-min over its distances, in units of the ground-cost scale
+    :param together: the size of a population up to which two begin again together
+    :param burst: among more; the others stand still, so that it is released further away, and it is soon done
+    :param temperature: among more, of its soft-min over its distances, in units of the ground-cost scale
     """
 
     begin: float = 0.225
@@ -62,6 +63,7 @@ class FreshStarts:
     collapsed: float = 0.46
     patience: float = 0.375
     lost: float = 0.2
+    together: int = 3
     burst: Burst = Burst(full=0.0625, end=0.125, release=3.0)
     temperature: float = 1.0
 
@@ -84,17 +86,18 @@ class FreshStarts:
         :return: the members that are to begin again
         """
         fresh: set[int] = set()
-        on_their_own = len(ages) == 2
+        together = len(ages) <= self.together
         if not self.begin <= progress <= self.end or not distances:
             return fresh
         for distance, pair in sorted((distance, pair) for pair, distance in distances.items()):
             settled = min(ages[k] for k in pair) >= self.begin
             if distance < self.collapsed * scale and settled and not fresh & set(pair):
-                fresh |= set(pair) if on_their_own else {min(pair, key=lambda k: (ages[k], -k))}
+                fresh |= set(pair) if together else {min(pair, key=lambda k: (ages[k], -k))}
         least = untrained + self.lost * (max(returns.values()) - untrained)
         for k, mean in sorted(returns.items()):
             if ages[k] >= self.patience and mean < least and k not in fresh:
-                fresh |= set(ages) if on_their_own else {k}
+                nearest = min((distance, l) for (one, l), distance in distances.items() if one == k)[1]
+                fresh |= {k, nearest} if together else {k}
         return fresh
 
 

@@ -84,21 +84,22 @@ def test_a_burst_is_full_then_falls_in_a_line():
     assert [burst(age) for age in (0.0, 0.1, 0.2, 0.3, 0.9)] == pytest.approx([1, 1, 0.5, 0, 0])
 
 
-def test_a_collapsed_pair_on_its_own_begins_afresh_once_and_is_repelled_again():
-    made = exchange(2)
-    made.turns(reports(LINE[:2]), 0.0)
-    together = reports([(2, 0), (2, 0)])
+def test_a_collapsed_pair_begins_afresh_once_and_is_repelled_again():
+    made = exchange(3)
+    made.turns(reports(LINE), 0.0)
+    together = reports([(2, 0), (2, 0), (9, 0)])
     turns = made.turns(together, 0.3)
-    assert [turns[k].restart is not None for k in range(2)] == [True, True]
+    assert [turns[k].restart is not None for k in range(3)] == [True, True, False]
     assert turns[0].restart != turns[1].restart
+    assert turns[2].potential is None
     again = made.turns(together, 0.31)
-    assert [again[k].restart for k in range(2)] == [None, None]
-    assert [again[k].coef for k in range(2)] == [1.0, 1.0]
-    assert made.restarts == {0: 1, 1: 1}
+    assert [again[k].restart for k in range(3)] == [None] * 3
+    assert [again[k].coef for k in range(3)] == [1.0, 1.0, 0.0]
+    assert made.restarts == {0: 1, 1: 1, 2: 0}
     assert all(turn.restart is None for turn in made.turns(together, 0.95).values())
 
 
-def test_among_more_than_two_all_but_one_of_those_that_collapsed_begin_afresh():
+def test_among_more_than_three_all_but_one_of_those_that_collapsed_begin_afresh():
     made = exchange(4)
     made.turns(reports([(0, 0), (1, 0), (5, 0), (0, 5)]), 0.0)
     together = reports([(2, 0), (2, 0), (9, 0), (2, 0)])
@@ -111,14 +112,14 @@ def test_among_more_than_two_all_but_one_of_those_that_collapsed_begin_afresh():
 
 
 def test_the_younger_of_a_pair_begins_afresh():
-    made = exchange(3)
-    made.turns(reports(LINE), 0.0)
-    assert made.turns(reports([(0, 0), (0, 0), (9, 0)]), 0.3)[1].restart is not None
+    made = exchange(4)
+    made.turns(reports([*LINE, (5, 5)]), 0.0)
+    assert made.turns(reports([(0, 0), (0, 0), (9, 0), (9, 9)]), 0.3)[1].restart is not None
     # It has come upon another that was there all along, whose number is the higher.
-    shown = reports([(0, 0), (9, 0), (9, 0)])
+    shown = reports([(0, 0), (9, 0), (9, 0), (9, 9)])
     assert all(turn.restart is None for turn in made.turns(shown, 0.5).values())
-    assert [turn.restart is not None for turn in made.turns(shown, 0.55).values()] == [False, True, False]
-    assert made.restarts == {0: 0, 1: 2, 2: 0}
+    assert [turn.restart is not None for turn in made.turns(shown, 0.55).values()] == [False, True, False, False]
+    assert made.restarts == {0: 0, 1: 2, 2: 0, 3: 0}
 
 
 def afresh(places):
@@ -153,13 +154,13 @@ def test_a_fresh_members_soft_minimum_is_wide(member, temperature):
 
 @pytest.mark.parametrize(("gap", "afresh_too", "settled"), [(2.0, True, True), (2.8, True, False), (3.4, False, False)])
 def test_who_begins_afresh_is_released_further_away(gap, afresh_too, settled):
-    made = afresh([(0, 0), (9, 0), (50, 50)])
+    made = afresh([(0, 0), (9, 0), (0, 9), (50, 50)])
     unit = made.scales.ground_cost
-    made.turns(reports([(0, 0), (900 * unit, 0), (gap * unit, 0)]), 0.31)
+    made.turns(reports([(0, 0), (5 * unit, 9 * unit), (-9 * unit, 0), (gap * unit, 0)]), 0.31)
     # ε takes a little off.
-    assert gap - 0.3 < made.distances[0, 2] / unit < gap
-    assert (0 in made.weights(2, {})) == afresh_too
-    assert (2 in made.weights(0, {})) == settled
+    assert gap - 0.3 < made.distances[0, 3] / unit < gap
+    assert (0 in made.weights(3, {})) == afresh_too
+    assert (3 in made.weights(0, {})) == settled
 
 
 @pytest.mark.parametrize("rules", [{}, {"distance_target": 0.7}])
@@ -182,10 +183,10 @@ def test_a_fresh_member_is_nowhere_until_an_episode_of_its_own_ends(rules):
     assert turns[3].potential is None
 
 
-@pytest.mark.parametrize(("n_policies", "expected"), [(2, [True, True]), (3, [True, False, False])])
+@pytest.mark.parametrize(("n_policies", "expected"), [(3, [True, True, False]), (4, [True, False, False, False])])
 def test_a_member_that_does_not_come_back_begins_afresh(n_policies, expected):
     made = exchange(n_policies, warm_up=100)
-    line = LINE[:n_policies]
+    line = [(0, 0), (2, 0), (5, 0), (3.5, 0)][:n_policies]
     made.turns(reports(line, returns=(-31.0, -29.0)), 0.0)
     late = {**reports(line, returns=(-11.0, -9.0)), 0: reports(line, returns=(-29.0, -26.0))[0]}
     assert all(turn.restart is None for turn in made.turns(late, 0.36).values())
@@ -267,14 +268,14 @@ def test_an_occupancys_features_have_one_unit():
 def test_the_state_goes_through_a_file_format():
     made = exchange(3)
     made.turns(reports(LINE), 0.0)
-    made.turns(reports([(2, 0), (2, 0), (2, 0)]), 0.3)
+    made.turns(reports([(2, 0), (2, 0), (9, 0)]), 0.3)
     plain, arrays = made.state()
     other = exchange(3)
     other.load_state(plain, arrays)
     np.testing.assert_array_equal(other.distances, made.distances)
-    again, expected = (one.turns(reports([(2, 0), (2.2, 0), (2, 0.2)]), 0.32) for one in (other, made))
+    again, expected = (one.turns(reports([(2, 0), (2.5, 0), (9, 0)]), 0.32) for one in (other, made))
     points = np.array([[0.3, 0.1]])
-    for k in (1, 2):
+    for k in (0, 1):
         assert again[k].coef == expected[k].coef > 0
         np.testing.assert_array_equal(again[k].potential(points), expected[k].potential(points))
     with pytest.raises(ValueError, match="damaged"):
