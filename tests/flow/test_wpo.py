@@ -34,6 +34,7 @@ def weights(algorithm):
         {},
         {"actor": "mixture"},
         {"actor": "particles"},
+        {"actor": "mixture", "policy_kwargs": {**NETS, "n_components": 3, "max_std": 0.3, "min_weight": 0.2}},
         {"prox": "w2"},
         {"prox": "kl", "actor": "mixture"},
         {"squash_velocity": "cbrt", "ent_coef": 0.0},
@@ -146,6 +147,28 @@ def test_a_policy_is_saved_by_itself(actor, tmp_path):
     )
 
 
+def test_a_mixtures_bounds():
+    """Widths are max_std / (1 + e⁻ˣ), weights m + (1 − K m) softmax: written out in numpy, from the heads' own outputs."""
+    kwargs = {**NETS, "n_components": 3, "max_std": 0.3, "min_weight": 0.1}
+    found = model(actor="mixture", policy_kwargs=kwargs)
+    actor, observations = found.actor, torch.randn(7, 3)
+    with torch.no_grad():
+        actor.log_std.bias.copy_(torch.tensor([-3.0, 0.0, 9.0]))
+        actor.logits.bias.copy_(torch.tensor([0.0, 8.0, -8.0]))
+        latent = actor.latent_pi(actor.extract_features(observations, actor.features_extractor))
+        x, logits = (head(latent).double().numpy() for head in (actor.log_std, actor.logits))
+    law = actor.law(observations)
+    weights = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(law.stds[..., 0].detach(), 0.3 / (1 + np.exp(-x)), rtol=1e-5)
+    np.testing.assert_allclose(law.log_weights.exp().detach(), 0.1 + 0.7 * weights, rtol=1e-5)
+    (slope,) = torch.autograd.grad(law.stds[:, 1].sum(), actor.log_std.bias)
+    assert float(slope[1]) > 0.1
+    even = model(actor="mixture", policy_kwargs={**kwargs, "n_components": 4, "min_weight": 0.25}).actor
+    with torch.no_grad():
+        even.logits.bias.copy_(torch.tensor([5.0, 0.0, 0.0, -5.0]))
+    np.testing.assert_allclose(even.law(observations).log_weights.exp().detach(), 0.25, rtol=1e-6)
+
+
 TUNED = {
     "learning_starts": 150,
     "batch_size": 64,
@@ -222,6 +245,11 @@ def test_a_proximal_step_holds_back():
         ({"actor": "mixture", "policy_kwargs": {"n_components": 0}}, "n_components"),
         ({"actor": "particles", "policy_kwargs": {"bandwidth": 0.0}}, "bandwidth"),
         ({"policy_kwargs": {"actor_type": "dirac"}}, "actor"),
+        ({"actor": "mixture", "policy_kwargs": {"max_std": 0.0}}, "max_std"),
+        ({"actor": "mixture", "policy_kwargs": {"min_weight": 0.3}}, "min_weight"),
+        ({"actor": "mixture", "policy_kwargs": {"min_weight": -0.1}}, "min_weight"),
+        ({"actor": "particles", "policy_kwargs": {"max_std": 0.3}}, "max_std"),
+        ({"policy_kwargs": {"min_weight": 0.1}}, "min_weight"),
     ],
     ids=str,
 )

@@ -45,7 +45,7 @@ class WPO(OffPolicyAlgorithm):
     :param n_action_samples: actions a state that the velocity is averaged over, in antithetic pairs; networks of 64-64 can
         afford 16, which is steadier
     :param actor: "gaussian"; "mixture": Gaussians with learned weights; "particles": equally weighted points
-        (``policy_kwargs``: ``n_components``, ``bandwidth``)
+        (``policy_kwargs``: ``n_components``, ``bandwidth``, a mixture's ``max_std`` and ``min_weight``)
     :param prox: "w2" or "kl": a penalty on the distance to the target actor, a Polyak average of the actor
     :param prox_coef: its coefficient
     :param squash_velocity: "cbrt": the cube root of each entry of ∇_a Q

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from sb3_wasserstein.checks import check_count, check_number
 from sb3_wasserstein.flow.wpo.laws import LatentLaw
 
 ACTORS = ("gaussian", "mixture", "particles")
+_COMPONENTS = {"mixture": 4, "particles": 16}
 # How far towards the bounds the components start, in actions.
 _REACH = 0.9
 
@@ -35,6 +37,8 @@ class MixtureActor(Actor):
     :param n_components: K
     :param bandwidth: None: every component learns its width and its weight (a mixture); a number: the common, fixed width of
         equally weighted components (particles, and the kernel of their density)
+    :param max_std: the widest that a mixture's component gets, in latent units; None: SB3's bound
+    :param min_weight: the least weight of a mixture's component, at most 1/K
     :param kwargs: the actor's own arguments
     :raises ValueError: on gSDE, whose noise belongs to a single Gaussian
 
@@ -45,11 +49,20 @@ class MixtureActor(Actor):
         ('MixtureActor', 4)
     """
 
-    def __init__(self, *, n_components: int, bandwidth: float | None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        n_components: int,
+        bandwidth: float | None,
+        max_std: float | None = None,
+        min_weight: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         if kwargs.get("use_sde"):
             raise ValueError("use_sde=True needs actor='gaussian': the noise of gSDE has one mean, a mixture has several")
         super().__init__(**kwargs)
         self.n_components, self.bandwidth = n_components, bandwidth
+        self.max_std, self.min_weight = max_std, min_weight
         dim = get_action_dim(self.action_space)
         width = self.net_arch[-1] if self.net_arch else self.features_dim
         self.action_size = dim
@@ -66,7 +79,9 @@ class MixtureActor(Actor):
             del self.log_std
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return {**super()._get_constructor_parameters(), "n_components": self.n_components, "bandwidth": self.bandwidth}
+        own = {"n_components": self.n_components, "bandwidth": self.bandwidth}
+        own |= {"max_std": self.max_std, "min_weight": self.min_weight}
+        return {**super()._get_constructor_parameters(), **own}
 
     def law(self, obs: PyTorchObs) -> LatentLaw:
         """The law of latent actions at observations."""
@@ -75,8 +90,14 @@ class MixtureActor(Actor):
         if self.bandwidth is not None:
             weights = torch.zeros_like(means[..., 0]).log_softmax(-1)
             return LatentLaw(means, torch.full_like(means, self.bandwidth), weights)
-        log_std = torch.clamp(self.log_std(latent), LOG_STD_MIN, LOG_STD_MAX)  # type: ignore[operator]
-        return LatentLaw(means, log_std.exp().view_as(means), self.logits(latent).log_softmax(-1))
+        raw = self.log_std(latent)  # type: ignore[operator]
+        # Not clamped at the widest, as at SB3's bounds: all components begin there, and a clamp has no slope.
+        bounded = raw if self.max_std is None else math.log(self.max_std) + nn.functional.logsigmoid(raw)
+        log_std = torch.clamp(bounded, LOG_STD_MIN, LOG_STD_MAX)
+        log_weights = self.logits(latent).log_softmax(-1)
+        if self.min_weight > 0:
+            log_weights = (self.min_weight + (1 - self.n_components * self.min_weight) * log_weights.exp()).log()
+        return LatentLaw(means, log_std.exp().view_as(means), log_weights)
 
     def action_log_prob(self, obs: PyTorchObs) -> tuple[torch.Tensor, torch.Tensor]:
         law = self.law(obs)
@@ -122,6 +143,9 @@ class MlpPolicy(SACPolicy):
     :param actor_type: "gaussian": SB3's own actor; "mixture": K Gaussians with weights; "particles": K points
     :param n_components: K; None: 4 for a mixture, 16 particles
     :param bandwidth: width of a particle in latent units, where one unit leads from action 0 to .76
+    :param max_std: the widest that a mixture's component gets, in latent units: narrow ones keep their places while the
+        temperature is high; None: SB3's bound, e²
+    :param min_weight: the least weight of a mixture's component, at most 1/K, where all weigh the same
     :param kwargs: SACPolicy's arguments
 
     Example:
@@ -137,6 +161,8 @@ class MlpPolicy(SACPolicy):
         actor_type: str = "gaussian",
         n_components: int | None = None,
         bandwidth: float = 0.1,
+        max_std: float | None = None,
+        min_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
         if actor_type not in ACTORS:
@@ -145,13 +171,22 @@ class MlpPolicy(SACPolicy):
             check_count("n_components", n_components)
         if check_number("bandwidth", bandwidth) <= 0:
             raise ValueError(f"bandwidth must be > 0, got {bandwidth!r}")
+        if max_std is not None and check_number("max_std", max_std) <= 0:
+            raise ValueError(f"max_std must be > 0, got {max_std!r}")
+        if not 0 <= check_number("min_weight", min_weight) <= 1 / (n_components or _COMPONENTS["mixture"]):
+            raise ValueError(f"min_weight must be in [0, 1/n_components], got {min_weight!r}")
+        for name, value, unset in (("max_std", max_std, None), ("min_weight", min_weight, 0.0)):
+            if value != unset and actor_type != "mixture":
+                raise ValueError(f"{name} needs actor='mixture', got actor={actor_type!r}")
         self.actor_type = actor_type
         self.n_components = n_components
         self.bandwidth = bandwidth
+        self.max_std, self.min_weight = max_std, min_weight
         super().__init__(*args, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         own = {"actor_type": self.actor_type, "n_components": self.n_components, "bandwidth": self.bandwidth}
+        own |= {"max_std": self.max_std, "min_weight": self.min_weight}
         return {**super()._get_constructor_parameters(), **own}
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
@@ -160,8 +195,10 @@ class MlpPolicy(SACPolicy):
         particles = self.actor_type == "particles"
         kwargs = self._update_features_extractor(self.actor_kwargs, features_extractor)
         return MixtureActor(
-            n_components=self.n_components or (16 if particles else 4),
+            n_components=self.n_components or _COMPONENTS[self.actor_type],
             bandwidth=self.bandwidth if particles else None,
+            max_std=self.max_std,
+            min_weight=self.min_weight,
             **kwargs,
         ).to(self.device)
 

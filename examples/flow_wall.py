@@ -1,0 +1,68 @@
+"""
+A box in the way, with two sides to pass on: a Gaussian policy ends up on one of them, a mixture and particles keep both.
+
+    python examples/flow_wall.py [--quick] [--figure flow_wall.png]
+"""
+
+import argparse
+from itertools import pairwise
+
+import gymnasium as gym
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from stable_baselines3.common.env_util import make_vec_env
+
+import sb3_wasserstein.envs  # noqa: F401 (registers Goals-v0)
+from sb3_wasserstein import WPO
+
+SETTINGS = {"learning_rate": 3e-3, "batch_size": 128, "gamma": 0.9, "tau": 0.02, "learning_starts": 10_000}
+ACTORS = {
+    "gaussian": {},
+    "mixture": {"n_components": 16, "max_std": 0.3, "min_weight": 1 / 16},
+    "particles": {"bandwidth": 0.2},
+}
+BOX = np.array([(-0.5, 0.3), (0.5, 0.3), (0.5, 0.7), (-0.5, 0.7), (-0.5, 0.3)])
+BARS = {None: [], "left": [((-9.0, 0.3), (-0.5, 0.3))], "right": [((0.5, 0.3), (9.0, 0.3))]}
+
+
+def task(closed=None):
+    """Eight steps of 1 to a goal behind the box; one side may be closed."""
+    walls = [*pairwise(BOX), *BARS[closed]]
+    return {"goals": [(0.0, 1.2)], "horizon": 8, "step": 1.0, "reward": "inverse", "walls": walls}
+
+
+def train(algorithm, steps, **kwargs):
+    env = make_vec_env("wasserstein/Goals-v0", 8, env_kwargs=task())
+    return algorithm("MlpPolicy", env, ent_coef="auto_0.2", **SETTINGS, **kwargs).learn(steps)
+
+
+def walk(model, closed=None, episodes=200):
+    """Paths (episodes, 9, 2) of sampled actions, the share that arrives, within .25, and of these the share on the right."""
+    env = gym.make_vec("wasserstein/Goals-v0", episodes, **task(closed))
+    paths = [env.reset(seed=0)[0]]
+    for _ in range(8):
+        paths.append(env.step(model.predict(paths[-1])[0])[0])
+    paths = np.stack(paths, 1)
+    arrived = np.linalg.norm(paths - [0.0, 1.2], axis=2).min(1) < 0.25
+    right = paths[..., 0].max(1) > -paths[..., 0].min(1)
+    return paths, arrived.mean(), right[arrived].mean() if arrived.any() else np.nan
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("--quick", action="store_true", help="too few steps")
+    parser.add_argument("--figure", default="flow_wall.png")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    figure, axes = plt.subplots(1, len(ACTORS), figsize=(9, 3.2), sharey=True, layout="constrained")
+    for axis, (actor, kwargs) in zip(axes, ACTORS.items(), strict=True):
+        policy = {"net_arch": [64, 64], **kwargs}
+        model = train(WPO, 10_100 if args.quick else 24_000, actor=actor, policy_kwargs=policy, seed=0)
+        paths, arrived, right = walk(model)
+        closed = " and ".join(f"{walk(model, side)[1]:.0%} with the {side} closed" for side in ("left", "right"))
+        print(f"{actor:9} {arrived:.0%} arrive, {right:.0%} of them on the right; {closed}")
+        axis.plot(*paths[:60].transpose(2, 1, 0), color="tab:blue", alpha=0.2)
+        axis.fill(*BOX.T, color="0.3")
+        axis.set(title=f"{actor}: {arrived:.0%} arrive", xlim=(-2, 2), ylim=(-0.6, 1.8), aspect="equal")
+    figure.savefig(args.figure, dpi=110)
