@@ -25,7 +25,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from sb3_wasserstein import WPO
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
-from flow_wall import ACTORS, task, train, walk  # the sys.path of the examples is set above
+from flow_wall import ACTORS, TASKS, train, walk  # the sys.path of the examples is set above
 
 LEARNERS = ("sac", *ACTORS)
 RESULTS = ["arrived", "right", "main_closed", "other_closed", "recovered"]
@@ -38,7 +38,7 @@ def study(learner: str, seed: int, steps: int, budget: int) -> dict[str, float |
     _, arrived, right = walk(model)
     main, other = ("right", "left") if right > 0.5 else ("left", "right")
     found = {"arrived": arrived, "right": right, "main_closed": walk(model, main)[1], "other_closed": walk(model, other)[1]}
-    model.set_env(make_vec_env("wasserstein/Goals-v0", 8, env_kwargs=task(main)))
+    model.set_env(make_vec_env("wasserstein/Goals-v0", 8, env_kwargs=TASKS[main]))
     model.replay_buffer.reset()
     recovered = np.nan
     for further in range(400, budget + 1, 400):

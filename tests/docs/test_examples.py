@@ -28,7 +28,7 @@ SHORT = {
     "wpo": (("--timesteps", "220", "--figure", "figure.png"), "220 steps, gaussian actor: ten episodes -"),
 }
 #: tests/flow/test_flow_examples.py runs these
-ELSEWHERE = {"flow_bandit", "flow_pendulum", "flow_regulator"}
+ELSEWHERE = {"flow_bandit", "flow_pendulum", "flow_regulator", "flow_wall"}
 
 
 def run(script, arguments, monkeypatch, capsys):

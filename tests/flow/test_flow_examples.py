@@ -30,6 +30,7 @@ def run(script, *arguments):
         ("flow_regulator", "Newton: J = 0.01205"),
         ("flow_pendulum", "Pendulum-v1, 5 episodes"),
         ("flow_bandit", "particles ent_coef=auto"),
+        ("flow_wall", "right closed"),
     ],
 )
 def test_example(name, words, tmp_path):
@@ -42,13 +43,16 @@ def test_example(name, words, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "arguments"), [("oscillators", ("--only", "natural")), ("wpo", ())])
-def test_resumable_benchmark(name, arguments, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "arguments", "count"),
+    [("oscillators", ("--only", "natural"), 2), ("wpo", (), 2), ("wpo_wall", (), 4)],
+)
+def test_resumable_benchmark(name, arguments, count, tmp_path):
     """A second run finds every row in the table and adds none."""
     table = tmp_path / "rows.csv"
     for _ in range(2):
         run(ROOT / "benchmarks" / f"{name}.py", "--quick", "--csv", str(table), *arguments)
-        assert len(table.read_text().splitlines()) == 3
+        assert len(table.read_text().splitlines()) == 1 + count
 
 
 @pytest.mark.slow
