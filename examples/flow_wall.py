@@ -15,7 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 import sb3_wasserstein.envs  # noqa: F401 (registers Goals-v0)
 from sb3_wasserstein import WPO
 
-BASE = {"learning_rate": 3e-3, "batch_size": 128, "gamma": 0.9, "tau": 0.02, "ent_coef": "auto_0.2", "learning_starts": 10_000}
+BASE = {"learning_rate": 3e-3, "batch_size": 128, "gamma": 0.9, "tau": 0.02, "ent_coef": "auto_0.2"}
 MIXTURE = {"n_components": 16, "max_std": 0.3, "min_weight": 1 / 16}
 ACTORS = {"gaussian": {}, "mixture": MIXTURE, "particles": {"bandwidth": 0.2}}
 GOAL = {"goals": [(0.0, 1.2)], "horizon": 8, "step": 1.0, "reward": "inverse"}
@@ -24,9 +24,9 @@ BARS = {None: [], "left": [((-9.0, 0.3), (-0.5, 0.3))], "right": [((0.5, 0.3), (
 TASKS = {side: {**GOAL, "walls": [*pairwise(BOX), *bar]} for side, bar in BARS.items()}  # by the side that is closed
 
 
-def train(algorithm, steps, **kwargs):
+def train(algorithm, steps, learning_starts=10_000, **kwargs):
     env = make_vec_env("wasserstein/Goals-v0", 8, env_kwargs=TASKS[None])
-    return algorithm("MlpPolicy", env, **BASE, **kwargs).learn(steps)
+    return algorithm("MlpPolicy", env, learning_starts=learning_starts, **BASE, **kwargs).learn(steps)
 
 
 def walk(model, closed=None, episodes=200):
@@ -43,12 +43,12 @@ def walk(model, closed=None, episodes=200):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("--quick", action="store_true", help="too few steps")
+    parser.add_argument("--quick", dest="steps", action="store_const", const=(300, 200), default=(24_000, 10_000))
     parser.add_argument("--figure", default="flow_wall.png")
     args = parser.parse_args()
     figure, axes = plt.subplots(1, 3, figsize=(9, 2.5), sharey=True, layout="constrained")
     for axis, (actor, own) in zip(axes, ACTORS.items(), strict=True):
-        model = train(WPO, 10_100 if args.quick else 24_000, actor=actor, policy_kwargs={"net_arch": [64, 64], **own}, seed=1)
+        model = train(WPO, *args.steps, actor=actor, policy_kwargs={"net_arch": [64, 64], **own}, seed=1)
         paths, arrived, right = walk(model)
         rest = [walk(model, side)[1] for side in ("left", "right")]
         print(f"{actor:9} {arrived:.0%} arrive, {right:.0%} right; left closed {rest[0]:.0%}, right closed {rest[1]:.0%}")
