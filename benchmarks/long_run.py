@@ -118,9 +118,9 @@ def our_costs(n_rollouts: int) -> tuple[list[float], int]:
     model = Timed("MlpPolicy", made_env(10), target=TARGET, wasserstein_coef=-1.0, n_steps=64, batch_size=1024, seed=0)
     end_rollout = model.dual_callback.end_rollout
 
-    def timed_end():
+    def timed_end(*args):
         begin = time.process_time()
-        end_rollout()
+        end_rollout(*args)
         costs[-1] += time.process_time() - begin
 
     model.dual_callback.end_rollout = timed_end
