@@ -1,8 +1,10 @@
 """
 Stable-Baselines3's own tests that use PPO or A2C: with its own classes, and with WassersteinPPO and WassersteinA2C in their
-place, at λ = 0, and at λ = 0.1 with a target that fits every environment (the episode's length).
+place, at λ = 0, and at λ = 0.1 with a target that fits every environment (the episode's length). And those that use SAC,
+or TD3, with WPO in its place.
 
     python benchmarks/sb3_suite.py [--out FILE] [--modes parent zero shaped] [pytest's arguments]
+    python benchmarks/sb3_suite.py --replaced SAC         # or TD3
 
 The tests come from the source distribution of the installed version, which pip downloads; nothing of them is kept here. What
 passes with SB3's own classes has to pass with ours. The same file is the pytest plugin that puts our classes in place.
@@ -25,12 +27,15 @@ from pathlib import Path
 import pytest
 import stable_baselines3
 
-MODES = {"parent": "SB3's own", "zero": "λ = 0", "shaped": "λ = 0.1"}
+MODES = {"parent": "SB3's own", "zero": "λ = 0", "shaped": "λ = 0.1", "wpo": "WPO"}
+#: whose tests -> what stands in their place
+REPLACED = {"PPO,A2C": ["parent", "zero", "shaped"], "SAC": ["parent", "wpo"], "TD3": ["parent", "wpo"]}
 #: node id of a test that is excepted -> why
 EXCEPTIONS: dict[str, str] = {
     "tests/test_logger.py::test_fps_logger[A2C]": "100 of the first 100 steps a second: the first large solve imports numba",
+    "tests/test_train_eval_mode.py::test_td3_train_with_batch_norm": "reads the target actor, which WPO has with `prox` only",
 }
-OTHERS = ("DQN", "SAC", "TD3", "DDPG", "HerReplayBuffer")
+ALGORITHMS = {"A2C", "DDPG", "DQN", "PPO", "SAC", "TD3", "HerReplayBuffer"}
 
 results: dict[str, str] = {}
 
@@ -39,9 +44,13 @@ def length(trajectory):
     return [len(trajectory)]
 
 
+def replaced() -> set[str]:
+    return set(os.environ.get("SB3_SUITE_REPLACED", "PPO,A2C").split(","))
+
+
 def substituted(mode: str) -> dict[str, type]:
-    """The classes that stand where PPO and A2C stood."""
-    from sb3_wasserstein import WassersteinA2C, WassersteinPPO
+    """The classes that stand where SB3's stood."""
+    from sb3_wasserstein import WPO, WassersteinA2C, WassersteinPPO
     from sb3_wasserstein.embeddings import FunctionEmbedding
 
     def standing_for(name, cls, ours):
@@ -56,8 +65,8 @@ def substituted(mode: str) -> dict[str, type]:
 
     shaped = {"embedding": FunctionEmbedding(length, 1), "target": [[20.0], [40.0]], "wasserstein_coef": 0.1}
     ours = shaped if mode == "shaped" else {}
-    classes = {"PPO": WassersteinPPO, "A2C": WassersteinA2C}
-    return {name: standing_for(name, cls, ours) for name, cls in classes.items()}
+    classes = {"PPO": WassersteinPPO, "A2C": WassersteinA2C, "SAC": WPO, "TD3": WPO}
+    return {name: standing_for(name, classes[name], ours) for name in replaced()}
 
 
 def pytest_configure(config) -> None:
@@ -67,7 +76,7 @@ def pytest_configure(config) -> None:
             setattr(stable_baselines3, name, cls)
 
 
-def uses_ppo_or_a2c(item) -> bool:
+def uses_what_is_replaced(item) -> bool:
     """A test that is parametrised by algorithms uses the one that it got; another one says so in its source."""
     names = []
     for value in getattr(item, "callspec", None).params.values() if hasattr(item, "callspec") else []:
@@ -75,16 +84,16 @@ def uses_ppo_or_a2c(item) -> bool:
             names += (
                 [base.__name__ for base in part.__mro__] if inspect.isclass(part) else [part] if isinstance(part, str) else []
             )
-    if {"PPO", "A2C"} & set(names):
+    if replaced() & set(names):
         return True
-    if set(OTHERS) & set(names):
+    if (ALGORITHMS - replaced()) & set(names):
         return False
     source = inspect.getsource(item.function)
-    return "PPO" in source or "A2C" in source
+    return any(name in source for name in replaced())
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    chosen = [item for item in items if uses_ppo_or_a2c(item)]
+    chosen = [item for item in items if uses_what_is_replaced(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
 
@@ -115,11 +124,11 @@ def downloaded(folder: Path) -> Path:
     return folder / name
 
 
-def run(mode: str, source: Path, arguments: list[str]) -> dict[str, str]:
+def run(mode: str, names: str, source: Path, arguments: list[str]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "results.json"
         here = str(Path(__file__).parent)
-        environment = {**os.environ, "SB3_SUITE_MODE": mode, "SB3_SUITE_OUT": str(out)}
+        environment = {**os.environ, "SB3_SUITE_REPLACED": names, "SB3_SUITE_MODE": mode, "SB3_SUITE_OUT": str(out)}
         environment["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
         command = [sys.executable, "-m", "pytest", "-q", "-p", Path(__file__).stem, "-p", "no:cacheprovider"]
         command += ["--continue-on-collection-errors", "tests"]
@@ -129,24 +138,26 @@ def run(mode: str, source: Path, arguments: list[str]) -> dict[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--modes", nargs="+", default=list(MODES), choices=list(MODES))
+    parser.add_argument("--replaced", default="PPO,A2C", choices=list(REPLACED), help="whose tests")
+    parser.add_argument("--modes", nargs="+", choices=list(MODES), help="what stands in their place; default: all that can")
     parser.add_argument("--folder", type=Path, default=Path("runs/sb3_suite"), help="where the source distribution goes")
     parser.add_argument("--out", type=Path, help="a CSV of every test's outcome")
     args, arguments = parser.parse_known_args()
+    modes = args.modes or REPLACED[args.replaced]
     source = downloaded(args.folder.resolve())
-    outcomes = {mode: run(mode, source, arguments) for mode in args.modes}
+    outcomes = {mode: run(mode, args.replaced, source, arguments) for mode in modes}
     for mode, found in outcomes.items():
         counts = {outcome: list(found.values()).count(outcome) for outcome in ("passed", "failed", "skipped")}
         print(f"{MODES[mode]:10s}", "  ".join(f"{count} {outcome}" for outcome, count in counts.items()))
     if args.out:
         with args.out.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["test", *args.modes])
+            writer.writerow(["test", *modes])
             tests = sorted(set().union(*outcomes.values()))
             writer.writerows([test, *(outcomes[mode].get(test, "") for mode in args.modes)] for test in tests)
     good = {test for test, outcome in outcomes.get("parent", {}).items() if outcome == "passed"}
     missed = 0
-    for mode in args.modes:
+    for mode in modes:
         for test in sorted(good):
             if outcomes[mode].get(test) != "passed":
                 reason = EXCEPTIONS.get(test)
