@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from types import ModuleType
 
 import numpy as np
@@ -20,7 +19,7 @@ LIFT = 2 * np.finfo(np.float64).eps
 #: pairs that a block of rows may have, to stay in the cache; compiled loops go through a block once
 BLOCK, COMPILED_BLOCK = 2**15, 2**17
 #: dimensions up to which compiled loops over differences beat a matrix product
-FEW_DIMENSIONS = 16
+FEW_DIMENSIONS = 24
 #: the error of an exponent from float32 points at which the product in float64 is taken instead
 LARGEST_ERROR = 1e-4
 #: the error of an exponent from a product in float32 at which the pair's difference is taken instead
@@ -89,38 +88,41 @@ class Transforms:
             return self._by_rows(x)
         n_columns = self._product.shape[1]
         compiled = compiled_for_entries(len(x) * n_columns) if self._compiles else None
-        block: Callable[[Floats], Floats]
-        if compiled is None:
-            block, rows = partial(self._block, product=self._product), max(1, BLOCK // n_columns)
-        else:
-            block, rows = partial(self._compiled_block, compiled), max(1, COMPILED_BLOCK // n_columns)
+        rows = max(1, (COMPILED_BLOCK if compiled else BLOCK) // n_columns)
         if len(x) <= rows:
-            return block(x)
-        return np.concatenate([block(x[start : start + rows]) for start in range(0, len(x), rows)])
+            return self._values(x, compiled)
+        return np.concatenate([self._values(x[start : start + rows], compiled) for start in range(0, len(x), rows)])
+
+    def _values(self, x: Floats, compiled: ModuleType | None) -> Floats:
+        return self._block(x) if compiled is None else self._compiled_block(compiled, x)
 
     def _compiled_block(self, compiled: ModuleType, x: Floats) -> Floats:
         if self._few:
             # Contiguous: compiled loops would else be compiled once more.
             points = np.ascontiguousarray(x)
-            values, far = compiled.transforms(
-                points, self._centre, self._y, self._rows, self._bounds, self._root, self._rate, self._signs, self._least
-            )
+            values, far, n_far = compiled.transforms(
+                points, self._centre, self._y, self._rows, self._bounds, self._root, self._rate, self._signs, self._level,
+                self._least,
+            )  # fmt: skip
         else:
             # torch's product: up to twice as fast as numpy's. In torch's own memory: its bits may depend on the alignment.
             tensor = torch.from_numpy(x - self._centre).to(torch.float32).contiguous()
             points, products = tensor.numpy(), torch.mm(tensor, self._y_tensor).numpy()
-            values, far = compiled.transforms_of_products(
-                points, self._y, products, self._near, self._rows, self._bounds, self._rate, self._signs, self._least
-            )
-        return self._filled(values - self._level, x, far)
+            values, far, n_far = compiled.transforms_of_products(
+                points, self._y, products, self._near, self._rows, self._bounds, self._rate, self._signs, self._level,
+                self._least,
+            )  # fmt: skip
+        return self._filled(values, x, far) if n_far else values  # type: ignore[no-any-return]
 
-    def _block(self, x: Floats, product: Floats) -> Floats:
+    @np.errstate(over="ignore", invalid="ignore")
+    def _block(self, x: Floats) -> Floats:
+        assert self._product is not None
         left = np.ones((len(x), x.shape[1] + 2))
         centred = left[:, :-2]
         np.subtract(x, self._centre, out=centred)
         np.einsum("ij,ij->i", centred, centred, out=left[:, -2])
         left[:, -2] *= self._lifted
-        costs = left @ product
+        costs = left @ self._product
         exponents = np.empty(costs.shape, self._kind.dtype)
         if self._root:
             costs = np.sqrt(costs, out=exponents, dtype=exponents.dtype)
@@ -131,14 +133,15 @@ class Transforms:
             # Rows are exact to more digits than lifted products, and who asks for float64 asks for them.
             return self._by_rows(x)
         sums[far] = 1.0
-        return self._filled(np.log(sums, dtype=np.float64) @ self._signs - self._level, x, far)
+        values: Floats = np.log(sums, dtype=np.float64) @ self._signs - self._level
+        return self._filled(values, x, far) if far.any() else values
 
     def _filled(self, values: Floats, x: Floats, far: NDArray[np.bool_]) -> Floats:
         """The values, where ``far`` row by row."""
-        if far.any():
-            values[far] = self._by_rows(x[far])
+        values[far] = self._by_rows(x[far])
         return values
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _by_rows(self, x: Floats) -> Floats:
         """Each row shifted by its own largest exponent: for any cost, and at any distance."""
         values = np.zeros(len(x))

@@ -194,8 +194,7 @@ class SinkhornDual(Dual):
 
     def shaping_at(self, points: Floats) -> Floats:
         if points.ndim == 2 and points.shape[1] == self._dim:
-            with np.errstate(over="ignore", invalid="ignore"):
-                values = self._raw(points, mirror=False) - self._offsets[0]
+            values = self._raw(points, mirror=False) - self._offsets[0]
             # In plain numbers, which neither warn nor, at a rollout's few, cost what a call of numpy does.
             if math.isfinite(sum(values.tolist())):
                 return np.asarray(values)
