@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NoReturn
 
 import numpy as np
@@ -117,11 +118,12 @@ class CheckedEmbedding:
         if scanned is None:
             return self._step_by_step(steps, observations, resets, ends)
         after, fresh = scanned
-        if not np.isfinite(after).all() or (ends.count and not np.isfinite(fresh).all()):
+        if not _is_finite(after) or (ends.count and not _is_finite(fresh)):
             self._refuse(after, ends)
         if not ends.count:
             return after, fresh, fresh
-        self.episodes += ends.mask.sum(axis=0)
+        for _, env in ends.places:
+            self.episodes[env] += 1
         return after, fresh, after[ends.mask]
 
     def _refuse(self, after: NDArray[np.float64], ends: Ends) -> NoReturn:
@@ -174,3 +176,8 @@ class CheckedEmbedding:
     def _error(self, what: str, mask: Mask) -> EmbeddingError:
         where = ", ".join(f"env {i}, episode {self.episodes[i]}" for i in np.flatnonzero(mask))
         return EmbeddingError(f"embedding {self.name} {what} (in {where})")
+
+
+def _is_finite(values: NDArray[np.float64]) -> bool:
+    """Whether every entry is finite: one product, which does not warn, says so unless squares overflow."""
+    return math.isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())

@@ -118,6 +118,8 @@ class Features:
         elif features is not None:
             self._index = features if isinstance(features, slice) else np.asarray(features, dtype=np.intp)
         self.space = space
+        #: whether features are what the observations are, flattened
+        self.is_plain = features is None and isinstance(space, spaces.Box)
         if self._function is not None:
             try:
                 self.dim = len(self._call_function(space.sample()))
@@ -221,5 +223,9 @@ def scan_features(
     :param ends: where episodes end
     :return: (T, n, dim) and (k, dim)
     """
-    after = features(merge_axes(observations)).reshape((*ends.mask.shape, features.dim))
+    shape = (*ends.mask.shape, features.dim)
+    if features.is_plain and isinstance(observations, np.ndarray):
+        after = observations.astype(np.float64).reshape(shape)
+    else:
+        after = features(merge_axes(observations)).reshape(shape)
     return after, features(resets) if ends.count else np.zeros((0, features.dim))

@@ -221,13 +221,12 @@ class Recorder:
         start_values = np.zeros((0, 0))
         points = [final[None] for final in finals]
         if after is not None:
-            begun_after = int(np.count_nonzero(ends.mask[-1])) if ends.count else 0
-            at_the_cut = ends.count - begun_after
+            at_the_cut = ends.count - ends.count_last
             start_values = np.concatenate([self._prefix, fresh[:at_the_cut]]) if at_the_cut else self._prefix
             if self._occupancy is not None:
                 points = self._occupied(self._occupancy, after, fresh, ends, terminated, lengths)
             self._prefix = after[-1].copy()
-            if begun_after:
+            if ends.count_last:
                 self._prefix[ends.mask[-1]] = fresh[at_the_cut:]
         episodes = [
             Episode(env, time, embedded, episode_return, int(lengths[time, env]))
@@ -241,7 +240,10 @@ class Recorder:
             ends = Ends.none(len(steps.dones), self._n_envs)
             return ends, ends.mask
         self._ended = False
-        ends = Ends(np.array(steps.dones, dtype=bool))
+        places = [(time, env) for time, terminal in enumerate(steps.terminal) for env in terminal]
+        ends = Ends(np.array(steps.dones, dtype=bool), places)
+        if not any(steps.truncated):
+            return ends, ends.mask
         terminated = ends.mask.copy()
         for time, truncated in enumerate(steps.truncated):
             if truncated:

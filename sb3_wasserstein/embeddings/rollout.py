@@ -77,8 +77,7 @@ class Episode:
     length: int
 
 
-@dataclass(frozen=True)
-class Rollout:
+class Rollout(NamedTuple):
     """
     The embeddings of T steps of n environments; φ of a prefix is the embedding of an episode so far.
 

@@ -32,6 +32,8 @@ class Ends:
         self.places = places
         #: k, the number of ends
         self.count = len(places)
+        #: how many of them are at the last step: what they begin lies in the next rollout
+        self.count_last = sum(time == len(mask) - 1 for time, _ in places)
 
     @staticmethod
     @lru_cache(maxsize=8)
@@ -69,10 +71,16 @@ class Ends:
         :param carried: (n,) number of steps that the running episodes had before
         :return: (T, n) number of steps of the episode after each step; (n,) what to carry on
         """
-        if self.count == 0:
-            counted = self._counted + carried
-            return counted, counted[-1]
-        return self.running_sums(np.ones(self.mask.shape, dtype=np.int64), 0, carried)
+        if self.count > FEW:
+            return self.running_sums(np.ones(self.mask.shape, dtype=np.int64), 0, carried)
+        counted = self._counted + carried
+        for time, env in self.places:
+            counted[time + 1 :, env] -= counted[time, env]
+        last = counted[-1]
+        if self.count_last:
+            last = last.copy()
+            last[self.mask[-1]] = 0
+        return counted, last
 
     def running_sums(self, values: NDArray[Any], fresh: Any, carried: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """

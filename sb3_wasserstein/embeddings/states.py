@@ -53,7 +53,7 @@ class _BoundFinalState(BoundEmbedding):
         after, fresh = scan_features(self._features, observations, resets, ends)
         self._last = after[-1].copy()
         if ends.count:
-            self._last[ends.mask[-1]] = fresh[len(fresh) - np.count_nonzero(ends.mask[-1]) :]
+            self._last[ends.mask[-1]] = fresh[ends.count - ends.count_last :]
         return after, fresh
 
 
@@ -99,9 +99,12 @@ class _BoundMeanState(BoundEmbedding):
     def scan(self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]) -> Scan:
         after, fresh = scan_features(self._features, observations, resets, ends)
         sums, self._sum = ends.running_sums(after, fresh, self._sum)
-        counts = lengths[:, :, None] + 1.0
-        self._count = np.where(ends.mask[-1][:, None], 1.0, counts[-1]) if ends.count else counts[-1]
+        counts = lengths[:, :, None].astype(np.float64)
+        counts += 1.0
         sums /= counts
+        self._count = counts[-1]
+        if ends.count_last:
+            self._count[ends.mask[-1]] = 1.0
         return sums, fresh
 
 
