@@ -14,6 +14,7 @@ MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 LEVELS = {
     "checks": -1,
     "files": -1,
+    "extra": -1,
     "embeddings": 0,
     "duals": 0,
     "envs": 0,

@@ -10,8 +10,8 @@ import numpy as np
 from sb3_wasserstein.checks import check_count, check_flag
 from sb3_wasserstein.duals.clouds import Floats, Kind, as_cloud, as_weights
 from sb3_wasserstein.duals.costs import Cost, GroundCost, SaturatingCost, check_positive
-from sb3_wasserstein.duals.extra import compiled_for_pairs
 from sb3_wasserstein.duals.solver import DIRECT, LARGEST_SCALING, SCALING, START_ITERATIONS, START_TOL, solve, solve_symmetric
+from sb3_wasserstein.extra import compiled_for_pairs
 
 FLOAT32 = Kind("float32")
 #: clouds larger than this fill the vector units by themselves

@@ -11,7 +11,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from sb3_wasserstein.extra import jit
 
 # numba types a Python float as float64: every constant is a float32 by itself.
 F = np.float32
@@ -26,15 +27,7 @@ BITS, BIAS = np.int32(23), np.int32(127)
 LEAST_WHOLE = np.int32(-(2**31))
 
 
-def _jit(function: Any) -> Any:
-    try:
-        return njit(function, fastmath=True, cache=True, nogil=True, error_model="numpy")
-    except RuntimeError:
-        # No folder that numba could keep its cache in.
-        return njit(function, fastmath=True, nogil=True, error_model="numpy")
-
-
-@_jit
+@jit()
 def _exp(x: Any) -> Any:
     """exp of x ≤ 88 in float32, to 3e-7 + 6e-8 |x|; LLVM has no vector form of the library's."""
     clipped = max(x, LEAST_EXPONENT)
@@ -45,7 +38,7 @@ def _exp(x: Any) -> Any:
     return ZERO if x < LEAST_EXPONENT else y * power
 
 
-@_jit
+@jit()
 def absorb(block: Any, root: Any, log_scaling: Any, rate: Any, weights: Any) -> Any:
     """
     Turn costs into rows of the kernel, in place. Columns are added up four rows at a time: they are read a quarter as often.
@@ -92,7 +85,7 @@ def absorb(block: Any, root: Any, log_scaling: Any, rate: Any, weights: Any) -> 
     return offsets, sums, columns
 
 
-@_jit
+@jit()
 def products(kernel: Any, v: Any, weights: Any) -> Any:
     """
     Both products of an iteration while rows are in the cache, four at a time: the vectors are then read a quarter as often.
@@ -130,7 +123,7 @@ def products(kernel: Any, v: Any, weights: Any) -> Any:
     return rows, columns
 
 
-@_jit
+@jit()
 def squares(x: Any, y: Any, block: Any) -> None:
     """
     |x_i − y_j|² from the differences: for few dimensions.
@@ -150,7 +143,7 @@ def squares(x: Any, y: Any, block: Any) -> None:
                 row[j] += (value - others[j]) * (value - others[j])
 
 
-@_jit
+@jit()
 def _log_sums(terms: Any, root: Any, rows: Any, bounds: Any, rate: Any, signs: Any, least: Any) -> Any:
     """A point's value out of its squared distances, which are overwritten, and whether a sum was below ``least``."""
     if root:
@@ -170,7 +163,7 @@ def _log_sums(terms: Any, root: Any, rows: Any, bounds: Any, rate: Any, signs: A
     return value, is_far
 
 
-@_jit
+@jit()
 def transforms(
     x: Any, centre: Any, y: Any, rows: Any, bounds: Any, root: Any, rate: Any, signs: Any, level: Any, least: Any
 ) -> Any:
@@ -217,7 +210,7 @@ def transforms(
     return values, far, n_far
 
 
-@_jit
+@jit()
 def transforms_of_products(
     x: Any, y: Any, products: Any, near: Any, rows: Any, bounds: Any, rate: Any, signs: Any, level: Any, least: Any
 ) -> Any:
@@ -269,7 +262,7 @@ def transforms_of_products(
     return values, far, n_far
 
 
-@_jit
+@jit()
 def count_below(values: Any, limit: Any) -> Any:
     """How many of the values lie below the limit."""
     count = 0

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sb3_wasserstein.duals.compiled import ONE, ZERO, F, _exp, _jit, absorb, products, squares
+from sb3_wasserstein.duals.compiled import ONE, ZERO, F, _exp, absorb, products, squares
+from sb3_wasserstein.extra import jit
 
 #: the smallest normal float32
 TINY = F(1.2e-38)
@@ -23,7 +24,7 @@ LARGEST_SCALING = F(1e13)
 PARTS = F(16.0)
 
 
-@_jit
+@jit()
 def sinkhorn_pair(
     x: Any, y: Any, p: Any, q: Any, root: Any, limit: Any, epsilon: Any, direct: Any, start: Any, tol: Any, most: Any
 ) -> Any:
@@ -70,7 +71,7 @@ def sinkhorn_pair(
         stage = max(stage / SCALING, epsilon)
 
 
-@_jit
+@jit()
 def _scale(costs: Any, kernel: Any, p: Any, q: Any, log_q: Any, f: Any, g: Any, epsilon: Any, tol: Any, most: Any) -> Any:
     """Sinkhorn at one ε, f and g in place, with a kernel that absorbs scalings that grow. :return: the L1 error"""
     m = len(q)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from sb3_wasserstein.duals.clouds import Floats, Kind
 from sb3_wasserstein.duals.costs import PRODUCT_FORM, GroundCost
-from sb3_wasserstein.duals.extra import compiled_for_entries
 from sb3_wasserstein.duals.transform import extend
+from sb3_wasserstein.extra import compiled_for_entries
 
 #: lifts squared distances above what float64 can lose in them, in each of d + 2 products: none is negative
 LIFT = 2 * np.finfo(np.float64).eps
@@ -112,7 +112,7 @@ class Transforms:
                 points, self._y, products, self._near, self._rows, self._bounds, self._rate, self._signs, self._level,
                 self._least,
             )  # fmt: skip
-        return self._filled(values, x, far) if n_far else values  # type: ignore[no-any-return]
+        return self._filled(values, x, far) if n_far else values
 
     @np.errstate(over="ignore", invalid="ignore")
     def _block(self, x: Floats) -> Floats:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from sb3_wasserstein.duals.clouds import Array
-from sb3_wasserstein.duals.extra import compiled_for
 from sb3_wasserstein.duals.pairs import Pairs, namespace
+from sb3_wasserstein.extra import compiled_for
 
 #: sums of a kernel's row within which exp needs no offset: what float32 then loses is 1e-16 of the row
 LEAST_SUM, MOST_SUM = math.exp(-50.0), math.exp(50.0)

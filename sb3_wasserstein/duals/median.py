@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from sb3_wasserstein.duals.clouds import Array
-from sb3_wasserstein.duals.extra import compiled_for
+from sb3_wasserstein.extra import compiled_for
 
 ALL_PAIRS = 2**20
 STRIDED_PAIRS = 2**17

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from sb3_wasserstein.duals.clouds import Array
-from sb3_wasserstein.duals.extra import compiled_for
 from sb3_wasserstein.duals.median import middle_of
+from sb3_wasserstein.extra import compiled_for
 
 # |x − y|² by a matrix product loses what lies below rounding · |x|²: pairs this close are computed again from the differences.
 CLOSE = 1e-3

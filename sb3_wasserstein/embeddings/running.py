@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.trajectory import Mask
+from sb3_wasserstein.extra import compiled_if_imported
 
 #: up to so many ends, or steps, are faster one by one
 FEW = 8
@@ -89,7 +90,7 @@ class Ends:
         :param carried: (n, ...) what the running episodes had before
         :return: (T, n, ...) the sums after each step, before an end takes effect; (n, ...) what to carry on
         """
-        if len(values) <= FEW or values[0].size >= WIDE:
+        if _by_steps(values):
             return self._sums_by_steps(values, fresh, carried)
         sums = np.cumsum(values, axis=0)
         if self.count == 0:
@@ -108,6 +109,37 @@ class Ends:
             last[env] += change
         return sums, last
 
+    def running_means(
+        self,
+        values: NDArray[np.float64],
+        fresh: NDArray[np.float64],
+        sums: NDArray[np.float64],
+        counts: NDArray[np.float64],
+        lengths: NDArray[np.int64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """
+        Means of what an episode starts from and what its steps add.
+
+        :param values: (T, n, d) what each step adds; the means take its place
+        :param fresh: (k, d) what each new episode starts from
+        :param sums: (n, d) of the running episodes; may be overwritten
+        :param counts: (n, 1) of what they are sums of; may be overwritten
+        :param lengths: (T, n) number of steps of the episode after this one
+        :return: (T, n, d) the means after each step, before an end takes effect; the sums and the counts to carry on
+        """
+        compiled = compiled_if_imported("embeddings.compiled") if _by_steps(values) else None
+        if compiled is not None:
+            compiled.running_means(values, fresh, self.mask, sums, counts)
+            return values, sums, counts
+        means, sums = self.running_sums(values, fresh, sums)
+        every = lengths[:, :, None].astype(np.float64)
+        every += 1.0
+        means /= every
+        counts = every[-1]
+        if self.count_last:
+            counts[self.mask[-1]] = 1.0
+        return means, sums, counts
+
     def _sums_by_steps(self, values: NDArray[Any], fresh: Any, carried: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """:meth:`running_sums` in the place of the values."""
         starts = [fresh] * self.count if np.isscalar(fresh) else fresh
@@ -121,3 +153,8 @@ class Ends:
                     running[self.places[done][1]] = starts[done]
                     done += 1
         return values, running.copy()
+
+
+def _by_steps(values: NDArray[Any]) -> bool:
+    """Whether adding step by step is faster than a sum along the first axis."""
+    return len(values) <= FEW or values[0].size >= WIDE

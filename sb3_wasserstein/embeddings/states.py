@@ -98,14 +98,8 @@ class _BoundMeanState(BoundEmbedding):
 
     def scan(self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]) -> Scan:
         after, fresh = scan_features(self._features, observations, resets, ends)
-        sums, self._sum = ends.running_sums(after, fresh, self._sum)
-        counts = lengths[:, :, None].astype(np.float64)
-        counts += 1.0
-        sums /= counts
-        self._count = counts[-1]
-        if ends.count_last:
-            self._count[ends.mask[-1]] = 1.0
-        return sums, fresh
+        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, self._count, lengths)
+        return means, fresh
 
 
 class Path(FeatureEmbedding):

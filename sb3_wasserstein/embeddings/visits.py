@@ -190,10 +190,8 @@ class _BoundVisitHistogram(BoundEmbedding):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         after = self._visit(merge_axes(observations)).reshape(*lengths.shape, self.dim)
         fresh = self._visit(resets) if ends.count else np.zeros((0, self.dim))
-        sums, self._sum = ends.running_sums(after, fresh, self._sum)
-        self._count = np.where(ends.mask[-1], 0, lengths[-1])[:, None] + 1.0
-        sums /= lengths[:, :, None] + 1.0
-        return sums, fresh
+        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, self._count, lengths)
+        return means, fresh
 
     def reset(self, observations: Observations, mask: Mask) -> None:
         self._sum[mask] = self._visit(observations)[mask]

@@ -1,4 +1,4 @@
-"""A rollout's bonus in units of h, and what the log says of it."""
+"""A rollout's bonus in units of h, on SB3's buffer, and what the log says of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 
 from sb3_wasserstein.embeddings import StateOccupancy
+from sb3_wasserstein.extra import compiled_if_imported
 from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.callback import DualCallback
 
@@ -30,6 +32,28 @@ def rollout_bonus(behaviour: DualCallback, credit: str) -> tuple[NDArray[np.floa
         return shaping.telescoping_bonus(rollout, after, starts), after[rollout.ends] if rollout.episodes else np.zeros(0)
     bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, behaviour.window.mean_length)
     return bonus, shaping.episode_values(rollout.episodes, behaviour.shaping)
+
+
+def add_bonus(
+    buffer: RolloutBuffer, bonus: NDArray[np.float64], dones: NDArray[np.bool_], gamma: float, gae_lambda: float
+) -> None:
+    """
+    Put a bonus on SB3's rewards, advantages and returns, in place.
+
+    :param buffer: a full one
+    :param bonus: (T, n)
+    :param dones: (T, n) whether the episode ended with the step
+    :param gamma: discount factor
+    :param gae_lambda: GAE's λ
+    """
+    compiled = compiled_if_imported("regularised.compiled")
+    if compiled is not None:
+        compiled.add_bonus(bonus, dones, gamma * gae_lambda, buffer.rewards, buffer.advantages, buffer.returns)
+        return
+    added = shaping.bonus_advantages(bonus, dones, gamma, gae_lambda)
+    buffer.rewards += bonus
+    buffer.advantages += added
+    buffer.returns += added
 
 
 @dataclass

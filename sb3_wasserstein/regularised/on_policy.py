@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.regularised import shaping
-from sb3_wasserstein.regularised.bonus import BonusReport, rollout_bonus
+from sb3_wasserstein.regularised.bonus import BonusReport, add_bonus, rollout_bonus
 from sb3_wasserstein.regularised.callback import DualCallback
 from sb3_wasserstein.regularised.mixin import WassersteinMixin
 
@@ -105,10 +105,7 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
             buffer.advantages += bonus
         else:
             dones = rollout.ends if self.segment_length is None else self._dones(buffer)
-            added = shaping.bonus_advantages(bonus, dones, self.gamma, self.gae_lambda)
-            buffer.rewards += bonus
-            buffer.advantages += added
-            buffer.returns += added
+            add_bonus(buffer, bonus, dones, self.gamma, self.gae_lambda)
             # A state's bonus (an occupancy's, a segment's) goes on after a time limit, like a reward.
             goes_on = isinstance(behaviour.embedding, StateOccupancy) or self.segment_length is not None
             if not goes_on and (self.bonus_to_go != 0.0 or (rollout.episodes and np.any(rollout.ends & ~rollout.terminated))):

@@ -7,7 +7,6 @@ T is the number of the rollout's steps, n the number of environments. All bonuse
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from sb3_wasserstein.embeddings.rollout import Episode, Rollout
 from sb3_wasserstein.embeddings.states import StateOccupancy
 
 CREDITS = ("telescoping", "terminal", "episode")
-#: rollouts up to this length have their matrix of discounts kept
+#: rollouts up to this length are summed up in plain numbers
 SHORT = 64
 Shaping = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -141,9 +140,6 @@ def bonus_advantages(
     :return: (T, n)
     """
     decay = gamma * gae_lambda
-    n_steps = len(bonus)
-    if n_steps <= SHORT and not np.count_nonzero(dones):
-        return _discounted_sums(n_steps, decay) @ bonus
     advantages = []
     # Plain numbers: numpy's calls on one step's few environments would cost ten times as much.
     for added, ended in zip(bonus.T.tolist(), dones.T.tolist(), strict=True):
@@ -153,14 +149,6 @@ def bonus_advantages(
             column.append(running)
         advantages.append(column[::-1])
     return np.array(advantages).T
-
-
-@lru_cache(maxsize=8)
-def _discounted_sums(n_steps: int, decay: float) -> NDArray[np.float64]:
-    """(T, T) decay^(j − i) for j >= i."""
-    steps = np.arange(n_steps)
-    sums: NDArray[np.float64] = np.triu(decay ** np.maximum(steps - steps[:, None], 0))
-    return sums
 
 
 def mean_to_go(bonus: NDArray[np.float64], dones: NDArray[np.bool_], gamma: float, at_the_cut: float) -> float:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sb3_wasserstein.duals import extra
+from sb3_wasserstein import extra
 
 
 @pytest.fixture(params=["numpy", "numba"])

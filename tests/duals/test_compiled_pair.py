@@ -5,7 +5,8 @@ import ot
 import pytest
 from scipy.spatial.distance import cdist
 
-from sb3_wasserstein.duals import SaturatingCost, batched_sinkhorn, extra
+from sb3_wasserstein import extra
+from sb3_wasserstein.duals import SaturatingCost, batched_sinkhorn
 from sb3_wasserstein.duals.clouds import as_weights
 from sb3_wasserstein.duals.costs import GroundCost
 

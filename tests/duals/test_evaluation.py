@@ -34,7 +34,7 @@ COSTS = {
 }
 
 
-@pytest.mark.parametrize("dim", [3, 20])
+@pytest.mark.parametrize("dim", [3, 6, 30])
 @pytest.mark.parametrize("sizes", [(30,), (30, 50), (1, 40)])
 @pytest.mark.parametrize("epsilon", [0.05, 1.0])
 @pytest.mark.parametrize("name", COSTS)
@@ -60,7 +60,7 @@ def test_an_outlier_costs_the_others_nothing():
     np.testing.assert_allclose(values[:-1], by_hand(x, parts, 0.05, cdist)[:-1], atol=1e-6)
 
 
-@pytest.mark.parametrize("dim", [3, 20])
+@pytest.mark.parametrize("dim", [3, 6, 30])
 def test_points_out_of_reach_leave_the_others_as_they_are(dim, monkeypatch, loops):
     """In float32 rows are gone through for the points alone whose exponentials vanish."""
     rng = np.random.default_rng(4)
@@ -74,7 +74,7 @@ def test_points_out_of_reach_leave_the_others_as_they_are(dim, monkeypatch, loop
     np.testing.assert_array_equal(np.concatenate(asked), x[7:8])
 
 
-@pytest.mark.parametrize("dim", [20, 70, 300])
+@pytest.mark.parametrize("dim", [21, 70, 300])
 def test_points_next_to_a_cloud_far_from_the_centre(dim, loops):
     """Where the product in float32 has nothing left of a distance; here one at 1 / 1000 of the cloud's size decides."""
     rng = np.random.default_rng(5)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from sb3_wasserstein.duals import GroundCost, SaturatingCost, SinkhornDual, extra
+from sb3_wasserstein import extra
+from sb3_wasserstein.duals import GroundCost, SaturatingCost, SinkhornDual
 from sb3_wasserstein.duals.clouds import Kind
 from sb3_wasserstein.duals.kernel import Kernel
 from sb3_wasserstein.duals.median import median_of

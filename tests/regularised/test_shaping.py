@@ -6,8 +6,10 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 
+from sb3_wasserstein import extra
 from sb3_wasserstein.embeddings import Episode, Rollout, StateOccupancy
 from sb3_wasserstein.regularised import shaping
+from sb3_wasserstein.regularised.bonus import add_bonus
 
 
 def h(points):
@@ -39,7 +41,12 @@ def test_a_hand_computed_three_step_table():
 
 @pytest.mark.parametrize(("gamma", "gae_lambda"), [(0.99, 0.95), (1.0, 1.0), (0.9, 0.0)])
 @pytest.mark.parametrize("done_rate", [0.0, 0.1, 0.6])
-def test_gae_of_the_bonus_is_what_sb3_computes_on_the_reshaped_rewards(gamma, gae_lambda, done_rate):
+@pytest.mark.parametrize("loops", ["numpy", "numba"])
+def test_gae_of_the_bonus_is_what_sb3_computes_on_the_reshaped_rewards(gamma, gae_lambda, done_rate, loops, monkeypatch):
+    if loops == "numpy":
+        monkeypatch.setattr(extra, "_compiled", lambda *_: None)
+    else:
+        pytest.importorskip("numba")
     rng = np.random.default_rng(0)
     n_steps, n_envs = 64, 3
     bonus = rng.normal(size=(n_steps, n_envs))
@@ -58,8 +65,12 @@ def test_gae_of_the_bonus_is_what_sb3_computes_on_the_reshaped_rewards(gamma, ga
 
     plain, reshaped = sb3(rewards), sb3(rewards + bonus)
     added = shaping.bonus_advantages(bonus, dones, gamma, gae_lambda)
-    np.testing.assert_allclose(plain.advantages + added, reshaped.advantages, atol=1e-5)
-    np.testing.assert_allclose(plain.returns + added, reshaped.returns, atol=1e-5)
+    arrays = (plain.rewards, plain.advantages, plain.returns)
+    exact = [(array + more).astype(np.float32) for array, more in zip(arrays, (bonus, added, added), strict=True)]
+    add_bonus(plain, bonus, dones, gamma, gae_lambda)
+    for array, same, other in zip(arrays, exact, (reshaped.rewards, reshaped.advantages, reshaped.returns), strict=True):
+        np.testing.assert_allclose(array, other, atol=1e-5)
+        np.testing.assert_array_equal(array, same)
 
 
 def test_telescoping_loses_nothing_at_a_rollouts_cut():
