@@ -14,7 +14,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 
 from sb3_wasserstein import TrajectoryEmbeddingWrapper, WassersteinPPO
 from sb3_wasserstein.embeddings import FinalState, FunctionEmbedding, MeanState, Path, StateOccupancy, VisitHistogram
+from sb3_wasserstein.embeddings.checked import CheckedEmbedding, EmbeddingError
 from sb3_wasserstein.embeddings.features import Features
+from sb3_wasserstein.embeddings.recorder import BoundSource, Recorder
 from sb3_wasserstein.embeddings.visits import MAX_IMAGES
 
 LENGTHS = [(3, 7, 5), (11, 4), (40,), (1, 2, 9)]
@@ -270,3 +272,17 @@ def test_prefixes_are_sb3s_own_observations_even_where_an_episode_ends_with_a_ro
     model.learn(4 * 2 * 6)
     assert len(seen) == 6
     assert any(seen)
+
+
+@pytest.mark.parametrize(("value", "is_fine"), [(1e200, True), (math.inf, False), (math.nan, False)])
+def test_numbers_whose_squares_overflow_are_numbers(value, is_fine):
+    recipe, space = FinalState(), spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    recorder = Recorder(BoundSource(CheckedEmbedding(recipe.bind(space, None, 2), "final state", 2)), recipe, n_envs=2)
+    recorder.start(np.zeros((2, 2)))
+    after = np.array([[1.0, 2.0], [3.0, value]])
+    recorder.quick_step(after, np.zeros(2), [0.0, 0.0], [False, False])
+    if is_fine:
+        np.testing.assert_array_equal(recorder.flush().after, [after])
+    else:
+        with pytest.raises(EmbeddingError, match="env 1"):
+            recorder.flush()
