@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.trajectory import Mask
-from sb3_wasserstein.extra import compiled_if_imported
 
 #: up to so many ends, or steps, are faster one by one
 FEW = 8
@@ -90,7 +89,7 @@ class Ends:
         :param carried: (n, ...) what the running episodes had before
         :return: (T, n, ...) the sums after each step, before an end takes effect; (n, ...) what to carry on
         """
-        if _by_steps(values):
+        if len(values) <= FEW or values[0].size >= WIDE:
             return self._sums_by_steps(values, fresh, carried)
         sums = np.cumsum(values, axis=0)
         if self.count == 0:
@@ -113,8 +112,7 @@ class Ends:
         self,
         values: NDArray[np.float64],
         fresh: NDArray[np.float64],
-        sums: NDArray[np.float64],
-        counts: NDArray[np.float64],
+        carried: NDArray[np.float64],
         lengths: NDArray[np.int64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """
@@ -122,16 +120,11 @@ class Ends:
 
         :param values: (T, n, d) what each step adds; the means take its place
         :param fresh: (k, d) what each new episode starts from
-        :param sums: (n, d) of the running episodes; may be overwritten
-        :param counts: (n, 1) of what they are sums of; may be overwritten
+        :param carried: (n, d) sums of the running episodes before
         :param lengths: (T, n) number of steps of the episode after this one
-        :return: (T, n, d) the means after each step, before an end takes effect; the sums and the counts to carry on
+        :return: (T, n, d) the means after each step, before an end takes effect; (n, d) sums and (n, 1) counts to carry on
         """
-        compiled = compiled_if_imported("embeddings.compiled") if _by_steps(values) else None
-        if compiled is not None:
-            compiled.running_means(values, fresh, self.mask, sums, counts)
-            return values, sums, counts
-        means, sums = self.running_sums(values, fresh, sums)
+        means, sums = self.running_sums(values, fresh, carried)
         every = lengths[:, :, None].astype(np.float64)
         every += 1.0
         means /= every
@@ -153,8 +146,3 @@ class Ends:
                     running[self.places[done][1]] = starts[done]
                     done += 1
         return values, running.copy()
-
-
-def _by_steps(values: NDArray[Any]) -> bool:
-    """Whether adding step by step is faster than a sum along the first axis."""
-    return len(values) <= FEW or values[0].size >= WIDE

@@ -98,7 +98,7 @@ class _BoundMeanState(BoundEmbedding):
 
     def scan(self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]) -> Scan:
         after, fresh = scan_features(self._features, observations, resets, ends)
-        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, self._count, lengths)
+        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, lengths)
         return means, fresh
 
 

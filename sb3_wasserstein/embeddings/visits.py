@@ -190,7 +190,7 @@ class _BoundVisitHistogram(BoundEmbedding):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         after = self._visit(merge_axes(observations)).reshape(*lengths.shape, self.dim)
         fresh = self._visit(resets) if ends.count else np.zeros((0, self.dim))
-        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, self._count, lengths)
+        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, lengths)
         return means, fresh
 
     def reset(self, observations: Observations, mask: Mask) -> None:
