@@ -53,18 +53,25 @@ def _compiled(name: str = "duals.compiled") -> ModuleType | None:
         return None
 
 
-def jit(fastmath: bool = True) -> Callable[[Compiled], Compiled]:
+def jit(fastmath: bool = True, inline: bool = False) -> Callable[[Compiled], Compiled]:
     """
     :param fastmath: whether sums may be taken in any order, which runs in vectors and has other last bits
+    :param inline: whether compiled functions that call it contain it. Else a process that compiles them calls the one that
+        it compiled before, and one that loads them from numba's cache a copy that was optimised within them, which can add up
+        in another order: the first run after an installation would differ from all later ones in last bits
     :return: numba's decorator, for the modules of compiled loops
     """
     from numba import njit
 
+    compiled = functools.partial(
+        njit, fastmath=fastmath, nogil=True, error_model="numpy", inline="always" if inline else "never"
+    )
+
     def decorated(function: Compiled) -> Compiled:
         try:
-            return njit(function, fastmath=fastmath, cache=True, nogil=True, error_model="numpy")
+            return compiled(function, cache=True)
         except RuntimeError:
             # No folder that numba could keep its cache in.
-            return njit(function, fastmath=fastmath, nogil=True, error_model="numpy")
+            return compiled(function)
 
     return decorated

@@ -27,7 +27,7 @@ BITS, BIAS = np.int32(23), np.int32(127)
 LEAST_WHOLE = np.int32(-(2**31))
 
 
-@jit()
+@jit(inline=True)
 def _exp(x: Any) -> Any:
     """exp of x ≤ 88 in float32, to 3e-7 + 6e-8 |x|; LLVM has no vector form of the library's."""
     clipped = max(x, LEAST_EXPONENT)
@@ -38,7 +38,7 @@ def _exp(x: Any) -> Any:
     return ZERO if x < LEAST_EXPONENT else y * power
 
 
-@jit()
+@jit(inline=True)
 def absorb(block: Any, root: Any, log_scaling: Any, rate: Any, weights: Any) -> Any:
     """
     Turn costs into rows of the kernel, in place. Columns are added up four rows at a time: they are read a quarter as often.
@@ -85,7 +85,7 @@ def absorb(block: Any, root: Any, log_scaling: Any, rate: Any, weights: Any) -> 
     return offsets, sums, columns
 
 
-@jit()
+@jit(inline=True)
 def products(kernel: Any, v: Any, weights: Any) -> Any:
     """
     Both products of an iteration while rows are in the cache, four at a time: the vectors are then read a quarter as often.
@@ -123,7 +123,7 @@ def products(kernel: Any, v: Any, weights: Any) -> Any:
     return rows, columns
 
 
-@jit()
+@jit(inline=True)
 def squares(x: Any, y: Any, block: Any) -> None:
     """
     |x_i − y_j|² from the differences: for few dimensions.

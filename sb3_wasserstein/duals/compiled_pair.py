@@ -71,7 +71,7 @@ def sinkhorn_pair(
         stage = max(stage / SCALING, epsilon)
 
 
-@jit()
+@jit(inline=True)
 def _scale(costs: Any, kernel: Any, p: Any, q: Any, log_q: Any, f: Any, g: Any, epsilon: Any, tol: Any, most: Any) -> Any:
     """Sinkhorn at one ε, f and g in place, with a kernel that absorbs scalings that grow. :return: the L1 error"""
     m = len(q)

@@ -1,5 +1,9 @@
 """Small pairs solved by one compiled function, against POT's log-domain Sinkhorn in float64."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import ot
 import pytest
@@ -69,3 +73,21 @@ def test_batches_are_the_same_with_and_without(monkeypatch):
     np.testing.assert_allclose(compiled[1], plain[1], atol=1e-4)
     for one, other in zip(compiled[0], plain[0], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_what_is_compiled_and_what_is_loaded_from_the_cache_give_the_same_bits(tmp_path):
+    script = """
+import numpy as np
+from sb3_wasserstein.duals import batched_sinkhorn
+
+rng = np.random.default_rng(0)
+potentials, distances = batched_sinkhorn([rng.normal(size=(200, 2))] * 4, [rng.normal(size=(180, 2)) + 1.0] * 4)
+print(np.concatenate([*potentials, distances]).tobytes().hex())
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", script]
+    compiled, loaded = (
+        subprocess.run(command, env=environment, capture_output=True, check=True, text=True).stdout for _ in range(2)
+    )
+    assert list(tmp_path.rglob("*.nbc"))
+    assert compiled == loaded
