@@ -49,9 +49,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 STEPS = {("runner", 2): 64_000, ("CartPole-v1", 2): 163_840, ("CartPole-v1", 3): 327_680}
 #: fraction of the training at which repulsion is gone
 GONE = 0.9
-#: the distance at which it fades (``SaturatingCost``): members are driven off the track unless those that are apart leave each
-#: other alone
-FADE = 0.5
+#: by K: the distance at which it fades (``SaturatingCost``). Three on one track need longer to settle, and are driven off it
+#: unless those that are apart leave each other alone
+FADES = {2: 1.0, 3: 0.5}
 RETURN = FunctionEmbedding(lambda trajectory: [trajectory.rewards.sum()], 1)
 
 
@@ -77,7 +77,7 @@ def study(task: str, k: int, coef: float, seed: int, quick: bool) -> dict[str, f
     ours: dict[str, Any] = {}
     if task == "CartPole-v1":
         # A repulsion that stays drives a cart off the track: let go in a line, and at once where one falls.
-        schedule, cost = partial(falling, gone=GONE), SaturatingCost(scale=FADE)
+        schedule, cost = partial(falling, gone=GONE), SaturatingCost(scale=FADES[k])
         ours = {"schedule": schedule, "return_floor": 0.98, "dual_kwargs": {"cost": cost}}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not repel.*")
