@@ -32,7 +32,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
-SETTINGS = {"n_steps": 512, "batch_size": 256, "n_epochs": 20, "gamma": 0.99}
+SETTINGS = {"n_steps": 128, "batch_size": 256, "n_epochs": 20, "gamma": 0.99}
 DISCRIMINATOR = {"demo_batch_size": 256, "n_disc_updates_per_round": 4}
 
 
