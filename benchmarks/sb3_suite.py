@@ -164,7 +164,7 @@ def main() -> int:
             writer = csv.writer(file)
             writer.writerow(["test", *modes])
             tests = sorted(set().union(*outcomes.values()))
-            writer.writerows([test, *(outcomes[mode].get(test, "") for mode in args.modes)] for test in tests)
+            writer.writerows([test, *(outcomes[mode].get(test, "") for mode in modes)] for test in tests)
     good = {test for test, outcome in outcomes.get("parent", {}).items() if outcome == "passed"}
     missed = 0
     for mode in modes:

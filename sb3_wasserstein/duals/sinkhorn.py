@@ -168,9 +168,10 @@ class SinkhornDual(Dual):
         :param x: (k, d) array or tensor
         :return: (k,) float64, a tensor if ``x`` is one
         :raises RuntimeError: before the first update
-        :raises ValueError: with ``reference="entropy"`` undebiased, at points that are no samples: u is −∞ there
+        :raises ValueError: at points too far for ``dtype``; with ``reference="entropy"`` undebiased, at points that are no
+            samples: u is −∞ there
         """
-        return self._like(self._raw(self._points(x, "x"), mirror=False) - self._offsets[0], x)
+        return self._like(self._finite(self._raw(self._points(x, "x"), mirror=False), "x") - self._offsets[0], x)
 
     def potential_y(self, y: Any) -> Any:
         """
@@ -180,7 +181,7 @@ class SinkhornDual(Dual):
         :return: (k,) float64, a tensor if ``y`` is one
         :raises RuntimeError: before the first update
         """
-        return self._like(self._raw(self._points(y, "y"), mirror=True) - self._offsets[1], y)
+        return self._like(self._finite(self._raw(self._points(y, "y"), mirror=True), "y") - self._offsets[1], y)
 
     def shaping(self, x: Any) -> Any:
         """
@@ -255,6 +256,14 @@ class SinkhornDual(Dual):
         values = self._transforms[mirror](points)
         if self_potential is None and self.reference == "entropy":
             values += self.epsilon_ * np.log(_mass_at(points, own, weights))
+        return values
+
+    def _finite(self, values: Floats, name: str) -> Floats:
+        """The values, if points of that size have one in what is computed in."""
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"`{name}` has numbers too large for dtype={self.dtype!r}: scale the points down, or use 'float64'"
+            )
         return values
 
     def _means(self) -> tuple[float, float]:

@@ -113,3 +113,18 @@ def test_shaping_at_is_shaping(name):
     ):
         with pytest.raises(ValueError, match=what):
             dual.shaping_at(bad)
+
+
+@pytest.mark.parametrize("n", [20, 256])
+@pytest.mark.parametrize("name", ["potential", "potential_y", "shaping", "shaping_at"])
+def test_points_that_are_too_far_for_float32(name, n):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(n, 3)), rng.normal(size=(n, 3))
+    far = np.full((50, 3), 1e30)
+    dual = SinkhornDual()
+    dual.update(x, y)
+    with pytest.raises(ValueError, match="too large for dtype='float32': scale the points down"):
+        getattr(dual, name)(far)
+    dual = SinkhornDual(dtype="float64")
+    dual.update(x, y)
+    assert np.isfinite(getattr(dual, name)(far)).all()
