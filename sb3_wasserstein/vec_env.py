@@ -68,7 +68,7 @@ class EpisodeReader:
         elif recorder.reads_infos:
             recorder.step(observations, actions, rewards.tolist(), ended, infos)
         else:
-            recorder.quick_step(observations, actions, rewards.tolist(), ended)
+            recorder.quick_step(observations, actions, rewards.tolist())
 
     def _terminal(self, dones: list[bool], infos: Sequence[Mapping[str, Any]]) -> dict[int, Any]:
         """The original terminal observation of each environment whose episode ended."""

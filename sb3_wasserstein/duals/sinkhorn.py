@@ -15,6 +15,7 @@ from sb3_wasserstein.duals.clouds import Floats, Kind, as_cloud, as_weights, sav
 from sb3_wasserstein.duals.costs import Cost, SaturatingCost, check_positive
 from sb3_wasserstein.duals.evaluation import Transforms
 from sb3_wasserstein.duals.problem import Problem
+from sb3_wasserstein.duals.solver import Solution
 from sb3_wasserstein.duals.transform import extend
 
 REFERENCES = ("product", "entropy")
@@ -99,6 +100,8 @@ class SinkhornDual(Dual):
         self._kept_x = self._kept_y = np.empty(0, dtype=np.bool_)
         self._fxx: Floats | None = None
         self._gyy: Floats | None = None
+        #: ε that νν was solved for, and its marginal error
+        self._solved_yy = (0.0, 0.0)
         self._offsets = (0.0, 0.0)
         self._transforms: dict[bool, Transforms] = {}
         self._residual = self._distance = 0.0
@@ -131,11 +134,11 @@ class SinkhornDual(Dual):
         cross = problem.within(x, p, start_f) if equal else problem.between(x, y, p, q, start_g, pairs)
         solutions = [cross]
         self._distance = float(p @ cross.f + q @ cross.g)
-        self._fxx = self._gyy = None
+        self._fxx = None
         if self.debias:
             self_x = cross if equal else problem.within(x, p, start_f)
-            self_y = cross if equal else problem.within(y, q, start_y)
-            self._fxx, self._gyy = self_x.f, self_y.f
+            self_y = cross if equal else self._within_y(problem, y, q, start_y)
+            self._fxx, self._gyy, self._solved_yy = self_x.f, self_y.f, (epsilon, self_y.residual)
             self._distance -= float(p @ self_x.f + q @ self_y.f)
             solutions += [self_x, self_y]
         elif self.reference == "entropy":
@@ -244,6 +247,14 @@ class SinkhornDual(Dual):
             return self._g, None, self._gyy
         return extend(y, self._x, np.log(self._p), self._f, epsilon, self.ground_cost, Kind(self.dtype)), None, None
 
+    def _within_y(self, problem: Problem, y: Floats, q: Floats, start: Floats | None) -> Solution:
+        """νν, as it was where neither ν nor ε is another."""
+        epsilon, residual = self._solved_yy
+        same = epsilon == problem.epsilon and np.array_equal(y, self._y) and np.array_equal(q, self._q)
+        if same and self._gyy is not None and residual <= self.tol:
+            return Solution(self._gyy, self._gyy, residual, 0)
+        return problem.within(y, q, start)
+
     def _raw(self, points: Floats, mirror: bool) -> Floats:
         """f, or mirrored g, before it is centred."""
         own, other = (self._y, self._x) if mirror else (self._x, self._y)
@@ -293,6 +304,7 @@ class SinkhornDual(Dual):
             **arrays,
             "fxx": None if self._fxx is None else torch.tensor(self._fxx),
             "gyy": None if self._gyy is None else torch.tensor(self._gyy),
+            "solved_yy": list(self._solved_yy),
             "offsets": list(self._offsets),
             "residual": self._residual,
             "distance": self._distance,
@@ -310,6 +322,9 @@ class SinkhornDual(Dual):
         self._fxx = None if state["fxx"] is None else saved(state, "fxx", n)
         self._gyy = None if state["gyy"] is None else saved(state, "gyy", m)
         self._kept_x, self._kept_y = (saved(state, name, None, dtype=torch.bool) for name in ("kept_x", "kept_y"))
+        # Older files do not have it: νν is then solved for once more.
+        epsilon, residual = state.get("solved_yy", (0.0, 0.0))
+        self._solved_yy = (float(epsilon), float(residual))
         if (self._kept_x.sum(), self._kept_y.sum()) != (n, m) or (self._fxx is None) == self.debias:
             raise ValueError("its parts do not belong together")
         self._offsets = (float(state["offsets"][0]), float(state["offsets"][1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium import spaces
@@ -71,23 +71,26 @@ class BoundEmbedding(ABC):
     def value(self) -> NDArray[np.float64]:
         """:return: (n_envs, dim) embedding of each episode so far, a fresh array"""
 
+    def value_of(self, env: int) -> NDArray[np.float64]:
+        """:return: (dim,) embedding of the episode so far in one environment"""
+        return self.value()[env]  # type: ignore[no-any-return]
+
+
+@runtime_checkable
+class Scanning(Protocol):
+    """A bound embedding may have this besides, where a whole rollout at once is faster than step by step."""
+
     def scan(
-        self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        self, observations: Observations, resets: Observations, ends: Ends
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """
-        A whole rollout at once, where that is faster than step by step; the same state and values as :meth:`update` gives.
+        Follow a rollout, to the same state and values as :meth:`BoundEmbedding.update` gives.
 
         :param observations: (T, n_envs, ...) after each step, terminal ones at the ends
         :param resets: (k, ...) the first observation of each new episode, in the order of the ends
         :param ends: where episodes end
-        :param lengths: (T, n_envs) number of steps of the episode after this one
-        :return: (T, n_envs, dim) values after each step and (k, dim) at each new episode's begin; None: step by step
+        :return: (T, n_envs, dim) values after each step and (k, dim) at each new episode's begin, fresh arrays
         """
-        return None
-
-    def value_of(self, env: int) -> NDArray[np.float64]:
-        """:return: (dim,) embedding of the episode so far in one environment"""
-        return self.value()[env]  # type: ignore[no-any-return]
 
 
 class Embedding(ABC):

@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein.embeddings.base import BoundEmbedding
-from sb3_wasserstein.embeddings.features import take
-from sb3_wasserstein.embeddings.rollout import Steps
+from sb3_wasserstein.embeddings.base import BoundEmbedding, Scanning
+from sb3_wasserstein.embeddings.features import copied, put, take
 from sb3_wasserstein.embeddings.running import Ends
+from sb3_wasserstein.embeddings.steps import Steps
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations
 
 
@@ -45,6 +45,9 @@ class CheckedEmbedding:
         self.n_envs = n_envs
         self.name = name
         self.has_prefixes = bound.has_prefixes
+        #: whether it follows a rollout at once, from the observations alone (:class:`Scanning`)
+        self._scan = bound.scan if isinstance(bound, Scanning) else None
+        self.scans = self._scan is not None
         #: number of episodes begun in each environment, for messages
         self.episodes = np.zeros(n_envs, dtype=np.int64)
 
@@ -96,7 +99,7 @@ class CheckedEmbedding:
         return values
 
     def scan(
-        self, steps: Steps, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]
+        self, steps: Steps, observations: Observations, resets: Observations, ends: Ends
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]:
         """
         Follow a whole rollout.
@@ -105,19 +108,16 @@ class CheckedEmbedding:
         :param observations: (T, n_envs, ...) after each step, terminal ones at the ends
         :param resets: (k, ...) the first observation of each new episode
         :param ends: where episodes end
-        :param lengths: (T, n_envs) number of steps of the episode after this one
         :return: (T, n_envs, dim) values after each step, None without prefixes; (k, dim) values at each new episode's
             begin; (k, dim) values of the episodes that ended
         :raises EmbeddingError: as :meth:`values`
         """
+        if self._scan is None:
+            return self._step_by_step(steps, observations, resets, ends)
         try:
-            scan = getattr(self.bound, "scan", None)
-            scanned = None if scan is None else scan(observations, resets, ends, lengths)
+            after, fresh = self._scan(observations, resets, ends)
         except Exception as error:
             raise self._error(f"raised {type(error).__name__}: {error}", np.ones(self.n_envs, dtype=bool)) from error
-        if scanned is None:
-            return self._step_by_step(steps, observations, resets, ends)
-        after, fresh = scanned
         if not _is_finite(after) or (ends.count and not _is_finite(fresh)):
             self._refuse(after, ends)
         if not ends.count:
@@ -136,7 +136,7 @@ class CheckedEmbedding:
     def _step_by_step(
         self, steps: Steps, observations: Observations, resets: Observations, ends: Ends
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]:
-        after, fresh, finals = [], [], []
+        after, fresh, finals, n_begun = [], [], [], 0
         for time, (actions, rewards) in enumerate(zip(steps.actions, steps.rewards, strict=True)):
             self.step(take(observations, time), actions, np.array(rewards))
             if self.has_prefixes:
@@ -145,7 +145,11 @@ class CheckedEmbedding:
             if not ended.any():
                 continue
             finals += [after[-1][env] if self.has_prefixes else self.value_of(int(env)) for env in np.flatnonzero(ended)]
-            self.start(steps.observations[time], ended)
+            begun = copied(take(observations, time))
+            for env in np.flatnonzero(ended):
+                put(begun, (int(env),), take(resets, n_begun))
+                n_begun += 1
+            self.start(begun, ended)
             if self.has_prefixes:
                 fresh += list(self.values()[ended])
         none = np.zeros((0, self.bound.dim))

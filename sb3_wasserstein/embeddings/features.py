@@ -72,12 +72,29 @@ def take(observations: Observations, index: Any) -> Any:
     return observations[index]
 
 
+def copied(observations: Observations) -> Observations:
+    """A copy, key by key for a dict."""
+    if isinstance(observations, dict):
+        return {key: value.copy() for key, value in observations.items()}
+    return observations.copy()
+
+
 def stacked(observations: Sequence[Observations]) -> Observations:
     """T observations (n, ...) as one (T, n, ...), a copy."""
     if isinstance(observations[0], dict):
         parts = [part for part in observations if isinstance(part, dict)]
         return {key: np.array([part[key] for part in parts]) for key in observations[0]}
     return np.array(observations)
+
+
+def joined(chunks: Sequence[Observations]) -> Observations:
+    """Observations (t, n, ...) one after the other; of a single chunk the chunk itself."""
+    if len(chunks) == 1:
+        return chunks[0]
+    if isinstance(chunks[0], dict):
+        parts = [part for part in chunks if isinstance(part, dict)]
+        return {key: np.concatenate([part[key] for part in parts]) for key in chunks[0]}
+    return np.concatenate([chunk for chunk in chunks if not isinstance(chunk, dict)])
 
 
 def put(observations: Observations, index: tuple[int, ...], value: Any) -> None:

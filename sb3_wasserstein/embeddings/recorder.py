@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.base import Embedding
 from sb3_wasserstein.embeddings.checked import CheckedEmbedding, EmbeddingError
-from sb3_wasserstein.embeddings.features import put, stacked, take
-from sb3_wasserstein.embeddings.rollout import Episode, Rollout, Step, Steps, not_finite
+from sb3_wasserstein.embeddings.features import put, take
+from sb3_wasserstein.embeddings.rollout import Episode, Rollout
 from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.states import StateOccupancy
+from sb3_wasserstein.embeddings.steps import Steps
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations
 
 Infos = Sequence[Mapping[str, Any]]
@@ -36,10 +36,11 @@ class Source(Protocol):
 
     has_prefixes: bool
     reads_infos: bool
+    reads_actions: bool
 
     def start(self, observations: Observations, mask: Mask, infos: Infos) -> NDArray[np.float64]: ...
     def note(self, dones: list[bool], infos: Infos, reset_infos: Infos) -> None: ...
-    def scan(self, steps: Steps, ends: Ends, lengths: NDArray[np.int64]) -> Scanned: ...
+    def scan(self, steps: Steps, ends: Ends) -> Scanned: ...
 
 
 class BoundSource:
@@ -50,6 +51,7 @@ class BoundSource:
     def __init__(self, embedding: CheckedEmbedding) -> None:
         self._embedding = embedding
         self.has_prefixes = embedding.has_prefixes
+        self.reads_actions = not embedding.scans
 
     def start(self, observations: Observations, mask: Mask, infos: Infos) -> NDArray[np.float64]:
         self._embedding.start(observations, mask)
@@ -58,20 +60,19 @@ class BoundSource:
     def note(self, dones: list[bool], infos: Infos, reset_infos: Infos) -> None:
         """Nothing: all is in the steps."""
 
-    def scan(self, steps: Steps, ends: Ends, lengths: NDArray[np.int64]) -> Scanned:
-        observations = stacked(steps.observations)
+    def scan(self, steps: Steps, ends: Ends) -> Scanned:
+        observations = steps.observations()
         resets = take(observations, ends.mask if ends.count else (slice(0), 0))
-        if ends.count:
-            for time, terminal in enumerate(steps.terminal):
-                for env, last in terminal.items():
-                    put(observations, (time, env), last)
-        return self._embedding.scan(steps, observations, resets, ends, lengths)
+        for time, env, last in steps.terminal:
+            put(observations, (time, env), last)
+        return self._embedding.scan(steps, observations, resets, ends)
 
 
 class InfoSource:
     """Embeddings that :class:`TrajectoryEmbeddingWrapper` wrote inside the environments."""
 
     reads_infos = True
+    reads_actions = False
 
     def __init__(self, dim: int, n_envs: int, has_prefixes: bool) -> None:
         self.has_prefixes = has_prefixes
@@ -94,7 +95,7 @@ class InfoSource:
             if self.has_prefixes:
                 self._fresh.append(_read(reset_infos, int(env)))
 
-    def scan(self, steps: Steps, ends: Ends, lengths: NDArray[np.int64]) -> Scanned:
+    def scan(self, steps: Steps, ends: Ends) -> Scanned:
         fresh, finals = (np.stack(rows) if rows else self._none[:0] for rows in (self._fresh, self._finals))
         after = np.stack(self._after) if self.has_prefixes else None
         self._after, self._fresh, self._finals = [], [], []
@@ -138,12 +139,12 @@ class Recorder:
         self._n_envs = n_envs
         self._n_episodes = seen
         self._return = [0.0] * n_envs
-        self._length = np.zeros(n_envs, dtype=np.int64)
+        self._length = [0] * n_envs
         self._prefix = np.zeros((n_envs, 0))
         self._states: list[NDArray[np.float64]] = []
-        self._steps: list[Step] = []
-        #: whether an episode ended since the last flush
-        self._ended = False
+        self._steps = Steps(source.reads_actions)
+        #: :meth:`step` where no episode ended and no info is read (``reads_infos``): what most steps are
+        self.quick_step = self._steps.add
 
     @property
     def has_prefixes(self) -> bool:
@@ -159,10 +160,6 @@ class Recorder:
         """
         self._prefix = self._source.start(observations, np.ones(self._n_envs, dtype=bool), infos)
         self._states = [state[None] for state in self._prefix]
-
-    def quick_step(self, observations: Observations, actions: Any, rewards: list[float], dones: list[bool]) -> None:
-        """:meth:`step` where no episode ended and no info is read (``reads_infos``): what most steps are."""
-        self._steps.append((observations, actions, rewards, dones, NOTHING, ()))
 
     def step(
         self,
@@ -182,18 +179,20 @@ class Recorder:
         :param rewards: n_envs numbers, the environments' own
         :param dones: n_envs booleans
         :param infos: one mapping an environment
-        :param terminal: the terminal observation of each environment whose episode ended
+        :param terminal: the terminal observation of each environment whose episode ended, in their order
         :param reset_infos: the infos of the resets
         :raises EmbeddingError: if a wrapped environment does not say its embedding
         """
-        truncated = [env for env in terminal if infos[env].get("TimeLimit.truncated", False)]
-        self._ended = self._ended or bool(terminal)
         self._source.note(dones, infos, reset_infos)
-        self._steps.append((observations, actions, rewards, dones, terminal, truncated))
+        steps = self._steps
+        time = len(steps)
+        steps.terminal += [(time, env, last) for env, last in terminal.items()]
+        steps.truncated += [(time, env) for env in terminal if infos[env].get("TimeLimit.truncated", False)]
+        steps.add(observations, actions, rewards)
 
     def fault(self) -> str | None:
         """:return: the first NaN or infinity that the environments have returned since the last flush, in words"""
-        return not_finite(self._steps)
+        return self._steps.fault()
 
     def flush(self) -> Rollout:
         """
@@ -201,69 +200,60 @@ class Recorder:
         :raises EmbeddingError: if the embedding fails; the message names environment and episode
         :raises ValueError: if a reward is NaN or infinite; the message names environment and step
         """
-        if not self._steps:
-            none = np.zeros((0, self._n_envs), dtype=bool)
-            return Rollout(None, none, np.zeros((0, 0)), none, none, np.zeros((0, self._n_envs), dtype=np.int64), [])
-        steps, self._steps = Steps(*zip(*self._steps, strict=True)), []
-        ends, terminated = self._ends(steps)
-        lengths, carried = ends.lengths(self._length)
+        steps = self._steps
+        places = [(time, env) for time, env, _ in steps.terminal] if steps.terminal else []
+        ends = Ends.of(len(steps), self._n_envs, places, self._length)
+        if not steps:
+            return Rollout(None, np.zeros((0, 0)), ends, ends.mask, [])
+        try:
+            return self._rollout(steps, ends)
+        finally:
+            steps.clear()
+
+    def _rollout(self, steps: Steps, ends: Ends) -> Rollout:
+        terminated = ends.mask
+        if steps.truncated:
+            terminated = ends.mask.copy()
+            for place in steps.truncated:
+                terminated[place] = False
         if self._segment_length is not None:
-            ends = Ends(ends.mask | (lengths % self._segment_length == 0))
-            lengths = (lengths - 1) % self._segment_length + 1
-        returns, running = self._episode_returns(steps, ends)
+            ends = Ends(ends.mask | (ends.lengths % self._segment_length == 0), carried=self._length)
+        returns, running = self._episode_returns(steps.rewards, ends)
         if not math.isfinite(sum(running) + sum(returns)):
-            fault = not_finite(list(zip(*steps, strict=True)))
+            fault = steps.fault()
             if fault is not None:
                 raise ValueError(f"{fault}: what is learnt from it would be NaN")
-        self._length, self._return = carried, running
+        self._return = running
+        lengths, self._length = ends.finished()
 
-        after, fresh, finals = self._source.scan(steps, ends, lengths)
-        start_values = np.zeros((0, 0))
-        points = [final[None] for final in finals]
+        after, fresh, finals = self._source.scan(steps, ends)
+        points = [final[None] for final in finals] if ends.count else []
+        start_values = self._prefix
         if after is not None:
             at_the_cut = ends.count - ends.count_last
-            start_values = np.concatenate([self._prefix, fresh[:at_the_cut]]) if at_the_cut else self._prefix
+            if at_the_cut:
+                start_values = np.concatenate([start_values, fresh[:at_the_cut]])
             if self._occupancy is not None:
                 points = self._occupied(self._occupancy, after, fresh, ends, terminated, lengths)
             self._prefix = after[-1].copy()
             if ends.count_last:
                 self._prefix[ends.mask[-1]] = fresh[at_the_cut:]
         episodes = [
-            Episode(env, time, embedded, episode_return, int(lengths[time, env]))
-            for (time, env), embedded, episode_return in zip(ends.places, points, returns, strict=True)
+            Episode(env, time, embedded, episode_return, length)
+            for (time, env), embedded, episode_return, length in zip(ends.places, points, returns, lengths, strict=True)
         ]
-        return Rollout(after, ends.starts, start_values, ends.mask, terminated, lengths, episodes)
+        return Rollout(after, start_values, ends, terminated, episodes)
 
-    def _ends(self, steps: Steps) -> tuple[Ends, Mask]:
-        """Where episodes ended, and where they ended by themselves."""
-        if not self._ended:
-            ends = Ends.none(len(steps.dones), self._n_envs)
-            return ends, ends.mask
-        self._ended = False
-        places = [(time, env) for time, terminal in enumerate(steps.terminal) for env in terminal]
-        ends = Ends(np.array(steps.dones, dtype=bool), places)
-        if not any(steps.truncated):
-            return ends, ends.mask
-        terminated = ends.mask.copy()
-        for time, truncated in enumerate(steps.truncated):
-            if truncated:
-                terminated[time, truncated] = False
-        return ends, terminated
-
-    def _episode_returns(self, steps: Steps, ends: Ends) -> tuple[list[float], list[float]]:
-        """
-        Of each episode that ended, and of those that run. In plain numbers: a rollout of A2C has so few that numpy's calls
-        would cost more.
-        """
-        running, returns, done = self._return, [], 0
-        for time, rewards in enumerate(steps.rewards):
-            running = list(map(operator.add, running, rewards))
-            while done < ends.count and ends.places[done][0] == time:
-                env = ends.places[done][1]
-                returns.append(running[env])
-                running[env] = 0.0
-                done += 1
-        return returns, running
+    def _episode_returns(self, rewards: list[list[float]], ends: Ends) -> tuple[list[float], list[float]]:
+        """Of each episode that ended, and of those that run: plain sums, as Monitor's are."""
+        if not ends.count:
+            return [], list(map(sum, zip(self._return, *rewards, strict=True)))
+        columns, running = list(zip(*rewards, strict=True)), self._return.copy()
+        begun, returns = [0] * self._n_envs, []
+        for time, env in ends.places:
+            returns.append(sum(columns[env][begun[env] : time + 1], running[env]))
+            running[env], begun[env] = 0.0, time + 1
+        return returns, [sum(column[first:], before) for column, first, before in zip(columns, begun, running, strict=True)]
 
     def _occupied(
         self,
@@ -272,17 +262,17 @@ class Recorder:
         fresh: NDArray[np.float64],
         ends: Ends,
         terminated: Mask,
-        lengths: NDArray[np.int64],
+        lengths: list[int],
     ) -> list[NDArray[np.float64]]:
         """A sample of the states of each episode that ended."""
         points = []
         begun = [0] * self._n_envs
-        for (time, env), first in zip(ends.places, fresh, strict=True):
+        for (time, env), first, length in zip(ends.places, fresh, lengths, strict=True):
             states = np.concatenate([self._states[env], after[begun[env] : time + 1, env]])
             self._n_episodes += 1
             # A low-discrepancy offset, not a random one: recording must not touch any random generator.
             offset = self._n_episodes * GOLDEN_RATIO % 1.0
-            times = occupancy.times(int(lengths[time, env]), bool(terminated[time, env]), STATES_PER_EPISODE, offset)
+            times = occupancy.times(length, bool(terminated[time, env]), STATES_PER_EPISODE, offset)
             points.append(states[times])
             self._states[env], begun[env] = first[None], time + 1
         self._states = [

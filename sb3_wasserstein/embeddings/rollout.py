@@ -1,54 +1,14 @@
-"""What a vectorised environment returned, and what it looks like in the embedding space."""
+"""What a rollout looks like in the embedding space."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein.embeddings.trajectory import Mask, Observations
-
-#: observations, actions, rewards, dones, terminal, truncated: see :class:`Steps`
-Step: TypeAlias = tuple[Observations, Any, list[float], list[bool], Mapping[int, Any], Sequence[int]]
-
-
-class Steps(NamedTuple):
-    """
-    What a vectorised environment returned for T steps: T of each, and plain lists inside, which are cheap to make.
-
-    :param observations: (n, ...) the reset's where an episode ended
-    :param actions: (n, ...) the actions that the environments got
-    :param rewards: n numbers, the environments' own
-    :param dones: n booleans
-    :param terminal: the terminal observation of each environment whose episode ended
-    :param truncated: the environments whose episode ended by a time limit
-    """
-
-    observations: Sequence[Observations]
-    actions: Sequence[Any]
-    rewards: Sequence[list[float]]
-    dones: Sequence[list[bool]]
-    terminal: Sequence[Mapping[int, Any]]
-    truncated: Sequence[Sequence[int]]
-
-
-def not_finite(steps: Sequence[Step]) -> str | None:
-    """
-    :param steps: what the environments returned
-    :return: the first NaN or infinity among it, in words, with environment and step; None if there is none
-    """
-    for time, (observations, _, rewards, _, terminal, _) in enumerate(steps, start=1):
-        returned: list[tuple[str, int, Any]] = [("reward", env, reward) for env, reward in enumerate(rewards)]
-        parts = observations.items() if isinstance(observations, dict) else [("", observations)]
-        returned += [(f"observation {key}".strip(), env, row) for key, rows in parts for env, row in enumerate(rows)]
-        returned += [("terminal observation", env, last) for env, last in terminal.items() if not isinstance(last, dict)]
-        for what, env, value in returned:
-            if not np.isfinite(np.asarray(value, dtype=np.float64)).all():
-                return f"env {env} returned the {what} {value} at step {time} of the rollout"
-    return None
+from sb3_wasserstein.embeddings.running import Ends
+from sb3_wasserstein.embeddings.trajectory import Mask
 
 
 @dataclass(frozen=True)
@@ -77,17 +37,14 @@ class Episode:
     length: int
 
 
-class Rollout(NamedTuple):
+class Rollout:
     """
     The embeddings of T steps of n environments; φ of a prefix is the embedding of an episode so far.
 
     :param after: (T, n, dim) φ after each step (a state's features for an occupancy), None without prefixes
-    :param starts: (T, n) where φ before the step is not the one after the step before: at the rollout's begin, at
-        an episode's begin
     :param start_values: (k, dim) φ before the step, at the k places of ``starts``, row by row
-    :param ends: (T, n) where an episode (or a segment) ended
+    :param places: where an episode (or a segment) ended
     :param terminated: (T, n) where it ended by itself
-    :param lengths: (T, n) number of steps of the episode after this one
     :param episodes: the finished ones, in the order of their ends
 
     Example:
@@ -99,10 +56,33 @@ class Rollout(NamedTuple):
         ((64, 1, 4), True)
     """
 
-    after: NDArray[np.float64] | None
-    starts: Mask
-    start_values: NDArray[np.float64]
-    ends: Mask
-    terminated: Mask
-    lengths: NDArray[np.int64]
-    episodes: list[Episode]
+    def __init__(
+        self,
+        after: NDArray[np.float64] | None,
+        start_values: NDArray[np.float64],
+        places: Ends,
+        terminated: Mask,
+        episodes: list[Episode],
+    ) -> None:
+        self.after = after
+        self.start_values = start_values
+        #: (T, n) where an episode (or a segment) ended
+        self.ends = places.mask
+        self.terminated = terminated
+        self.episodes = episodes
+        self._places = places
+
+    @property
+    def starts(self) -> Mask:
+        """(T, n) where φ before the step is not the one after the step before: at the rollout's, at an episode's begin."""
+        return self._places.starts
+
+    @property
+    def has_truncated(self) -> bool:
+        """Whether an episode ended by a time limit."""
+        return self.terminated is not self.ends and bool(np.any(self.ends & ~self.terminated))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(T, n) number of steps of the episode after this one."""
+        return self._places.lengths

@@ -22,10 +22,12 @@ class Ends:
 
     :param mask: (T, n) whether an episode ended with the step; k ends in all, counted row by row
     :param places: the k ends as (step, environment), where they are known already
+    :param carried: number of steps that each environment's episode had before the rollout; None for 0
     """
 
-    def __init__(self, mask: Mask, places: list[tuple[int, int]] | None = None) -> None:
+    def __init__(self, mask: Mask, places: list[tuple[int, int]] | None = None, carried: list[int] | None = None) -> None:
         self.mask = mask
+        self._carried = [0] * mask.shape[1] if carried is None else carried
         if places is None:
             times, envs = np.nonzero(mask)
             places = list(zip(times.tolist(), envs.tolist(), strict=True))
@@ -33,28 +35,27 @@ class Ends:
         #: k, the number of ends
         self.count = len(places)
         #: how many of them are at the last step: what they begin lies in the next rollout
-        self.count_last = sum(time == len(mask) - 1 for time, _ in places)
+        self.count_last = sum(time == len(mask) - 1 for time, _ in places) if places else 0
 
     @staticmethod
-    @lru_cache(maxsize=8)
-    def none(n_steps: int, n_envs: int) -> Ends:
-        """No episode ended in ``n_steps`` of ``n_envs``: what most short rollouts are, all with the same arrays."""
-        ends = Ends(np.zeros((n_steps, n_envs), dtype=bool), [])
-        ends.mask.flags.writeable = ends.starts.flags.writeable = False
-        return ends
+    def of(n_steps: int, n_envs: int, places: list[tuple[int, int]], carried: list[int]) -> Ends:
+        """Episodes ended at these places of ``n_steps`` of ``n_envs``, in their order."""
+        if not places:
+            return Ends(_nowhere(n_steps, n_envs), places, carried)
+        mask = np.zeros((n_steps, n_envs), dtype=bool)
+        for place in places:
+            mask[place] = True
+        return Ends(mask, places, carried)
 
     @cached_property
     def starts(self) -> Mask:
         """(T, n) where the step before is another episode's, or another rollout's."""
+        if not self.count:
+            return _begin(*self.mask.shape)
         starts = np.empty(self.mask.shape, dtype=bool)
         starts[0] = True
         starts[1:] = self.mask[:-1]
         return starts
-
-    @cached_property
-    def _counted(self) -> NDArray[np.int64]:
-        """(T, 1) the number of steps after each."""
-        return np.arange(1, len(self.mask) + 1)[:, None]
 
     @cached_property
     def origin(self) -> NDArray[np.intp]:
@@ -66,21 +67,26 @@ class Ends:
         # Ends are numbered in time: the largest so far is the last.
         return np.maximum.accumulate(begun, axis=0)
 
-    def lengths(self, carried: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """
-        :param carried: (n,) number of steps that the running episodes had before
-        :return: (T, n) number of steps of the episode after each step; (n,) what to carry on
-        """
-        if self.count > FEW:
-            return self.running_sums(np.ones(self.mask.shape, dtype=np.int64), 0, carried)
-        counted = self._counted + carried
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """(T, n) number of steps of the episode after each step."""
+        counted: NDArray[np.int64] = np.arange(1, len(self.mask) + 1)[:, None] + np.array(self._carried)
+        begun = [-length for length in self._carried]
         for time, env in self.places:
-            counted[time + 1 :, env] -= counted[time, env]
-        last = counted[-1]
-        if self.count_last:
-            last = last.copy()
-            last[self.mask[-1]] = 0
-        return counted, last
+            counted[time + 1 :, env] -= time + 1 - begun[env]
+            begun[env] = time + 1
+        return counted
+
+    def finished(self) -> tuple[list[int], list[int]]:
+        """:return: number of steps of each of the k episodes that ended, and of each of the n that run"""
+        n_steps = len(self.mask)
+        if not self.count:
+            return [], [length + n_steps for length in self._carried]
+        begun, lengths = [-length for length in self._carried], []
+        for time, env in self.places:
+            lengths.append(time + 1 - begun[env])
+            begun[env] = time + 1
+        return lengths, [n_steps - first for first in begun]
 
     def running_sums(self, values: NDArray[Any], fresh: Any, carried: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """
@@ -113,7 +119,7 @@ class Ends:
         values: NDArray[np.float64],
         fresh: NDArray[np.float64],
         carried: NDArray[np.float64],
-        lengths: NDArray[np.int64],
+        counts: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """
         Means of what an episode starts from and what its steps add.
@@ -121,22 +127,27 @@ class Ends:
         :param values: (T, n, d) what each step adds; the means take its place
         :param fresh: (k, d) what each new episode starts from
         :param carried: (n, d) sums of the running episodes before
-        :param lengths: (T, n) number of steps of the episode after this one
+        :param counts: (n, 1) of what these are sums
         :return: (T, n, d) the means after each step, before an end takes effect; (n, d) sums and (n, 1) counts to carry on
         """
         means, sums = self.running_sums(values, fresh, carried)
-        every = lengths[:, :, None].astype(np.float64)
-        every += 1.0
+        if self.count:
+            every, counts = self.running_sums(np.ones((*self.mask.shape, 1)), 1.0, counts)
+        else:
+            every = _counted(len(self.mask)) + counts
+            counts = every[-1]
         means /= every
-        counts = every[-1]
-        if self.count_last:
-            counts[self.mask[-1]] = 1.0
         return means, sums, counts
 
     def _sums_by_steps(self, values: NDArray[Any], fresh: Any, carried: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """:meth:`running_sums` in the place of the values."""
-        starts = [fresh] * self.count if np.isscalar(fresh) else fresh
         running, done = carried, 0
+        if not self.count:
+            for sums in values:
+                sums += running
+                running = sums
+            return values, running.copy()
+        starts = [fresh] * self.count if np.isscalar(fresh) else fresh
         for time, sums in enumerate(values):
             sums += running
             running = sums
@@ -146,3 +157,26 @@ class Ends:
                     running[self.places[done][1]] = starts[done]
                     done += 1
         return values, running.copy()
+
+
+# What most short rollouts need, in which no episode ends: arrays that never change.
+@lru_cache(maxsize=8)
+def _nowhere(n_steps: int, n_envs: int) -> Mask:
+    return _read_only(np.zeros((n_steps, n_envs), dtype=bool))
+
+
+@lru_cache(maxsize=8)
+def _begin(n_steps: int, n_envs: int) -> Mask:
+    starts = np.zeros((n_steps, n_envs), dtype=bool)
+    starts[0] = True
+    return _read_only(starts)
+
+
+@lru_cache(maxsize=8)
+def _counted(n_steps: int) -> NDArray[np.float64]:
+    return _read_only(np.arange(1.0, n_steps + 1.0)[:, None, None])
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array

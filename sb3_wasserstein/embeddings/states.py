@@ -49,7 +49,7 @@ class _BoundFinalState(BoundEmbedding):
     def value(self) -> NDArray[np.float64]:
         return self._last.copy()
 
-    def scan(self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]) -> Scan:
+    def scan(self, observations: Observations, resets: Observations, ends: Ends) -> Scan:
         after, fresh = scan_features(self._features, observations, resets, ends)
         self._last = after[-1].copy()
         if ends.count:
@@ -96,9 +96,9 @@ class _BoundMeanState(BoundEmbedding):
     def value(self) -> NDArray[np.float64]:
         return self._sum / self._count
 
-    def scan(self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]) -> Scan:
+    def scan(self, observations: Observations, resets: Observations, ends: Ends) -> Scan:
         after, fresh = scan_features(self._features, observations, resets, ends)
-        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, lengths)
+        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, self._count)
         return means, fresh
 
 
@@ -161,8 +161,9 @@ class _BoundPath(BoundEmbedding):
         ]
         return points.reshape((self.n_envs, self.dim))
 
-    def scan(self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]) -> Scan:
+    def scan(self, observations: Observations, resets: Observations, ends: Ends) -> Scan:
         after, fresh = scan_features(self._features, observations, resets, ends)
+        lengths = ends.lengths
         values = np.empty((*lengths.shape, self.dim))
         order = np.cumsum(ends.mask.ravel()).reshape(lengths.shape) - 1
         for env in range(self.n_envs):

@@ -186,11 +186,11 @@ class _BoundVisitHistogram(BoundEmbedding):
         return self._blurred(cells) if self._images is None else self._images[cells]
 
     def scan(
-        self, observations: Observations, resets: Observations, ends: Ends, lengths: NDArray[np.int64]
+        self, observations: Observations, resets: Observations, ends: Ends
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        after = self._visit(merge_axes(observations)).reshape(*lengths.shape, self.dim)
+        after = self._visit(merge_axes(observations)).reshape(*ends.mask.shape, self.dim)
         fresh = self._visit(resets) if ends.count else np.zeros((0, self.dim))
-        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, lengths)
+        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, self._count)
         return means, fresh
 
     def reset(self, observations: Observations, mask: Mask) -> None:

@@ -9,29 +9,51 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 
-from sb3_wasserstein.embeddings import StateOccupancy
+from sb3_wasserstein.embeddings import Rollout, StateOccupancy
 from sb3_wasserstein.extra import compiled_if_imported
 from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.callback import DualCallback
 
 
-def rollout_bonus(behaviour: DualCallback, credit: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def add_rollout_bonus(
+    buffer: RolloutBuffer,
+    behaviour: DualCallback,
+    credit: str,
+    coef: float,
+    dones: NDArray[np.bool_],
+    decay: tuple[float, float],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
-    :param behaviour: after a rollout
+    Put λ h, credited in one of three ways, on SB3's rewards, advantages and returns, in place.
+
+    :param buffer: a full one
+    :param behaviour: after the rollout
     :param credit: "telescoping", "terminal" or "episode"
+    :param coef: λ in the unit of the buffer's rewards
+    :param dones: (T, n) whether the episode ended with the step
+    :param decay: γ, and GAE's λ
     :return: (T, n) the bonus of each step (for "episode" of each advantage), and (k,) h of each finished episode
     """
     rollout = behaviour.rollout
     assert rollout is not None
-    if credit != "telescoping":
-        values = shaping.episode_values(rollout.episodes, behaviour.shaping)
-        spread = shaping.terminal_bonus if credit == "terminal" else shaping.episode_advantages
-        return spread(rollout, values), values
-    after, starts = shaping.prefix_values(rollout, behaviour.shaping)
-    if not isinstance(behaviour.embedding, StateOccupancy):
-        return shaping.telescoping_bonus(rollout, after, starts), after[rollout.ends] if rollout.episodes else np.zeros(0)
-    bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, behaviour.window.mean_length)
-    return bonus, shaping.episode_values(rollout.episodes, behaviour.shaping)
+    if credit == "telescoping" and not isinstance(behaviour.embedding, StateOccupancy):
+        after, starts = shaping.prefix_values(rollout, behaviour.shaping)
+        bonus = _add_telescoping(buffer, rollout, after, starts, coef, dones, decay)
+        return bonus, after[rollout.ends] if rollout.episodes else np.zeros(0)
+    values = shaping.episode_values(rollout.episodes, behaviour.shaping)
+    if credit == "episode":
+        bonus = shaping.episode_advantages(rollout, values) * coef
+        buffer.advantages += bonus
+        return bonus, values
+    if credit == "terminal":
+        bonus = shaping.terminal_bonus(rollout, values)
+    else:
+        assert isinstance(behaviour.embedding, StateOccupancy)
+        after, starts = shaping.prefix_values(rollout, behaviour.shaping)
+        bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, behaviour.window.mean_length)
+    bonus *= coef
+    add_bonus(buffer, bonus, dones, *decay)
+    return bonus, values
 
 
 def add_bonus(
@@ -54,6 +76,27 @@ def add_bonus(
     buffer.rewards += bonus
     buffer.advantages += added
     buffer.returns += added
+
+
+def _add_telescoping(
+    buffer: RolloutBuffer,
+    rollout: Rollout,
+    after: NDArray[np.float64],
+    starts: NDArray[np.float64],
+    coef: float,
+    dones: NDArray[np.bool_],
+    decay: tuple[float, float],
+) -> NDArray[np.float64]:
+    """The telescoping bonus and :func:`add_bonus`, where numba is in one call."""
+    compiled = compiled_if_imported("regularised.compiled")
+    if compiled is None:
+        bonus = shaping.telescoping_bonus(rollout, after, starts) * coef
+        add_bonus(buffer, bonus, dones, *decay)
+        return bonus
+    gamma, gae_lambda = decay
+    return compiled.add_telescoping(  # type: ignore[no-any-return]
+        after, starts, rollout.ends, coef, dones, gamma * gae_lambda, buffer.rewards, buffer.advantages, buffer.returns
+    )
 
 
 @dataclass

@@ -36,3 +36,31 @@ def add_bonus(bonus: Any, dones: Any, decay: Any, rewards: Any, advantages: Any,
             rewards[time, env] += here
             advantages[time, env] += running[env]
             returns[time, env] += running[env]
+
+
+@jit(fastmath=False)
+def add_telescoping(
+    after: Any, starts: Any, ends: Any, coef: Any, dones: Any, decay: Any, rewards: Any, advantages: Any, returns: Any
+) -> Any:
+    """
+    :func:`add_bonus` of λ (h after a step − h before it).
+
+    :param after: (T, n) float64 h of each prefix
+    :param starts: (k,) h where prefixes begin: those of the rollout's begin, then those of the episodes that begin in it
+    :param ends: (T, n) where an episode (or a segment) ended
+    :param coef: λ
+    :param dones: (T, n) as in :func:`add_bonus`, with what follows
+    :return: (T, n) the bonus
+    """
+    n_steps, n_envs = after.shape
+    before, begun, bonus = starts[:n_envs].copy(), n_envs, np.empty((n_steps, n_envs))
+    for time in range(n_steps):
+        for env in range(n_envs):
+            bonus[time, env] = (after[time, env] - before[env]) * coef
+            before[env] = after[time, env]
+            # What an end at the last step begins lies in the next rollout.
+            if ends[time, env] and begun < len(starts):
+                before[env] = starts[begun]
+                begun += 1
+    add_bonus(bonus, dones, decay, rewards, advantages, returns)
+    return bonus

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.regularised import shaping
-from sb3_wasserstein.regularised.bonus import BonusReport, add_bonus, rollout_bonus
+from sb3_wasserstein.regularised.bonus import BonusReport, add_rollout_bonus
 from sb3_wasserstein.regularised.callback import DualCallback
 from sb3_wasserstein.regularised.mixin import WassersteinMixin
 
@@ -99,16 +99,13 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
         effective = self._effective_coefficient(behaviour, coef)
         rollout = behaviour.rollout
         credit = self.credit or ("telescoping" if behaviour.has_prefixes else "terminal")
-        step_bonus, values = rollout_bonus(behaviour, credit)
-        bonus = step_bonus * effective
-        if credit == "episode":
-            buffer.advantages += bonus
-        else:
-            dones = rollout.ends if self.segment_length is None else self._dones(buffer)
-            add_bonus(buffer, bonus, dones, self.gamma, self.gae_lambda)
+        dones = rollout.ends if self.segment_length is None else self._dones(buffer)
+        decay = (self.gamma, self.gae_lambda)
+        bonus, values = add_rollout_bonus(buffer, behaviour, credit, effective, dones, decay)
+        if credit != "episode":
             # A state's bonus (an occupancy's, a segment's) goes on after a time limit, like a reward.
             goes_on = isinstance(behaviour.embedding, StateOccupancy) or self.segment_length is not None
-            if not goes_on and (self.bonus_to_go != 0.0 or (rollout.episodes and np.any(rollout.ends & ~rollout.terminated))):
+            if not goes_on and (self.bonus_to_go != 0.0 or rollout.has_truncated):
                 self.bonus_to_go = shaping.mean_to_go(bonus, dones, self.gamma, self.bonus_to_go)
         report = self._bonus_report
         report.coef_effective, report.bonus = effective, bonus

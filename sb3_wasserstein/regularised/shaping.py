@@ -27,10 +27,9 @@ def prefix_values(rollout: Rollout, shaping: Shaping) -> tuple[NDArray[np.float6
     :return: (T, n) h of each prefix (of each state, for an occupancy) and (k,) h at the rollout's ``starts``
     """
     assert rollout.after is not None
-    n_steps, n_envs, dim = rollout.after.shape
-    values = shaping(np.concatenate([rollout.start_values, rollout.after.reshape(-1, dim)]))
+    values = shaping(np.concatenate([rollout.start_values, rollout.after.reshape(-1, rollout.after.shape[-1])]))
     n_starts = len(rollout.start_values)
-    return values[n_starts:].reshape(n_steps, n_envs), values[:n_starts]
+    return values[n_starts:].reshape(rollout.ends.shape), values[:n_starts]
 
 
 def telescoping_bonus(rollout: Rollout, after: NDArray[np.float64], starts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, behaviour_distance, make_dual
+from sb3_wasserstein.duals.problem import Problem
 
 
 @pytest.fixture
@@ -128,3 +129,35 @@ def test_points_that_are_too_far_for_float32(name, n):
     dual = SinkhornDual(dtype="float64")
     dual.update(x, y)
     assert np.isfinite(getattr(dual, name)(far)).all()
+
+
+def test_a_target_that_stays_is_solved_for_once(clouds, monkeypatch):
+    x, y, *_ = clouds
+    solved, within = [], Problem.within
+
+    def counted(self, points, *args):
+        solved.append(len(points))
+        return within(self, points, *args)
+
+    monkeypatch.setattr(Problem, "within", counted)
+    dual = SinkhornDual(tol=1e-9, dtype="float64")
+    dual.update(x, y)
+    assert solved == [len(x), len(y)]
+    loaded = SinkhornDual(tol=1e-9, dtype="float64")
+    loaded.load_state_dict(dual.state_dict())
+    for one in (dual, loaded):
+        solved.clear()
+        one.update(x + 0.1, y)
+        assert solved == [len(x)]
+    fresh = SinkhornDual(epsilon=dual.epsilon_, relative=False, tol=1e-9, dtype="float64")
+    fresh.update(x + 0.1, y)
+    assert dual.distance == loaded.distance == pytest.approx(fresh.distance, abs=1e-8)
+    np.testing.assert_allclose(dual.potential_y(x), fresh.potential_y(x), atol=1e-7)
+
+    other = np.arange(1.0, 1.0 + len(y))
+    for change in (lambda: dual.update(x, y, None, other), lambda: dual.update(x, y[::-1], None, other), dual.reset_scale):
+        solved.clear()
+        change()
+        if change == dual.reset_scale:
+            dual.update(2.0 * x, y[::-1], None, other)
+        assert solved == [len(x), len(y)]

@@ -38,20 +38,23 @@ def test_both_ways_of_adding_are_tried():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
-def test_lengths(share):
+@pytest.mark.parametrize("known", [True, False])
+def test_lengths(share, known):
     mask = np.random.default_rng(4).random((9, 4)) < share
     mask[-1, 1] = share > 0.0
-    carried = np.array([0, 5, 2, 0])
-    expected, running = np.zeros(mask.shape, dtype=int), carried.copy()
+    carried = [0, 5, 2, 0]
+    expected, running, finished = np.zeros(mask.shape, dtype=int), np.array(carried), []
     for time, ended in enumerate(mask):
         running = running + 1
         expected[time] = running
+        finished += running[ended].tolist()
         running = np.where(ended, 0, running)
-    lengths, carry = Ends(mask).lengths(carried)
-    np.testing.assert_array_equal(lengths, expected)
-    np.testing.assert_array_equal(carry, running)
-    if share == 0.0:
-        np.testing.assert_array_equal(Ends.none(*mask.shape).lengths(carried)[0], expected)
+    places = [(int(time), int(env)) for time, env in np.argwhere(mask)]
+    ends = Ends.of(9, 4, places, carried) if known else Ends(mask, carried=carried)
+    np.testing.assert_array_equal(ends.mask, mask)
+    np.testing.assert_array_equal(ends.lengths, expected)
+    assert ends.finished() == (finished, running.tolist())
+    np.testing.assert_array_equal(ends.starts, np.vstack([np.ones((1, 4), dtype=bool), mask[:-1]]))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
@@ -60,11 +63,19 @@ def test_running_means(shape, share):
     rng = np.random.default_rng(5)
     mask = rng.random(shape[:2]) < share
     mask[-1, 0] = share > 0.0
-    ends = Ends(mask)
+    before = rng.integers(0, 8, shape[1])
+    ends = Ends(mask, carried=before.tolist())
     values = rng.normal(size=shape)
     fresh, carried = rng.normal(size=(ends.count, shape[2])), rng.normal(size=shape[1:])
-    lengths, running = ends.lengths(rng.integers(0, 8, shape[1]))
     sums, last = by_steps(mask, values, fresh, carried)
-    found = ends.running_means(values.copy(), fresh, carried, lengths)
-    for one, wanted in zip(found, (sums / (lengths[:, :, None] + 1), last, running[:, None] + 1), strict=True):
+    found = ends.running_means(values.copy(), fresh, carried, before[:, None] + 1.0)
+    running = np.array(ends.finished()[1])
+    for one, wanted in zip(found, (sums / (ends.lengths[:, :, None] + 1), last, running[:, None] + 1), strict=True):
         np.testing.assert_allclose(one, wanted, atol=1e-12)
+
+
+def test_arrays_that_are_shared_cannot_be_written_to():
+    ends = Ends.of(5, 3, [], [0, 0, 0])
+    for shared in (ends.mask, ends.starts):
+        with pytest.raises(ValueError, match="read-only"):
+            shared[0, 0] = True

@@ -280,7 +280,7 @@ def test_numbers_whose_squares_overflow_are_numbers(value, is_fine):
     recorder = Recorder(BoundSource(CheckedEmbedding(recipe.bind(space, None, 2), "final state", 2)), recipe, n_envs=2)
     recorder.start(np.zeros((2, 2)))
     after = np.array([[1.0, 2.0], [3.0, value]])
-    recorder.quick_step(after, np.zeros(2), [0.0, 0.0], [False, False])
+    recorder.quick_step(after, np.zeros(2), [0.0, 0.0])
     if is_fine:
         np.testing.assert_array_equal(recorder.flush().after, [after])
     else:

@@ -1,5 +1,7 @@
 """From h to advantages: against SB3's own GAE, by hand, and over a rollout's cut."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch as th
@@ -8,35 +10,57 @@ from stable_baselines3.common.buffers import RolloutBuffer
 
 from sb3_wasserstein import extra
 from sb3_wasserstein.embeddings import Episode, Rollout, StateOccupancy
+from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.regularised import shaping
-from sb3_wasserstein.regularised.bonus import add_bonus
+from sb3_wasserstein.regularised.bonus import _add_telescoping, add_bonus
 
 
 def h(points):
     return points[:, 0] * 10.0
 
 
-def rollout_of(after, starts, start_values, ends, terminated=None, lengths=None, episodes=()):
+def rollout_of(after, start_values, ends, terminated=None, carried=None, episodes=()):
     after, ends = np.asarray(after, dtype=float)[..., None], np.asarray(ends, dtype=bool)
+    terminated = ends if terminated is None else np.asarray(terminated, dtype=bool)
     return Rollout(
-        after,
-        np.asarray(starts, dtype=bool),
-        np.asarray(start_values, dtype=float)[:, None],
-        ends,
-        ends if terminated is None else np.asarray(terminated, dtype=bool),
-        np.ones(ends.shape, dtype=int) if lengths is None else np.asarray(lengths),
-        list(episodes),
+        after, np.asarray(start_values, dtype=float)[:, None], Ends(ends, carried=carried), terminated, list(episodes)
     )
 
 
 def test_a_hand_computed_three_step_table():
     # One environment. φ: 1 | 2, 4 (end), then a new episode from 7 | 8.
-    rollout = rollout_of([[2], [4], [8]], [[1], [0], [1]], [1, 7], [[0], [1], [0]])
+    rollout = rollout_of([[2], [4], [8]], [1, 7], [[0], [1], [0]])
     bonus = shaping.telescoping_bonus(rollout, *shaping.prefix_values(rollout, h))
     np.testing.assert_allclose(bonus[:, 0], [10.0, 20.0, 10.0])
     # γ = .5, λ = .5: A_2 = 10; A_1 = 20 (the episode ends); A_0 = 10 + .25 · 20.
     advantages = shaping.bonus_advantages(bonus, np.array([[False], [True], [False]]), 0.5, 0.5)
     np.testing.assert_allclose(advantages[:, 0], [15.0, 20.0, 10.0])
+
+
+@pytest.mark.parametrize("done_rate", [0.0, 0.1, 0.6])
+@pytest.mark.parametrize("of_the_episode", [True, False])
+def test_the_telescoping_bonus_in_one_compiled_call_is_numpys_to_the_bit(done_rate, of_the_episode, monkeypatch):
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(1)
+    n_steps, n_envs = 16, 3
+    ends = rng.random((n_steps, n_envs)) < done_rate
+    ends[-1, 1] = done_rate > 0
+    # A segment's end is none of the episode's.
+    dones = ends if of_the_episode else ends & (rng.random(ends.shape) < 0.5)
+    places = Ends(ends)
+    after, starts = rng.normal(size=(n_steps, n_envs)), rng.normal(size=n_envs + places.count - places.count_last)
+    rollout = Rollout(after[..., None], starts[:, None], places, ends, [])
+    before = rng.normal(size=(3, n_steps, n_envs)).astype(np.float32)
+    found = []
+    for without in (False, True):
+        if without:
+            monkeypatch.setattr(extra, "_compiled", lambda *_: None)
+        buffer = SimpleNamespace(**dict(zip(("rewards", "advantages", "returns"), before.copy(), strict=True)))
+        bonus = _add_telescoping(buffer, rollout, after, starts, 0.7, dones, (0.99, 0.95))
+        found.append([bonus, buffer.rewards, buffer.advantages, buffer.returns])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(found[0][2], before[1])
 
 
 @pytest.mark.parametrize(("gamma", "gae_lambda"), [(0.99, 0.95), (1.0, 1.0), (0.9, 0.0)])
@@ -75,15 +99,15 @@ def test_gae_of_the_bonus_is_what_sb3_computes_on_the_reshaped_rewards(gamma, ga
 
 def test_telescoping_loses_nothing_at_a_rollouts_cut():
     # One episode over two rollouts: φ = 1 | 2, 5 || 3, 9 (end).
-    first = rollout_of([[2], [5]], [[1], [0]], [1], [[0], [0]])
-    second = rollout_of([[3], [9]], [[1], [0]], [5], [[0], [1]])
+    first = rollout_of([[2], [5]], [1], [[0], [0]])
+    second = rollout_of([[3], [9]], [5], [[0], [1]])
     total = sum(shaping.telescoping_bonus(part, *shaping.prefix_values(part, h)).sum() for part in (first, second))
     assert total == pytest.approx(10.0 * (9 - 1))
 
 
 def test_with_a_discount_each_prefix_counts_with_one_minus_gamma_times_its_power():
     gamma, phi = 0.9, np.array([1.0, 2.0, 5.0, 4.0])
-    rollout = rollout_of(phi[1:, None], [[1], [0], [0]], phi[:1], [[0], [0], [1]])
+    rollout = rollout_of(phi[1:, None], phi[:1], [[0], [0], [1]])
     bonus = shaping.telescoping_bonus(rollout, *shaping.prefix_values(rollout, h))[:, 0]
     discounted = (gamma ** np.arange(3)) @ bonus
     prefixes = sum((1 - gamma) * gamma ** (t - 1) * 10 * phi[t] for t in (1, 2)) + gamma**2 * 10 * phi[3] - 10 * phi[0]
@@ -101,7 +125,7 @@ def finished():
     ends = np.zeros((4, 2), dtype=bool)
     ends[1, 0] = ends[2, 0] = ends[2, 1] = True
     zeros = np.zeros((4, 2))
-    return rollout_of(zeros, zeros, [], ends, episodes=EPISODES)
+    return rollout_of(zeros, [], ends, episodes=EPISODES)
 
 
 def test_terminal_puts_it_all_on_the_last_step():
@@ -120,7 +144,7 @@ def test_episode_credit_reaches_each_step_of_the_episode_that_lies_in_the_rollou
 
 
 def test_no_finished_episode_is_a_no_op():
-    rollout = rollout_of(np.zeros((2, 1)), np.zeros((2, 1)), [], np.zeros((2, 1)))
+    rollout = rollout_of(np.zeros((2, 1)), [], np.zeros((2, 1)))
     values = shaping.episode_values(rollout.episodes, h)
     assert not shaping.terminal_bonus(rollout, values).any()
     assert not shaping.episode_advantages(rollout, values).any()
@@ -130,7 +154,7 @@ def test_no_finished_episode_is_a_no_op():
 def test_an_occupancys_bonus_sums_to_the_mean_of_h_over_the_states(hold):
     # States 1 | 2, 5 (terminated), horizon 6 when held: 5 weighs five times.
     embedding = StateOccupancy(horizon=6) if hold else StateOccupancy(after_termination="ignore")
-    rollout = rollout_of([[2], [5]], [[1], [0]], [1], [[0], [1]], [[0], [1]], [[1], [2]])
+    rollout = rollout_of([[2], [5]], [1], [[0], [1]])
     bonus = shaping.occupancy_bonus(rollout, *shaping.prefix_values(rollout, h), embedding, mean_length=2.0)
     states = [1, 2, 5, 5, 5, 5, 5] if hold else [1, 2, 5]
     assert bonus.sum() == pytest.approx(10.0 * np.mean(states))
@@ -138,8 +162,8 @@ def test_an_occupancys_bonus_sums_to_the_mean_of_h_over_the_states(hold):
 
 def test_an_occupancys_bonus_does_not_count_a_state_twice_at_a_rollouts_cut():
     embedding = StateOccupancy(horizon=3)
-    first = rollout_of([[2]], [[1]], [1], [[0]], [[0]], [[1]])
-    second = rollout_of([[4], [7]], [[1], [0]], [2], [[0], [1]], [[0], [0]], [[2], [3]])
+    first = rollout_of([[2]], [1], [[0]])
+    second = rollout_of([[4], [7]], [2], [[0], [1]], [[0], [0]], carried=[1])
     total = sum(
         shaping.occupancy_bonus(part, *shaping.prefix_values(part, h), embedding, 3.0).sum() for part in (first, second)
     )
