@@ -32,7 +32,6 @@ MODES = {"parent": "SB3's own", "zero": "λ = 0", "shaped": "λ = 0.1", "wpo": "
 REPLACED = {"PPO,A2C": ["parent", "zero", "shaped"], "SAC": ["parent", "wpo"], "TD3": ["parent", "wpo"]}
 #: node id of a test that is excepted -> why
 EXCEPTIONS: dict[str, str] = {
-    "tests/test_logger.py::test_fps_logger[A2C]": "100 of the first 100 steps a second: the first large solve imports numba",
     **dict.fromkeys(
         [
             "tests/test_train_eval_mode.py::test_td3_train_with_batch_norm",

@@ -42,6 +42,11 @@ def compiled_if_imported(name: str) -> ModuleType | None:
     return _compiled(name) if "numba" in sys.modules else None
 
 
+def import_compiled() -> None:
+    """Import numba now, where it is: a training that will need it would else stop in the middle of being timed."""
+    _compiled()
+
+
 @functools.cache
 def _compiled(name: str = "duals.compiled") -> ModuleType | None:
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":

@@ -20,6 +20,7 @@ from sb3_wasserstein.checks import check_count, check_flag
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
 from sb3_wasserstein.duals.factory import takes_seed
 from sb3_wasserstein.embeddings import Embedding, make_embedding
+from sb3_wasserstein.extra import import_compiled
 from sb3_wasserstein.files import save_model
 from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.bonus import BonusReport
@@ -137,6 +138,7 @@ class WassersteinMixin(BaseAlgorithm):
                 episode_window=self.episode_window,
                 segment_length=self.segment_length,
             )
+            import_compiled()
             if self.env is not None:
                 self._bind_wasserstein(self.env)
         self.wasserstein_config = {
