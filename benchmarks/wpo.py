@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from sb3_wasserstein import WPO
 
 SMALL = {"learning_rate": 1e-3, "batch_size": 128, "policy_kwargs": {"net_arch": [64, 64]}}
-# The same networks and rates, eight updates after every eight steps; the fused Adam only saves time.
+# The same networks, and a constant rate, eight updates after every eight steps; the fused Adam only saves time.
 SLOW = {
     **SMALL,
     "learning_starts": 10_000,
@@ -33,9 +33,16 @@ SLOW = {
     "gradient_steps": 8,
     "policy_kwargs": {"net_arch": [64, 64], "optimizer_kwargs": {"fused": True}},
 }
+
+
+def falling(progress_remaining):
+    """At a constant rate either algorithm's evaluations fall now and then to the end: a critic moves, and the policy with it."""
+    return 1e-3 * max(progress_remaining, 0.1)
+
+
 MILESTONES = (10_000, 20_000, 30_000, 40_000, 50_000)
 TASKS = {
-    "Pendulum-v1": (SMALL, 10_000, (2_000, 4_000, 6_000, 8_000, 10_000), 100),
+    "Pendulum-v1": ({**SMALL, "learning_rate": falling}, 10_000, (2_000, 4_000, 6_000, 8_000, 10_000), 100),
     "HalfCheetah-v5": (SLOW, 50_000, MILESTONES, 20),
     "LunarLanderContinuous-v3": (SLOW, 50_000, MILESTONES, 20),
 }
@@ -104,14 +111,9 @@ def train(task, variant, seed, quick):
 
 def plan(studies, seeds):
     if "pendulum" in studies:
-        yield from (("Pendulum-v1", variant, seed) for seed in seeds for variant in ("wpo-16-samples", "sac"))
+        yield from (("Pendulum-v1", variant, seed) for seed in seeds for variant in ("wpo", "sac"))
     if "variants" in studies:
-        yield from (
-            ("Pendulum-v1", variant, seed)
-            for variant in list(VARIANTS)[1:]
-            if variant != "wpo-16-samples"
-            for seed in seeds[:2]
-        )
+        yield from (("Pendulum-v1", variant, seed) for variant in list(VARIANTS)[2:] for seed in seeds[:2])
     if "slow" in studies:
         tasks = ("HalfCheetah-v5", "LunarLanderContinuous-v3")
         yield from ((task, variant, seed) for seed in seeds for task in tasks for variant in ("wpo", "sac"))
