@@ -36,7 +36,7 @@ SLOW = {
 
 
 def falling(progress_remaining):
-    """At a constant rate either algorithm's evaluations fall now and then to the end: a critic moves, and the policy with it."""
+    """At a constant rate evaluations of either fall now and then to the end: a critic moves, and the policy with it."""
     return 1e-3 * max(progress_remaining, 0.1)
 
 
