@@ -27,7 +27,6 @@ import numpy as np
 import torch as th
 from imitation_tasks import (
     LINES,
-    N_ENVS,
     RANDOM,
     SHARES,
     STEPS,
@@ -35,6 +34,7 @@ from imitation_tasks import (
     evaluation_env,
     horizon,
     lessons,
+    side_by_side,
     time_limit,
     training_env,
 )
@@ -50,7 +50,7 @@ from sb3_wasserstein.duals import SaturatingCost
 from sb3_wasserstein.embeddings import StateOccupancy
 
 SEEDS = {"wasserstein": 10, "zero": 3, "constant": 3, "pwil": 5}
-SETTINGS: dict[str, Any] = {"n_steps": 256, "batch_size": 256, "n_epochs": 20, "gamma": 0.99, "gae_lambda": 0.98}
+SETTINGS: dict[str, Any] = {"n_steps": 192, "batch_size": 256, "n_epochs": 20, "gamma": 0.99, "gae_lambda": 0.98}
 RATE = 1e-3
 COEF = -10.0
 
@@ -65,9 +65,9 @@ def learner(task: str, method: str, seed: int) -> PPO:
     demonstrations, _, _ = lessons(task)
     common: dict[str, Any] = {"learning_rate": rate, "seed": seed, "device": "cpu", **SETTINGS}
     if method == "pwil":
-        env = make_vec_env(lambda: PWILReward(training_env(task), demonstrations, time_limit(task)), N_ENVS, seed=seed)
+        env = side_by_side(lambda: PWILReward(training_env(task), demonstrations, time_limit(task)), task, seed)
         return PPO("MlpPolicy", VecNormalize(env, norm_obs=False, gamma=SETTINGS["gamma"]), **common)
-    env = make_vec_env(lambda: training_env(task, float(method == "constant")), N_ENVS, seed=seed)
+    env = side_by_side(lambda: training_env(task, float(method == "constant")), task, seed)
     if method != "wasserstein":
         return PPO("MlpPolicy", env, **common)
     embedding = StateOccupancy(compressed, horizon=horizon(task))

@@ -11,6 +11,8 @@ import numpy as np
 from experts import demonstrations
 from gymnasium.wrappers import TransformReward
 from numpy.typing import NDArray
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv
 
 LINES = {"CartPole-v1": 475.0, "MountainCar-v0": -130.0, "Acrobot-v1": -110.0, "Pendulum-v1": -240.0}
 SHARES = {"CartPole-v1": 0.9, "MountainCar-v0": 0.9, "Acrobot-v1": 0.9, "Pendulum-v1": 0.8}
@@ -75,6 +77,28 @@ def lessons(task: str) -> tuple[list[NDArray[np.float32]], Callable[[Any], NDArr
     trajectories, returns = demonstrations(task)
     scale = scaling(trajectories)
     return [scale(states) for states in trajectories], scale, float(np.mean(returns))
+
+
+class Staggered(gym.Wrapper[Any, Any, Any, Any]):
+    """
+    The first episode is cut. Environments that begin together end together where only a time limit ends them: most rollouts
+    then hold no episode's begin, and what a policy does there is forgotten between two that do.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], steps: int) -> None:
+        super().__init__(env)
+        self._left = steps
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        state, reward, terminated, truncated, info = self.env.step(action)
+        self._left -= 1
+        return state, reward, terminated, truncated or self._left == 0, info
+
+
+def side_by_side(make: Callable[[], gym.Env[Any, Any]], task: str, seed: int) -> VecEnv:
+    """``N_ENVS`` of them, whose first episodes end one after the other."""
+    firsts = iter([round(time_limit(task) * (k + 1) / N_ENVS) for k in range(N_ENVS)])
+    return make_vec_env(lambda: Staggered(make(), next(firsts)), N_ENVS, seed=seed)
 
 
 def training_env(task: str, reward: float = 0.0) -> gym.Env[Any, Any]:

@@ -111,7 +111,7 @@ def train(task, variant, seed, quick):
 
 def plan(studies, seeds):
     if "pendulum" in studies:
-        yield from (("Pendulum-v1", variant, seed) for seed in seeds for variant in ("wpo", "sac"))
+        yield from (("Pendulum-v1", variant, seed) for seed in seeds for variant in ("wpo-8-samples", "sac"))
     if "variants" in studies:
         yield from (("Pendulum-v1", variant, seed) for variant in list(VARIANTS)[2:] for seed in seeds[:2])
     if "slow" in studies:

@@ -26,7 +26,7 @@ from imitation.data.types import Transitions
 from imitation.rewards.reward_nets import BasicRewardNet, RewardNet
 from imitation.util import logger as loggers
 from imitation.util.networks import RunningNorm
-from imitation_tasks import LINES, N_ENVS, STEPS, evaluation_env, lessons, training_env
+from imitation_tasks import LINES, STEPS, evaluation_env, lessons, side_by_side, training_env
 from rows import RESULTS, Rows
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
@@ -61,7 +61,7 @@ def transitions(demonstrations: list[np.ndarray], action: np.ndarray) -> Transit
 
 def gail(task: str, seed: int, steps: int) -> dict[str, float]:
     demonstrations, _, _ = lessons(task)
-    venv = make_vec_env(lambda: training_env(task), N_ENVS, seed=seed)
+    venv = side_by_side(lambda: training_env(task), task, seed)
     learner = PPO("MlpPolicy", venv, learning_rate=lambda left: 1e-3 * max(left, 0.1), seed=seed, device="cpu", **SETTINGS)
     net = BasicRewardNet(
         venv.observation_space, venv.action_space, use_action=False, use_next_state=False, normalize_input_layer=RunningNorm
