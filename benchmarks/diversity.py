@@ -47,8 +47,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 STEPS = {("runner", 2): 64_000, ("CartPole-v1", 2): 163_840, ("CartPole-v1", 3): 327_680}
-#: fraction of the training at which repulsion is gone
-GONE = 0.9
+COEFS = {("runner", 2): 1.0, ("CartPole-v1", 2): 1.0, ("CartPole-v1", 3): 2.0}
+#: by K: fractions of the training until which repulsion is full, and from which it is gone. A pair that is let go while the
+#: learning rate is still high settles, and one that is held until then does not come together again
+REPELLED = {2: (0.5, 0.75), 3: (0.0, 0.9)}
 #: by K: the distance at which it fades (``SaturatingCost``). Three on one track need longer to settle, and are driven off it
 #: unless those that are apart leave each other alone
 FADES = {2: 1.0, 3: 0.5}
@@ -60,9 +62,9 @@ def place(state: np.ndarray) -> np.ndarray:
     return np.asarray(state, dtype=float)[..., [0, 2]] / CARTPOLE_UNITS
 
 
-def falling(progress_remaining: float, gone: float) -> float:
-    """A straight line to 0; the rest of the training gets back what was lost on the way."""
-    return max(0.0, (progress_remaining - 1.0 + gone) / gone)
+def falling(progress_remaining: float, full: float, gone: float) -> float:
+    """One, then a straight line to 0; the rest of the training gets back what was lost on the way."""
+    return min(1.0, max(0.0, (progress_remaining - 1.0 + gone) / (gone - full)))
 
 
 def embedding_of(task: str) -> StateOccupancy:
@@ -77,7 +79,8 @@ def study(task: str, k: int, coef: float, seed: int, quick: bool) -> dict[str, f
     ours: dict[str, Any] = {}
     if task == "CartPole-v1":
         # A repulsion that stays drives a cart off the track: let go in a line, and at once where one falls.
-        schedule, cost = partial(falling, gone=GONE), SaturatingCost(scale=FADES[k])
+        full, gone = REPELLED[k]
+        schedule, cost = partial(falling, full=full, gone=gone), SaturatingCost(scale=FADES[k])
         ours = {"schedule": schedule, "return_floor": 0.98, "dual_kwargs": {"cost": cost}}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not repel.*")
@@ -111,7 +114,7 @@ def table(rows: Rows) -> bool:
     print(f"{'task':12} {'K':>2} {'λ':>4} {'returns':>16} {'enough':>7} {'parted':>7} {'distance':>9}")
     for task, sizes in MEMBERS.items():
         for k in sizes:
-            groups = {coef: rows.where(task=task, k=k, coef=coef) for coef in (COEFS[task], 0.0)}
+            groups = {coef: rows.where(task=task, k=k, coef=coef) for coef in (COEFS[task, k], 0.0)}
             if not all(groups.values()):
                 continue
             # Independent policies: a distance counts between those that can do the task.
@@ -140,9 +143,6 @@ def _enough(row: dict[str, str], least: float) -> bool:
     return min(float(value) for value in row["returns"].split()) >= least
 
 
-COEFS = {"runner": 1.0, "CartPole-v1": 2.0}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=list(SEEDS), default=list(SEEDS))
@@ -160,7 +160,7 @@ def main() -> int:
     for task in args.tasks:
         for seed in range(args.first_seed, args.first_seed + (1 if args.quick else args.seeds or SEEDS[task])):
             for k in sorted({*MEMBERS[task]} & {*args.members}):
-                for coef in (COEFS[task], 0.0):
+                for coef in (COEFS[task, k], 0.0):
                     key = {"task": task, "k": k, "coef": coef, "seed": seed}
                     book.add(key, partial(study, task, k, coef, seed, args.quick))
     return 0 if table(book) or args.quick else 1
