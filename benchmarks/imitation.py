@@ -50,7 +50,7 @@ from sb3_wasserstein.duals import SaturatingCost
 from sb3_wasserstein.embeddings import StateOccupancy
 
 SEEDS = {"wasserstein": 10, "zero": 3, "constant": 3, "pwil": 5}
-SETTINGS: dict[str, Any] = {"n_steps": 192, "batch_size": 256, "n_epochs": 20, "gamma": 0.99, "gae_lambda": 0.98}
+SETTINGS: dict[str, Any] = {"n_steps": 192, "batch_size": 256, "n_epochs": 20, "gamma": 0.98, "gae_lambda": 0.98}
 RATE = 1e-3
 COEF = -10.0
 
