@@ -99,7 +99,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", "returns of the first")
     holds = True
     if args.speed or not args.pairs:
-        holds &= speed(TURNS if args.quick else 50 * TURNS)
+        holds &= speed(TURNS if args.quick else 55 * TURNS)
     if args.pairs or not args.speed:
         holds &= pairs(32, 2 if args.quick else 8)
     return 0 if holds or args.quick else 1
