@@ -36,7 +36,7 @@ SLOW = {
 
 
 def falling(progress_remaining):
-    """With a constant rate evaluations of either fall more often to the end: a critic moves, and some starts end whirling."""
+    """To a tenth, for both algorithms."""
     return 1e-3 * max(progress_remaining, 0.1)
 
 

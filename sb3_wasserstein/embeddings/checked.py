@@ -45,8 +45,8 @@ class CheckedEmbedding:
         self.n_envs = n_envs
         self.name = name
         self.has_prefixes = bound.has_prefixes
-        #: whether it follows a rollout at once, from the observations alone (:class:`Scanning`)
         self._scan = bound.scan if isinstance(bound, Scanning) else None
+        #: whether it follows a rollout at once, from the observations alone (:class:`Scanning`)
         self.scans = self._scan is not None
         #: number of episodes begun in each environment, for messages
         self.episodes = np.zeros(n_envs, dtype=np.int64)
