@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sb3_wasserstein.threads import sum_of_squares
+
 # A numpy array on the CPU, a tensor elsewhere: the solvers are written in what the two namespaces share.
 Array: TypeAlias = Any
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -53,10 +55,7 @@ def as_cloud(value: object, name: str, dim: int | None = None) -> Floats:
     if dim is not None and cloud.shape[1] != dim:
         raise ValueError(f"`{name}` has points of dimension {cloud.shape[1]}, expected {dim}: both clouds live in one space")
     # The sum of squares cannot be finite unless all are: one pass, no mask, and it also refuses what would overflow a cost.
-    flat = cloud.ravel()
-    with np.errstate(over="ignore"):
-        squares = flat @ flat
-    if not np.isfinite(squares):
+    if not np.isfinite(sum_of_squares(cloud)):
         bad = np.flatnonzero(~np.isfinite(cloud).all(axis=1))
         what = (
             f"NaN or inf in {len(bad)} of {len(cloud)} points (the first is row {bad[0]})" if len(bad) else "numbers too large"

@@ -13,6 +13,7 @@ from sb3_wasserstein.embeddings.features import copied, put, take
 from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.steps import Steps
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations
+from sb3_wasserstein.threads import sum_of_squares
 
 
 class EmbeddingError(ValueError):
@@ -183,5 +184,5 @@ class CheckedEmbedding:
 
 
 def _is_finite(values: NDArray[np.float64]) -> bool:
-    """Whether every entry is finite: one product, which does not warn, says so unless squares overflow."""
-    return math.isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())
+    """Whether every entry is finite: one product says so unless squares overflow."""
+    return math.isfinite(sum_of_squares(values)) or bool(np.isfinite(values).all())

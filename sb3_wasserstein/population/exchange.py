@@ -20,6 +20,7 @@ from sb3_wasserstein.population.potential import PairPotential
 from sb3_wasserstein.population.rules import Rules
 from sb3_wasserstein.population.schedule import Burst
 from sb3_wasserstein.regularised.window import Scales
+from sb3_wasserstein.threads import one_blas_thread
 
 #: soft-min over a member's distances, in units of the ground-cost scale
 TEMPERATURE = 0.1
@@ -110,6 +111,10 @@ class Exchange:
         :param progress: fraction of these members' training that is over
         :return: what each of them gets
         """
+        with one_blas_thread():
+            return self._turns(reports, progress)
+
+    def _turns(self, reports: dict[int, Report], progress: float) -> dict[int, Turn]:
         self._take_in(reports)
         scaled = {k: self._scaled(cloud) for k, cloud in self.clouds.items()}
         if len(scaled) < 2 and not self.rules.distance_target:

@@ -29,6 +29,7 @@ from sb3_wasserstein.population.potential import PairPotential
 from sb3_wasserstein.regularised import DualCallback, WassersteinOnPolicyMixin
 from sb3_wasserstein.regularised.registry import regularised
 from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales
+from sb3_wasserstein.threads import one_blas_thread
 
 #: episodes of earlier rollouts that a cloud is filled up with where a rollout has few
 LEAST_CLOUD = 64
@@ -98,7 +99,8 @@ class MemberCallback(DualCallback):
         :return: (n,) Σ_l p_kl h_kl
         """
         assert self.potential is not None
-        return self.potential(points)
+        with one_blas_thread(points.size):
+            return self.potential(points)
 
 
 class Member:

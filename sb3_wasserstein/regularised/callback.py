@@ -19,6 +19,7 @@ from sb3_wasserstein.duals.stochastic import StochasticDual
 from sb3_wasserstein.embeddings import Embedding, Recorder, Rollout, StateOccupancy, make_embedding
 from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales, thinned
 from sb3_wasserstein.targets import Target, as_target
+from sb3_wasserstein.threads import one_blas_thread
 from sb3_wasserstein.vec_env import EpisodeReader
 
 #: a law and a spread need two episodes
@@ -130,7 +131,8 @@ class DualCallback(BaseCallback):
         :return: (k,)
         """
         scaled = points if self.feature_scale is None else points / self.feature_scale
-        return self.dual.shaping_at(scaled)
+        with one_blas_thread(scaled.size):
+            return self.dual.shaping_at(scaled)
 
     def _on_training_start(self) -> None:
         env = self.training_env
@@ -225,6 +227,11 @@ class DualCallback(BaseCallback):
         if not changed and self.model.num_timesteps - self._solved_at < SOLVE_EVERY:
             return
         self._solved_at = self.model.num_timesteps
+        with one_blas_thread():
+            self._update_dual(occupancy, stochastic)
+        self._fresh = 0
+
+    def _update_dual(self, occupancy: bool, stochastic: bool) -> None:
         assert self.target is not None
         # A stochastic dual sees each episode once (S1 Alg. 1, 3, 4); Sinkhorn solves for the law of the window.
         cloud = self.window.last(self._fresh) if stochastic else self.window.embeddings
@@ -242,7 +249,6 @@ class DualCallback(BaseCallback):
             self.scales.measure(self.window.returns, cloud, points, self.dual.ground_cost)
             self.scales.frozen = self.window.seen >= self.window.size
         self.dual.update(cloud, points, None, weights)
-        self._fresh = 0
 
     def log(self) -> None:
         """Record what the next line of SB3's log is to say."""
