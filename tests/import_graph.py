@@ -15,6 +15,7 @@ LEVELS = {
     "checks": -1,
     "files": -1,
     "extra": -1,
+    "threads": -1,
     "embeddings": 0,
     "duals": 0,
     "envs": 0,
