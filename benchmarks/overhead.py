@@ -206,7 +206,9 @@ def main() -> None:
     parser.add_argument("--env", nargs="+", default=ENVIRONMENTS)
     parser.add_argument("--setting", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--pairs", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=1, help="of torch; 0: its own number, on a machine with nothing else to do")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of torch; 0: its own number, on a machine with nothing else to do"
+    )
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     if args.threads:
