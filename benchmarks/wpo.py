@@ -41,8 +41,8 @@ def falling(progress_remaining):
     return 1e-3 * max(progress_remaining, 0.1)
 
 
-# SB3's own networks (256-256) and batches: with 64-64 a critic now and then forgets what it has seen little of.
-PENDULUM = {"learning_rate": falling, "policy_kwargs": FUSED}
+# SB3's own networks (256-256): with 64-64 a critic now and then forgets what it has seen little of.
+PENDULUM = {"learning_rate": falling, "batch_size": 128, "policy_kwargs": FUSED}
 MILESTONES = (10_000, 20_000, 30_000, 40_000, 50_000)
 TASKS = {
     "Pendulum-v1": (PENDULUM, 10_000, (2_000, 4_000, 6_000, 8_000, 10_000), 100),
