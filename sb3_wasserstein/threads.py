@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,29 @@ SMALL = 512
 LONG = 8192
 
 
-def one_blas_thread(size: int | None = None) -> AbstractContextManager[Any]:
+@contextmanager
+def one_blas_thread(size: int = SMALL) -> Iterator[None]:
     """
     Where a training stops for our work: OpenBLAS's threads spin on after a product, and take the cores from torch's, which
     made PPO more than twice as slow. torch's own threads are left as they are.
 
-    :param size: of the cloud that is worked on; the limit itself takes 9 µs, as long as a small cloud's work
+    :param size: of the cloud that is worked on: for a small one there is nothing to limit
     """
-    return nullcontext() if size is not None and size < SMALL else _blas().limit(limits=1)
+    # By hand: threadpoolctl's own limits take 9 µs, as long as a short rollout's bonus.
+    counts = [(library, library.num_threads) for library in _libraries()] if size >= SMALL else []
+    limited = [(library, count) for library, count in counts if count > 1]
+    for library, _ in limited:
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, count in limited:
+            library.set_num_threads(count)
 
 
 @functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
+def _libraries() -> list[Any]:
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 def sum_of_squares(values: NDArray[np.float64]) -> float:
@@ -39,4 +50,5 @@ def sum_of_squares(values: NDArray[np.float64]) -> float:
     :return: NaN or infinity unless all are finite
     """
     flat = values.reshape(-1)
-    return float(flat.dot(flat)) if flat.size <= LONG else float(np.einsum("i,i", flat, flat))
+    # Neither warns of an overflow, as dot does.
+    return float(np.vdot(flat, flat)) if flat.size <= LONG else float(np.einsum("i,i", flat, flat))

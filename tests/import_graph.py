@@ -16,6 +16,7 @@ LEVELS = {
     "files": -1,
     "extra": -1,
     "threads": -1,
+    "means": -1,
     "embeddings": 0,
     "duals": 0,
     "envs": 0,

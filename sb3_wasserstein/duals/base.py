@@ -10,6 +10,7 @@ import numpy as np
 from sb3_wasserstein.checks import check_flag
 from sb3_wasserstein.duals.clouds import Floats, as_cloud, like
 from sb3_wasserstein.duals.costs import Cost, GroundCost, SaturatingCost, check_positive
+from sb3_wasserstein.means import RunningMeans
 
 
 class Dual(ABC):
@@ -87,11 +88,12 @@ class Dual(ABC):
         :raises RuntimeError: before the first update
         """
 
-    def shaping_at(self, points: Floats) -> Floats:
+    def shaping_at(self, points: Floats, means: RunningMeans | None = None) -> Floats:
         """
         :meth:`shaping` as every rollout asks for it: a subclass may leave out checks that the result makes up for.
 
         :param points: (k, d)
+        :param means: what the points are means of, where that is known: a subclass may save products by it
         :return: (k,), finite
         """
         return np.asarray(self.shaping(points))

@@ -144,6 +144,27 @@ def squares(x: Any, y: Any, block: Any) -> None:
 
 
 @jit()
+def mend(block: Any, x: Any, y: Any, close: Any) -> None:
+    """
+    Compute close pairs from their differences.
+
+    :param block: (k, m) |x_i − y_j|², mended in place
+    :param x: (k, d)
+    :param y: (m, d)
+    :param close: the square up to which a pair is close
+    """
+    n, m = block.shape
+    for i in range(n):
+        row, point = block[i], x[i]
+        for j in range(m):
+            if row[j] <= close:
+                other, total = y[j], ZERO
+                for k in range(len(point)):
+                    total += (point[k] - other[k]) * (point[k] - other[k])
+                row[j] = total
+
+
+@jit()
 def _log_sums(terms: Any, root: Any, rows: Any, bounds: Any, rate: Any, signs: Any, least: Any) -> Any:
     """A point's value out of its squared distances, which are overwritten, and whether a sum was below ``least``."""
     if root:
@@ -259,6 +280,58 @@ def transforms_of_products(
         value, far[i] = _log_sums(terms, True, rows, bounds, rate, signs, least)
         values[i] = value - level
         n_far += far[i]
+    return values, far, n_far
+
+
+@jit()
+def transforms_of_means(
+    x: Any, centre: Any, table: Any, index: Any, fresh: Any, ends: Any, sums: Any, counts: Any, y_squares: Any, scale: Any,
+    root: Any, rows: Any, bounds: Any, signs: Any, level: Any, least: Any,
+) -> Any:  # fmt: skip
+    """
+    :func:`transforms` of running means of few points: their products with y are sums of the products of those points, in
+    float64. Costs come divided by ε, squared distances by ε² if ``root``.
+
+    :param x: (T n, d) the means after each step, row by row
+    :param centre: (d,) what has been subtracted from y and from the points
+    :param table: (c, m) −2 p_i · y_j of the points
+    :param index: (T, n) which point each step adds
+    :param fresh: (k,) which one each new episode begins with, in the order of the ends
+    :param ends: (T, n) where episodes end
+    :param sums: (n, m) −2 Σ p · y_j of the running episodes, overwritten
+    :param counts: (n,) of how many points, overwritten
+    :param y_squares: (m,) |y|²
+    :param scale: what |x|² is multiplied by
+    :param root: whether the cost is the distance, not its square
+    :param rows: (m,)
+    :param bounds: (K + 1,) where each group begins, and m
+    :param signs: (K,) s, float64
+    :param level: l
+    :param least: a sum of exponentials below which too much of it is lost
+    :return: (T n,) float64, (T n,) where a sum was below, and how often
+    """
+    (n_steps, n_envs), m = index.shape, len(y_squares)
+    values, far, terms = np.empty(len(x)), np.empty(len(x), np.bool_), np.empty(m, np.float32)
+    n_far = begun = 0
+    for time in range(n_steps):
+        for env in range(n_envs):
+            i = time * n_envs + env
+            point, total, added = x[i], sums[env], table[index[time, env]]
+            counts[env] += 1.0
+            share, square = 1.0 / counts[env], 0.0
+            for k in range(len(point)):
+                square += (point[k] - centre[k]) * (point[k] - centre[k])
+            square *= scale
+            for j in range(m):
+                total[j] += added[j]
+                terms[j] = F(max(square + y_squares[j] + share * total[j], 0.0))
+            value, far[i] = _log_sums(terms, root, rows, bounds, ONE, signs, least)
+            values[i] = value - level
+            n_far += far[i]
+            if ends[time, env]:
+                total[:] = table[fresh[begun]]
+                counts[env] = 1.0
+                begun += 1
     return values, far, n_far
 
 

@@ -13,6 +13,7 @@ from sb3_wasserstein.duals.clouds import Floats, Kind
 from sb3_wasserstein.duals.costs import PRODUCT_FORM, GroundCost
 from sb3_wasserstein.duals.transform import extend
 from sb3_wasserstein.extra import compiled_for_entries
+from sb3_wasserstein.means import RunningMeans
 
 #: lifts squared distances above what float64 can lose in them, in each of d + 2 products: none is negative
 LIFT = 2 * np.finfo(np.float64).eps
@@ -62,12 +63,13 @@ class Transforms:
         error = np.finfo(np.float32).eps * (reach if self._root else 4.0 * reach**2) / self._epsilon
         self._few = y.shape[1] <= FEW_DIMENSIONS
         self._compiles = self._kind.dtype == "float32" and (self._few or self._root) and error < LARGEST_ERROR
+        self._takes_means = self._kind.dtype == "float32" and not self._few
         # Rounding leaves an error of up to about 4 eps · (|x|² + |y|²) in a square, half of that over c in the distance c.
         self._near = np.float32(2.0 * np.finfo(np.float32).eps / (LARGEST_PRODUCT_ERROR * self._epsilon))
         self._lifted = 1.0 + LIFT * (y.shape[1] + 2)
         # The cost is divided by ε here, once.
-        unit = self._epsilon**2 if self._root else self._epsilon
-        self._product = np.vstack([-2.0 * y.T, np.ones(len(y)), self._lifted * (y * y).sum(axis=1)]) / unit
+        self._unit = self._epsilon**2 if self._root else self._epsilon
+        self._product = np.vstack([-2.0 * y.T, np.ones(len(y)), self._lifted * (y * y).sum(axis=1)]) / self._unit
         rows = [g / self._epsilon + log_q for _, log_q, g, _ in self._clouds]
         shifts = [TOP - row.max() for row in rows]
         self._rows = np.concatenate([row + shift for row, shift in zip(rows, shifts, strict=True)]).astype(self._kind.dtype)
@@ -79,14 +81,19 @@ class Transforms:
         self._level = float(self._signs @ shifts)
         self._rate, self._least = np.float32(1.0 / self._epsilon), np.float32(LEAST_SUM)
 
-    def __call__(self, x: Floats) -> Floats:
+    def __call__(self, x: Floats, means: RunningMeans | None = None) -> Floats:
         """
         :param x: (n, d)
+        :param means: what the points are means of, where that is known
         :return: (n,)
         """
         if self._product is None:
             return self._by_rows(x)
         n_columns = self._product.shape[1]
+        if means is not None and self._takes_means and 2 * len(means.points) <= len(x):
+            compiled = compiled_for_entries(len(x) * n_columns)
+            if compiled:
+                return self._of_means(compiled, x, means)
         compiled = compiled_for_entries(len(x) * n_columns) if self._compiles else None
         rows = max(1, (COMPILED_BLOCK if compiled else BLOCK) // n_columns)
         if len(x) <= rows:
@@ -112,6 +119,18 @@ class Transforms:
                 points, self._y, products, self._near, self._rows, self._bounds, self._rate, self._signs, self._level,
                 self._least,
             )  # fmt: skip
+        return self._filled(values, x, far) if n_far else values
+
+    def _of_means(self, compiled: ModuleType, x: Floats, means: RunningMeans) -> Floats:
+        """A mean's products are the mean of its points' products: few are taken, in float64, so that none needs mending."""
+        assert self._product is not None
+        products, y_squares = self._product[:-2], self._product[-1]
+        table = (means.points - self._centre) @ products
+        sums = (means.sums - means.counts[:, None] * self._centre) @ products
+        values, far, n_far = compiled.transforms_of_means(
+            x, self._centre, table, means.index, means.fresh, means.ends, sums, means.counts.copy(), y_squares,
+            self._lifted / self._unit, self._root, self._rows, self._bounds, self._signs, self._level, self._least,
+        )  # fmt: skip
         return self._filled(values, x, far) if n_far else values
 
     @np.errstate(over="ignore", invalid="ignore")

@@ -168,7 +168,9 @@ class EuclideanPairs(Pairs):
         namespace(out).matmul(left[rows], right, out=out)
         close = CLOSE * self._norms
         if float(out.min()) <= close:
-            _mend(out, self._x[rows], self._y, close)
+            compiled = compiled_for(out)
+            mend = compiled.mend if compiled else _mend
+            mend(out, self._x[rows], self._y, close)
 
     def thinned(self, by_row: int, by_column: int) -> Pairs:
         if by_row == by_column == 1:

@@ -17,6 +17,8 @@ from sb3_wasserstein.duals.evaluation import Transforms
 from sb3_wasserstein.duals.problem import Problem
 from sb3_wasserstein.duals.solver import Solution
 from sb3_wasserstein.duals.transform import extend
+from sb3_wasserstein.means import RunningMeans
+from sb3_wasserstein.threads import sum_of_squares
 
 REFERENCES = ("product", "entropy")
 DTYPES = ("float32", "float64")
@@ -196,11 +198,10 @@ class SinkhornDual(Dual):
         """
         return self.potential(x)
 
-    def shaping_at(self, points: Floats) -> Floats:
+    def shaping_at(self, points: Floats, means: RunningMeans | None = None) -> Floats:
         if points.ndim == 2 and points.shape[1] == self._dim:
-            values = self._raw(points, mirror=False) - self._offsets[0]
-            # In plain numbers, which neither warn nor, at a rollout's few, cost what a call of numpy does.
-            if math.isfinite(sum(values.tolist())):
+            values = self._raw(points, mirror=False, means=means) - self._offsets[0]
+            if math.isfinite(sum_of_squares(values)):
                 return np.asarray(values)
         return np.asarray(self.shaping(points))
 
@@ -255,7 +256,7 @@ class SinkhornDual(Dual):
             return Solution(self._gyy, self._gyy, residual, 0)
         return problem.within(y, q, start)
 
-    def _raw(self, points: Floats, mirror: bool) -> Floats:
+    def _raw(self, points: Floats, mirror: bool, means: RunningMeans | None = None) -> Floats:
         """f, or mirrored g, before it is centred."""
         own, other = (self._y, self._x) if mirror else (self._x, self._y)
         weights, other_weights = (self._q, self._p) if mirror else (self._p, self._q)
@@ -264,7 +265,7 @@ class SinkhornDual(Dual):
             clouds = [(other, other_weights, partner, 1.0)]
             clouds += [(own, weights, self_potential, -1.0)] if self_potential is not None else []
             self._transforms[mirror] = Transforms(clouds, self.epsilon_, self.ground_cost, Kind(self.dtype))
-        values = self._transforms[mirror](points)
+        values = self._transforms[mirror](points, means)
         if self_potential is None and self.reference == "entropy":
             values += self.epsilon_ * np.log(_mass_at(points, own, weights))
         return values

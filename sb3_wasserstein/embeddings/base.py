@@ -17,6 +17,7 @@ from sb3_wasserstein.embeddings.features import (
     features_from_config,
 )
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations
+from sb3_wasserstein.means import RunningMeans
 
 if TYPE_CHECKING:
     from sb3_wasserstein.embeddings.running import Ends
@@ -42,6 +43,8 @@ class BoundEmbedding(ABC):
     """
 
     has_prefixes: bool = True
+    #: what the last scan's values are means of, where they are means of few points (:class:`Scanning`)
+    means: RunningMeans | None = None
 
     def __init__(self, dim: int, n_envs: int) -> None:
         self.dim = dim

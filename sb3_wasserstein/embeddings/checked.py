@@ -13,6 +13,7 @@ from sb3_wasserstein.embeddings.features import copied, put, take
 from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.steps import Steps
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations
+from sb3_wasserstein.means import RunningMeans
 from sb3_wasserstein.threads import sum_of_squares
 
 
@@ -51,6 +52,11 @@ class CheckedEmbedding:
         self.scans = self._scan is not None
         #: number of episodes begun in each environment, for messages
         self.episodes = np.zeros(n_envs, dtype=np.int64)
+
+    @property
+    def means(self) -> RunningMeans | None:
+        """What the last scan's values are means of, where they are means of few points."""
+        return getattr(self.bound, "means", None)
 
     def start(self, observations: Observations, mask: Mask) -> None:
         """
@@ -119,7 +125,8 @@ class CheckedEmbedding:
             after, fresh = self._scan(observations, resets, ends)
         except Exception as error:
             raise self._error(f"raised {type(error).__name__}: {error}", np.ones(self.n_envs, dtype=bool)) from error
-        if not _is_finite(after) or (ends.count and not _is_finite(fresh)):
+        # Means of points that it keeps are as finite as these.
+        if self.means is None and not (_is_finite(after) and (not ends.count or _is_finite(fresh))):
             self._refuse(after, ends)
         if not ends.count:
             return after, fresh, fresh

@@ -18,6 +18,7 @@ from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.states import StateOccupancy
 from sb3_wasserstein.embeddings.steps import Steps
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations
+from sb3_wasserstein.means import RunningMeans
 
 Infos = Sequence[Mapping[str, Any]]
 Scanned = tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]
@@ -38,6 +39,9 @@ class Source(Protocol):
     reads_infos: bool
     reads_actions: bool
 
+    @property
+    def means(self) -> RunningMeans | None: ...
+
     def start(self, observations: Observations, mask: Mask, infos: Infos) -> NDArray[np.float64]: ...
     def note(self, dones: list[bool], infos: Infos, reset_infos: Infos) -> None: ...
     def scan(self, steps: Steps, ends: Ends) -> Scanned: ...
@@ -52,6 +56,11 @@ class BoundSource:
         self._embedding = embedding
         self.has_prefixes = embedding.has_prefixes
         self.reads_actions = not embedding.scans
+
+    @property
+    def means(self) -> RunningMeans | None:
+        """What the last scan's values are means of, where they are means of few points."""
+        return self._embedding.means
 
     def start(self, observations: Observations, mask: Mask, infos: Infos) -> NDArray[np.float64]:
         self._embedding.start(observations, mask)
@@ -73,6 +82,7 @@ class InfoSource:
 
     reads_infos = True
     reads_actions = False
+    means = None
 
     def __init__(self, dim: int, n_envs: int, has_prefixes: bool) -> None:
         self.has_prefixes = has_prefixes
@@ -242,7 +252,7 @@ class Recorder:
             Episode(env, time, embedded, episode_return, length)
             for (time, env), embedded, episode_return, length in zip(ends.places, points, returns, lengths, strict=True)
         ]
-        return Rollout(after, start_values, ends, terminated, episodes)
+        return Rollout(after, start_values, ends, terminated, episodes, self._source.means)
 
     def _episode_returns(self, rewards: list[list[float]], ends: Ends) -> tuple[list[float], list[float]]:
         """Of each episode that ended, and of those that run: plain sums, as Monitor's are."""

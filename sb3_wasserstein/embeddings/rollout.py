@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.trajectory import Mask
+from sb3_wasserstein.means import RunningMeans
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Rollout:
     :param places: where an episode (or a segment) ended
     :param terminated: (T, n) where it ended by itself
     :param episodes: the finished ones, in the order of their ends
+    :param means: what ``after`` are means of, where they are means of few points
 
     Example:
         >>> from sb3_wasserstein import DualCallback
@@ -63,6 +65,7 @@ class Rollout:
         places: Ends,
         terminated: Mask,
         episodes: list[Episode],
+        means: RunningMeans | None = None,
     ) -> None:
         self.after = after
         self.start_values = start_values
@@ -70,6 +73,7 @@ class Rollout:
         self.ends = places.mask
         self.terminated = terminated
         self.episodes = episodes
+        self.means = means
         self._places = places
 
     @property

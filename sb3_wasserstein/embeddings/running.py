@@ -88,6 +88,10 @@ class Ends:
             begun[env] = time + 1
         return lengths, [n_steps - first for first in begun]
 
+    def adds_by_steps(self, size: int) -> bool:
+        """Whether so many numbers a step are added up step by step, which has other last bits than a sum along the steps."""
+        return len(self.mask) <= FEW or size >= WIDE
+
     def running_sums(self, values: NDArray[Any], fresh: Any, carried: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """
         :param values: (T, n, ...) what each step adds; the sums may take its place
@@ -95,7 +99,7 @@ class Ends:
         :param carried: (n, ...) what the running episodes had before
         :return: (T, n, ...) the sums after each step, before an end takes effect; (n, ...) what to carry on
         """
-        if len(values) <= FEW or values[0].size >= WIDE:
+        if self.adds_by_steps(values[0].size):
             return self._sums_by_steps(values, fresh, carried)
         sums = np.cumsum(values, axis=0)
         if self.count == 0:

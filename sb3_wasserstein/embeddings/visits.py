@@ -16,10 +16,13 @@ from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding
 from sb3_wasserstein.embeddings.features import Features, FeatureSpec, merge_axes
 from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations
+from sb3_wasserstein.extra import compiled_if_imported
+from sb3_wasserstein.means import RunningMeans
 
 MAX_CELLS = 65_536
 #: cells up to which each one's blurred image is kept
 MAX_IMAGES = 512
+NONE = np.zeros(0, dtype=np.intp)
 
 
 class VisitHistogram(FeatureEmbedding):
@@ -188,10 +191,22 @@ class _BoundVisitHistogram(BoundEmbedding):
     def scan(
         self, observations: Observations, resets: Observations, ends: Ends
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        after = self._visit(merge_axes(observations)).reshape(*ends.mask.shape, self.dim)
-        fresh = self._visit(resets) if ends.count else np.zeros((0, self.dim))
-        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, self._count)
-        return means, fresh
+        index = self._cells(merge_axes(observations)).reshape(ends.mask.shape)
+        begins = self._cells(resets) if ends.count else NONE
+        if self._images is None:
+            after = self._blurred(index.reshape(-1)).reshape(*index.shape, self.dim)
+            fresh = self._blurred(begins) if ends.count else np.zeros((0, self.dim))
+            after, self._sum, self._count = ends.running_means(after, fresh, self._sum, self._count)
+            return after, fresh
+        images, fresh = self._images, self._images[begins]
+        self.means = RunningMeans(images, index, begins, ends.mask, self._sum, self._count[:, 0])
+        compiled = compiled_if_imported("embeddings.compiled") if ends.adds_by_steps(self._sum.size) else None
+        if compiled is None:
+            after, self._sum, self._count = ends.running_means(images[index], fresh, self._sum, self._count)
+        else:
+            self._sum, self._count = self._sum.copy(), self._count.copy()
+            after = compiled.running_means(images, index, begins, ends.mask, self._sum, self._count)
+        return after, fresh
 
     def reset(self, observations: Observations, mask: Mask) -> None:
         self._sum[mask] = self._visit(observations)[mask]

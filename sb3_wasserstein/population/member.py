@@ -23,13 +23,13 @@ from stable_baselines3.common.utils import set_random_seed
 from sb3_wasserstein.duals.clouds import Floats
 from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.files import read_tensors
+from sb3_wasserstein.means import RunningMeans
 from sb3_wasserstein.population.exchange import Report, Turn
 from sb3_wasserstein.population.generators import Generators, OwnGenerators
 from sb3_wasserstein.population.potential import PairPotential
 from sb3_wasserstein.regularised import DualCallback, WassersteinOnPolicyMixin
 from sb3_wasserstein.regularised.registry import regularised
 from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales
-from sb3_wasserstein.threads import one_blas_thread
 
 #: episodes of earlier rollouts that a cloud is filled up with where a rollout has few
 LEAST_CLOUD = 64
@@ -93,14 +93,14 @@ class MemberCallback(DualCallback):
         """Whether there is something to be repelled from."""
         return self.potential is not None
 
-    def shaping(self, points: Floats) -> Floats:
+    def shaping(self, points: Floats, means: RunningMeans | None = None) -> Floats:
         """
         :param points: (n, dim)
+        :param means: of no use here
         :return: (n,) Σ_l p_kl h_kl
         """
         assert self.potential is not None
-        with one_blas_thread(points.size):
-            return self.potential(points)
+        return self.potential(points)
 
 
 class Member:

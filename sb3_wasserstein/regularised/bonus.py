@@ -13,6 +13,7 @@ from sb3_wasserstein.embeddings import Rollout, StateOccupancy
 from sb3_wasserstein.extra import compiled_if_imported
 from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.callback import DualCallback
+from sb3_wasserstein.threads import one_blas_thread
 
 
 def add_rollout_bonus(
@@ -34,8 +35,21 @@ def add_rollout_bonus(
     :param decay: γ, and GAE's λ
     :return: (T, n) the bonus of each step (for "episode" of each advantage), and (k,) h of each finished episode
     """
-    rollout = behaviour.rollout
-    assert rollout is not None
+    assert behaviour.rollout is not None
+    after = behaviour.rollout.after
+    with one_blas_thread() if after is None else one_blas_thread(after.size):
+        return _added(buffer, behaviour, behaviour.rollout, credit, coef, dones, decay)
+
+
+def _added(
+    buffer: RolloutBuffer,
+    behaviour: DualCallback,
+    rollout: Rollout,
+    credit: str,
+    coef: float,
+    dones: NDArray[np.bool_],
+    decay: tuple[float, float],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if credit == "telescoping" and not isinstance(behaviour.embedding, StateOccupancy):
         after, starts = shaping.prefix_values(rollout, behaviour.shaping)
         bonus = _add_telescoping(buffer, rollout, after, starts, coef, dones, decay)

@@ -17,6 +17,7 @@ from sb3_wasserstein.duals import Dual, make_dual
 from sb3_wasserstein.duals.clouds import saved
 from sb3_wasserstein.duals.stochastic import StochasticDual
 from sb3_wasserstein.embeddings import Embedding, Recorder, Rollout, StateOccupancy, make_embedding
+from sb3_wasserstein.means import RunningMeans
 from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales, thinned
 from sb3_wasserstein.targets import Target, as_target
 from sb3_wasserstein.threads import one_blas_thread
@@ -123,16 +124,17 @@ class DualCallback(BaseCallback):
         """Whether there is a potential to shape with."""
         return self.target is not None and self.dual.is_fitted
 
-    def shaping(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def shaping(self, points: NDArray[np.float64], means: RunningMeans | None = None) -> NDArray[np.float64]:
         """
         h (docs/how_it_works.md), what an episode gains, at points of the embedding space.
 
         :param points: (k, dim)
+        :param means: what the points are means of, where that is known
         :return: (k,)
         """
-        scaled = points if self.feature_scale is None else points / self.feature_scale
-        with one_blas_thread(scaled.size):
-            return self.dual.shaping_at(scaled)
+        if self.feature_scale is None:
+            return self.dual.shaping_at(points, means)
+        return self.dual.shaping_at(points / self.feature_scale)
 
     def _on_training_start(self) -> None:
         env = self.training_env

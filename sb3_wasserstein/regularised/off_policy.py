@@ -18,6 +18,7 @@ from sb3_wasserstein.regularised.bonus import BonusReport
 from sb3_wasserstein.regularised.callback import DualCallback
 from sb3_wasserstein.regularised.mixin import WassersteinMixin
 from sb3_wasserstein.regularised.replay import BehaviourDictReplayBuffer, BehaviourReplayBuffer, BehaviourReplayMixin
+from sb3_wasserstein.threads import one_blas_thread
 
 
 class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):
@@ -105,7 +106,12 @@ class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):
             buffer.bonus = None
             return
         effective = self._effective_coefficient(behaviour, coef)
-        buffer.bonus = lambda points: effective * behaviour.shaping(points)
+
+        def bonus(points: NDArray[np.float64]) -> NDArray[np.float64]:
+            with one_blas_thread(points.size):
+                return effective * behaviour.shaping(points)
+
+        buffer.bonus = bonus
         report = self._bonus_report
         report.coef_effective = effective
         if behaviour.rollout is not None and behaviour.rollout.episodes:

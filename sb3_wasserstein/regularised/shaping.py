@@ -17,17 +17,20 @@ from sb3_wasserstein.embeddings.states import StateOccupancy
 CREDITS = ("telescoping", "terminal", "episode")
 #: rollouts up to this length are summed up in plain numbers
 SHORT = 64
-Shaping = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Shaping = Callable[..., NDArray[np.float64]]
 
 
 def prefix_values(rollout: Rollout, shaping: Shaping) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
     :param rollout: with prefixes
-    :param shaping: h, (k, dim) -> (k,)
+    :param shaping: h, (k, dim) -> (k,); where the rollout says what its prefixes are means of, it gets that besides
     :return: (T, n) h of each prefix (of each state, for an occupancy) and (k,) h at the rollout's ``starts``
     """
     assert rollout.after is not None
-    values = shaping(np.concatenate([rollout.start_values, rollout.after.reshape(-1, rollout.after.shape[-1])]))
+    after = rollout.after.reshape(-1, rollout.after.shape[-1])
+    if rollout.means is not None:
+        return shaping(after, rollout.means).reshape(rollout.ends.shape), shaping(rollout.start_values)
+    values = shaping(np.concatenate([rollout.start_values, after]))
     n_starts = len(rollout.start_values)
     return values[n_starts:].reshape(rollout.ends.shape), values[:n_starts]
 
