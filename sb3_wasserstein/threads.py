@@ -18,15 +18,14 @@ LONG = 8192
 
 
 @contextmanager
-def one_blas_thread(size: int = SMALL) -> Iterator[None]:
+def one_blas_thread() -> Iterator[None]:
     """
     Where a training stops for our work: OpenBLAS's threads spin on after a product, and take the cores from torch's, which
-    made PPO more than twice as slow. torch's own threads are left as they are.
-
-    :param size: of the cloud that is worked on: for a small one there is nothing to limit
+    made PPO more than twice as slow. torch's own threads are left as they are. For a cloud of less than ``SMALL`` numbers
+    there is nothing to limit.
     """
     # By hand: threadpoolctl's own limits take 9 µs, as long as a short rollout's bonus.
-    counts = [(library, library.num_threads) for library in _libraries()] if size >= SMALL else []
+    counts = [(library, library.num_threads) for library in _libraries()]
     limited = [(library, count) for library, count in counts if count > 1]
     for library, _ in limited:
         library.set_num_threads(1)
@@ -49,6 +48,8 @@ def sum_of_squares(values: NDArray[np.float64]) -> float:
     :param values: of any shape
     :return: NaN or infinity unless all are finite
     """
-    flat = values.reshape(-1)
     # Neither warns of an overflow, as dot does.
-    return float(np.vdot(flat, flat)) if flat.size <= LONG else float(np.einsum("i,i", flat, flat))
+    if values.size <= LONG:
+        return float(np.vdot(values, values))
+    flat = values.reshape(-1)
+    return float(np.einsum("i,i", flat, flat))

@@ -11,7 +11,7 @@ from sb3_wasserstein.duals import clouds as cloud_checks
 from sb3_wasserstein.embeddings import checked
 from sb3_wasserstein.population.pairwise import Pairwise
 from sb3_wasserstein.population.potential import PairPotential
-from sb3_wasserstein.threads import LONG, SMALL, one_blas_thread, sum_of_squares
+from sb3_wasserstein.threads import LONG, one_blas_thread, sum_of_squares
 
 BLAS = ThreadpoolController().select(user_api="blas")
 
@@ -50,10 +50,6 @@ def test_one_thread_inside_and_all_of_them_afterwards():
     assert threads() == {2}
     with one_blas_thread():
         assert threads() == {1}
-    with one_blas_thread(SMALL):
-        assert threads() == {1}
-    with one_blas_thread(SMALL - 1):
-        assert threads() == {2}
     assert threads() == {2}
 
 

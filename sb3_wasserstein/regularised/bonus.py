@@ -13,7 +13,7 @@ from sb3_wasserstein.embeddings import Rollout, StateOccupancy
 from sb3_wasserstein.extra import compiled_if_imported
 from sb3_wasserstein.regularised import shaping
 from sb3_wasserstein.regularised.callback import DualCallback
-from sb3_wasserstein.threads import one_blas_thread
+from sb3_wasserstein.threads import SMALL, one_blas_thread
 
 
 def add_rollout_bonus(
@@ -37,7 +37,9 @@ def add_rollout_bonus(
     """
     assert behaviour.rollout is not None
     after = behaviour.rollout.after
-    with one_blas_thread() if after is None else one_blas_thread(after.size):
+    if after is not None and after.size < SMALL:
+        return _added(buffer, behaviour, behaviour.rollout, credit, coef, dones, decay)
+    with one_blas_thread():
         return _added(buffer, behaviour, behaviour.rollout, credit, coef, dones, decay)
 
 

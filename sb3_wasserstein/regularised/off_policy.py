@@ -108,7 +108,7 @@ class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):
         effective = self._effective_coefficient(behaviour, coef)
 
         def bonus(points: NDArray[np.float64]) -> NDArray[np.float64]:
-            with one_blas_thread(points.size):
+            with one_blas_thread():
                 return effective * behaviour.shaping(points)
 
         buffer.bonus = bonus
