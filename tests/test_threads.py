@@ -5,7 +5,7 @@ import pytest
 from stable_baselines3 import PPO
 from threadpoolctl import ThreadpoolController
 
-from sb3_wasserstein import Population, WassersteinPPO
+from sb3_wasserstein import Population, WassersteinPPO, WassersteinSAC
 from sb3_wasserstein.duals import SinkhornDual
 from sb3_wasserstein.duals import clouds as cloud_checks
 from sb3_wasserstein.embeddings import checked
@@ -61,6 +61,18 @@ def test_a_training_solves_and_evaluates_with_one_thread(monkeypatch):
     )
     model.learn(512)
     assert seen == {"update": {1}, "shaping_at": {1}}
+    assert threads() == {2}
+
+
+@pytest.mark.usefixtures("several_threads")
+def test_an_off_policy_training_solves_and_evaluates_with_one_thread(monkeypatch):
+    seen = spy_on(monkeypatch, (SinkhornDual, "update"), (SinkhornDual, "shaping_at"))
+    # Episodes of 200 steps: two are needed for a potential, and 300 steps of 3 numbers are a batch to evaluate.
+    WassersteinSAC(
+        "MlpPolicy", "Pendulum-v1", target=np.zeros((5, 3)), wasserstein_coef=-0.1, learning_starts=420, seed=0
+    ).learn(430)
+    assert 1 in seen["shaping_at"]
+    assert seen["update"] == {1}
     assert threads() == {2}
 
 

@@ -8,16 +8,17 @@ from scripted import ScriptedEnv
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_wasserstein import WassersteinA2C, WassersteinPPO
+from sb3_wasserstein.embeddings import VisitHistogram
 
 
-def spied(cls, credit, lengths, n_steps, gamma=0.97, gae_lambda=0.9):
+def spied(cls, credit, lengths, n_steps, gamma=0.97, gae_lambda=0.9, embedding="mean_state", target=((1.0, 0.0, -1.0),)):
     env = make_vec_env(lambda: ScriptedEnv(lengths=lengths), 3)
     kwargs = {"batch_size": n_steps * 3} if cls is WassersteinPPO else {}
     model = cls(
         "MlpPolicy",
         env,
-        embedding="mean_state",
-        target=[[1.0, 0.0, -1.0]],
+        embedding=embedding,
+        target=target,
         wasserstein_coef=2.0,
         credit=credit,
         n_steps=n_steps,
@@ -62,9 +63,12 @@ def test_advantages_and_returns_are_those_of_the_reshaped_rewards(cls, credit, l
     assert shaped >= (4 if lengths != (40,) else 1)
 
 
-def test_the_bonus_of_each_whole_episode_telescopes():
+@pytest.mark.parametrize("embedding", ["mean_state", VisitHistogram([-2.0] * 3, [2.0] * 3, 3, smoothing=0.5)], ids=str)
+def test_the_bonus_of_each_whole_episode_telescopes(embedding):
     """Rewards in the buffer, less those before: h at the end less h at the start, times λ, whatever the rollout's cuts."""
-    model, rollouts = spied(WassersteinPPO, "telescoping", (3, 7, 5), 30, gamma=1.0, gae_lambda=1.0)
+    target = ((1.0, 0.0, -1.0),) if embedding == "mean_state" else np.eye(27)[:1]
+    settings = {"gamma": 1.0, "gae_lambda": 1.0, "embedding": embedding, "target": target}
+    model, rollouts = spied(WassersteinPPO, "telescoping", (3, 7, 5), 30, **settings)
     # The last rollout's potential is still there.
     buffer, before, rollout = rollouts[-1]
     bonus = buffer.rewards - before["rewards"]
