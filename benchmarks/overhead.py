@@ -3,8 +3,8 @@ What Wasserstein regularisation costs: WassersteinPPO and WassersteinA2C against
 
 Two measures of the same thing. Attribution: CPU time inside our code over the rest of one training. Pairs: parent and ours in
 turns, short segments, ratio of CPU times (with several threads, of wall-clock times); its noise is the machine's. λ is tiny,
-so that both walk the same way: costs are those of any λ ≠ 0. "λ = 0" measures and logs the distance to a target, "no target" is
-what a script gets that only changes the class's name.
+so that both walk the same way: costs are those of any λ ≠ 0. "λ = 0" measures and logs the distance to a target, "no target"
+is what a script gets that only changes the class's name.
 
     python benchmarks/overhead.py [--quick] [--out FILE] [--algo ppo a2c] [--env CartPole-v1 …]
     python benchmarks/overhead.py --algo attraction --env wasserstein/HillyGrid-v0    # S1 §4.1, as in attraction.py

@@ -41,8 +41,8 @@ def falling(progress_remaining):
     return 1e-3 * max(progress_remaining, 0.1)
 
 
-# SB3's own networks (256-256) and batches (256). With 64-64 and 128, critics now and then forget what they have seen little of;
-# two samples, one antithetic pair, are what networks of that size can afford.
+# SB3's own networks (256-256) and batches (256). With 64-64 and 128 critics now and then forget what they have seen little
+# of; two samples, one antithetic pair, are what networks of that size can afford.
 PENDULUM = {"learning_rate": falling, "policy_kwargs": FUSED}
 MILESTONES = (10_000, 20_000, 30_000, 40_000, 50_000)
 TASKS = {
