@@ -90,6 +90,7 @@ class Transforms:
         if self._product is None:
             return self._by_rows(x)
         n_columns = self._product.shape[1]
+        # Where there are not far fewer points than means, a product of the means themselves is as good.
         if means is not None and self._takes_means and 2 * len(means.points) <= len(x):
             compiled = compiled_for_entries(len(x) * n_columns)
             if compiled:

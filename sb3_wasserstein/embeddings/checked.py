@@ -56,7 +56,9 @@ class CheckedEmbedding:
     @property
     def means(self) -> RunningMeans | None:
         """What the last scan's values are means of, where they are means of few points."""
-        return getattr(self.bound, "means", None)
+        # A user's own embedding may call something else by that name.
+        means = getattr(self.bound, "means", None)
+        return means if isinstance(means, RunningMeans) else None
 
     def start(self, observations: Observations, mask: Mask) -> None:
         """

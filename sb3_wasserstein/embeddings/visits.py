@@ -199,13 +199,15 @@ class _BoundVisitHistogram(BoundEmbedding):
             after, self._sum, self._count = ends.running_means(after, fresh, self._sum, self._count)
             return after, fresh
         images, fresh = self._images, self._images[begins]
-        self.means = RunningMeans(images, index, begins, ends.mask, self._sum, self._count[:, 0])
+        # One that may not be written to is another type to compiled loops, which would be compiled once more.
+        mask = ends.mask if ends.count else np.zeros(ends.mask.shape, dtype=bool)
+        self.means = RunningMeans(images, index, begins, mask, self._sum, self._count[:, 0])
         compiled = compiled_if_imported("embeddings.compiled") if ends.adds_by_steps(self._sum.size) else None
         if compiled is None:
             after, self._sum, self._count = ends.running_means(images[index], fresh, self._sum, self._count)
         else:
             self._sum, self._count = self._sum.copy(), self._count.copy()
-            after = compiled.running_means(images, index, begins, ends.mask, self._sum, self._count)
+            after = compiled.running_means(images, index, begins, mask, self._sum, self._count)
         return after, fresh
 
     def reset(self, observations: Observations, mask: Mask) -> None:

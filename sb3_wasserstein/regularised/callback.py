@@ -132,9 +132,9 @@ class DualCallback(BaseCallback):
         :param means: what the points are means of, where that is known
         :return: (k,)
         """
-        if self.feature_scale is None:
+        if means is not None:
             return self.dual.shaping_at(points, means)
-        return self.dual.shaping_at(points / self.feature_scale)
+        return self.dual.shaping_at(points if self.feature_scale is None else points / self.feature_scale)
 
     def _on_training_start(self) -> None:
         env = self.training_env

@@ -6,7 +6,9 @@ from gymnasium import spaces
 
 from sb3_wasserstein import extra
 from sb3_wasserstein.embeddings import VisitHistogram
+from sb3_wasserstein.embeddings.checked import CheckedEmbedding, EmbeddingError
 from sb3_wasserstein.embeddings.running import WIDE, Ends
+from sb3_wasserstein.embeddings.steps import Steps
 
 T, N = 20, 6
 
@@ -64,3 +66,17 @@ def test_where_images_are_not_kept_there_are_no_means():
     bound.reset(np.zeros(N, dtype=int), np.ones(N, dtype=bool))
     bound.scan(np.ones((T, N), dtype=int), np.zeros(0, dtype=int), Ends(np.zeros((T, N), dtype=bool)))
     assert bound.means is None
+
+
+def test_an_embedding_of_one_s_own_may_call_something_else_means():
+    class Own:
+        dim, has_prefixes, means = 1, True, np.zeros(3)
+
+        def scan(self, observations, resets, ends):
+            return observations, resets
+
+    checked = CheckedEmbedding(Own(), "own", 2)
+    assert checked.scans
+    assert checked.means is None
+    with pytest.raises(EmbeddingError, match="returned NaN or infinity"):
+        checked.scan(Steps(False), np.full((4, 2, 1), np.nan), np.zeros((0, 1)), Ends(np.zeros((4, 2), dtype=bool)))
