@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,41 +36,28 @@ def add_rollout_bonus(
     :param decay: γ, and GAE's λ
     :return: (T, n) the bonus of each step (for "episode" of each advantage), and (k,) h of each finished episode
     """
-    assert behaviour.rollout is not None
-    after = behaviour.rollout.after
-    if after is not None and after.size < SMALL:
-        return _added(buffer, behaviour, behaviour.rollout, credit, coef, dones, decay)
-    with one_blas_thread():
-        return _added(buffer, behaviour, behaviour.rollout, credit, coef, dones, decay)
-
-
-def _added(
-    buffer: RolloutBuffer,
-    behaviour: DualCallback,
-    rollout: Rollout,
-    credit: str,
-    coef: float,
-    dones: NDArray[np.bool_],
-    decay: tuple[float, float],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if credit == "telescoping" and not isinstance(behaviour.embedding, StateOccupancy):
-        after, starts = shaping.prefix_values(rollout, behaviour.shaping)
-        bonus = _add_telescoping(buffer, rollout, after, starts, coef, dones, decay)
-        return bonus, after[rollout.ends] if rollout.episodes else np.zeros(0)
-    values = shaping.episode_values(rollout.episodes, behaviour.shaping)
-    if credit == "episode":
-        bonus = shaping.episode_advantages(rollout, values) * coef
-        buffer.advantages += bonus
+    rollout = behaviour.rollout
+    assert rollout is not None
+    is_small = rollout.after is not None and rollout.after.size < SMALL
+    with nullcontext() if is_small else one_blas_thread():
+        if credit == "telescoping" and not isinstance(behaviour.embedding, StateOccupancy):
+            after, starts = shaping.prefix_values(rollout, behaviour.shaping)
+            bonus = _add_telescoping(buffer, rollout, after, starts, coef, dones, decay)
+            return bonus, after[rollout.ends] if rollout.episodes else np.zeros(0)
+        values = shaping.episode_values(rollout.episodes, behaviour.shaping)
+        if credit == "episode":
+            bonus = shaping.episode_advantages(rollout, values) * coef
+            buffer.advantages += bonus
+            return bonus, values
+        if credit == "terminal":
+            bonus = shaping.terminal_bonus(rollout, values)
+        else:
+            assert isinstance(behaviour.embedding, StateOccupancy)
+            after, starts = shaping.prefix_values(rollout, behaviour.shaping)
+            bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, behaviour.window.mean_length)
+        bonus *= coef
+        add_bonus(buffer, bonus, dones, *decay)
         return bonus, values
-    if credit == "terminal":
-        bonus = shaping.terminal_bonus(rollout, values)
-    else:
-        assert isinstance(behaviour.embedding, StateOccupancy)
-        after, starts = shaping.prefix_values(rollout, behaviour.shaping)
-        bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, behaviour.window.mean_length)
-    bonus *= coef
-    add_bonus(buffer, bonus, dones, *decay)
-    return bonus, values
 
 
 def add_bonus(
