@@ -7,6 +7,7 @@ Numpy only: nothing here knows of environments, networks or processes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,10 @@ class Exchange:
         #: progress at which each member began, or began afresh
         self.born = dict.fromkeys(range(n_policies), 0.0)
         self.restarts = dict.fromkeys(range(n_policies), 0)
+        #: where those that began afresh alone had been driven to when their bursts were last in full
+        self.reached: dict[int, Floats] = {}
+        #: the same, of attempts that were in vain: the next ones go elsewhere
+        self.tried: list[Floats] = []
         self._occupancy = occupancy
         self._seed = seed
 
@@ -101,9 +106,14 @@ class Exchange:
         """(K, K) distances between members in the cost's unit; NaN where one has not finished an episode."""
         matrix = np.full((self.n_policies, self.n_policies), np.nan)
         np.fill_diagonal(matrix, 0.0)
-        for (k, l), distance in self.pairwise.distances.items():
+        for (k, l), distance in self.pair_distances.items():
             matrix[k, l] = distance
         return matrix
+
+    @property
+    def pair_distances(self) -> dict[tuple[int, int], float]:
+        """Of the pairs (k, l) of members, both ways."""
+        return {pair: distance for pair, distance in self.pairwise.distances.items() if max(pair) < self.n_policies}
 
     def turns(self, reports: dict[int, Report], progress: float) -> dict[int, Turn]:
         """
@@ -119,6 +129,9 @@ class Exchange:
         scaled = {k: self._scaled(cloud) for k, cloud in self.clouds.items()}
         if len(scaled) < 2 and not self.rules.distance_target:
             return {k: self._turn() for k in reports}
+        if any(self._is_afresh(k) and self._factor(k, progress) > 0 for k in reports):
+            # They have the numbers after the members'.
+            scaled |= {self.n_policies + i: self._scaled(place) for i, place in enumerate(self.tried)}
         references = {k: self._scaled(cloud) for k, cloud in self.first_clouds.items()} if self.rules.distance_target else {}
         travelled = self.pairwise.solve(scaled, references)
         fresh = self._to_begin_afresh(set(reports), progress)
@@ -126,6 +139,8 @@ class Exchange:
         for k in reports:
             if k in fresh:
                 turns[k] = self._turn(restart=self._new_seed(k))
+                if k in self.reached:
+                    self.tried.append(self.reached.pop(k))
                 # Its episodes were another policy's: until one of its own ends, nobody knows where it is or what it gains.
                 self.clouds.pop(k, None)
                 self.mean_returns.pop(k, None)
@@ -135,17 +150,22 @@ class Exchange:
             if coef == 0.0 or not weights:
                 turns[k] = self._turn()
             else:
+                if self._is_afresh(k) and self._factor(k, progress) == 1.0:
+                    self.reached[k] = self.clouds[k]
                 turns[k] = self._turn(coef, self.pairwise.potential(k, weights, self.feature_scale))
         return turns
 
     def begin(self) -> None:
         """A training from its start: everybody is young again."""
         self.born = dict.fromkeys(range(self.n_policies), 0.0)
+        self.reached, self.tried = {}, []
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """:return: JSON-plain values, and arrays"""
         arrays = {f"cloud_{k}": cloud for k, cloud in self.clouds.items()}
         arrays.update({f"first_cloud_{k}": cloud for k, cloud in self.first_clouds.items()})
+        arrays.update({f"reached_{k}": cloud for k, cloud in self.reached.items()})
+        arrays.update({f"tried_{i}": cloud for i, cloud in enumerate(self.tried)})
         arrays["returns"] = self.returns
         if self.feature_scale is not None:
             arrays["feature_scale"] = self.feature_scale
@@ -187,11 +207,14 @@ class Exchange:
                 raise ValueError(f"it is not of {self.n_policies} members")
             self.returns = check_array("returns", arrays["returns"]).reshape(-1)
             members = range(self.n_policies)
-            self.clouds, self.first_clouds = (
+            self.clouds, self.first_clouds, self.reached = (
                 {k: as_cloud(arrays[f"{name}_{k}"], f"{name}_{k}") for k in members if f"{name}_{k}" in arrays}
-                for name in ("cloud", "first_cloud")
+                for name in ("cloud", "first_cloud", "reached")
             )
-            dims = {cloud.shape[1] for clouds in (self.clouds, self.first_clouds) for cloud in clouds.values()}
+            tried = takewhile(arrays.__contains__, (f"tried_{i}" for i in count()))
+            self.tried = [as_cloud(arrays[name], name) for name in tried]
+            known = [*self.clouds.values(), *self.first_clouds.values(), *self.reached.values(), *self.tried]
+            dims = {cloud.shape[1] for cloud in known}
             if len(dims) > 1:
                 raise ValueError(f"its clouds have dimensions {sorted(dims)}")
             scale = arrays.get("feature_scale")
@@ -207,11 +230,11 @@ class Exchange:
 
         :param member: k
         :param travelled: distance of each member from its untrained policy, where there is a ``distance_target``
-        :return: the weights of its pairs; empty where nothing repels it
+        :return: the weights of its pairs, with places that were tried in vain too; empty where nothing repels it
         """
-        others = [l for l in self.pairwise.clouds if l != member]
+        others = [l for l in self.pairwise.clouds if l != member and (l < self.n_policies or self._is_afresh(member))]
         if self.rules.repulsion != "mutual":
-            others = [l for l in others if l < member]
+            others = [l for l in others if l < member or l >= self.n_policies]
         if not others or member not in self.pairwise.clouds:
             return {}
         gaps = np.array([self.pairwise.distances[member, l] for l in others])
@@ -256,7 +279,7 @@ class Exchange:
             return set()
         ages = {k: progress - self.born[k] if k in present else 1.0 for k in range(self.n_policies)}
         fresh = present & self.rules.fresh_starts.members(
-            self.pairwise.distances, self.scales.ground_cost, progress, ages, self.mean_returns, self.untrained_return
+            self.pair_distances, self.scales.ground_cost, progress, ages, self.mean_returns, self.untrained_return
         )
         for k in fresh:
             self.born[k] = progress

@@ -22,7 +22,7 @@ def images(exchange: Exchange, turns: dict[int, Turn]) -> dict[str, Figure]:
     :param turns: what the members got in it
     :return: figures by name. Clouds and potentials are shown on the plane of the clouds' two main directions
     """
-    clouds = exchange.pairwise.clouds
+    clouds = {k: cloud for k, cloud in exchange.pairwise.clouds.items() if k < exchange.n_policies}
     if len(clouds) < 2:
         return {}
     made = {"distances": _matrix(exchange.distances)}

@@ -103,7 +103,7 @@ class Rounds:
             logger.close()
 
     def _log(self, logger: Logger, turns: dict[int, Turn], timesteps: int, progress: float) -> None:
-        for (k, l), distance in self.exchange.pairwise.distances.items():
+        for (k, l), distance in self.exchange.pair_distances.items():
             if k < l:
                 logger.record(f"wasserstein/pair_{k}_{l}", distance)
         for k, turn in turns.items():

@@ -46,25 +46,30 @@ class FreshStarts:
     In a small population it is both of a pair, and a lost one together with its nearest neighbour: next to one that has
     settled, it would be released where it starts; two fresh ones part from each other. Among more, it is one, the younger,
     since each place that is given up has to be found again. The free place lies among others that have settled: driven from
-    the nearest of them only, it would be held in their midst, where it starts; so all drive it, the further the less.
+    the nearest of them only, it would be held in their midst, where it starts; so all drive it, the further the less. Driven
+    by the same ones it would go the same way again: from the second attempt on the places that others were in vain drive too.
 
     :param begin: before it, and for as long after a member's own beginning, members are left alone
     :param end: after it nobody begins again: it could not finish
     :param collapsed: the distance, in units of the ground-cost scale, below which a pair has collapsed
+    :param collapsed_among: the same, among more
     :param patience: how long a member may take to come back
     :param lost: the share of the best member's gain over the untrained policies below which a member is lost by then
     :param together: the size of a population up to which two begin again together
     :param burst: among more; the others stand still, so that it is released further away, and it is soon done
+    :param attempt: among more, how long one that began afresh is left alone
     :param temperature: among more, of its soft-min over its distances, in units of the ground-cost scale
     """
 
     begin: float = 0.225
     end: float = 0.85
     collapsed: float = 0.46
+    collapsed_among: float = 0.8
     patience: float = 0.375
     lost: float = 0.2
     together: int = 3
-    burst: Burst = Burst(full=0.0625, end=0.125, release=3.0)
+    burst: Burst = Burst(full=0.0625, end=0.125, release=4.0)
+    attempt: float = 0.17
     temperature: float = 1.0
 
     def members(
@@ -89,9 +94,11 @@ class FreshStarts:
         together = len(ages) <= self.together
         if not self.begin <= progress <= self.end or not distances:
             return fresh
+        limit = scale * (self.collapsed if together else self.collapsed_among)
+        alone = {k: self.begin if together or age >= progress else self.attempt for k, age in ages.items()}
         for distance, pair in sorted((distance, pair) for pair, distance in distances.items()):
-            settled = min(ages[k] for k in pair) >= self.begin
-            if distance < self.collapsed * scale and settled and not fresh & set(pair):
+            settled = all(ages[k] >= alone[k] for k in pair)
+            if distance < limit and settled and not fresh & set(pair):
                 fresh |= set(pair) if together else {min(pair, key=lambda k: (ages[k], -k))}
         least = untrained + self.lost * (max(returns.values()) - untrained)
         for k, mean in sorted(returns.items()):

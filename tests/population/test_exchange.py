@@ -117,15 +117,16 @@ def test_the_younger_of_a_pair_begins_afresh():
     assert made.turns(reports([(0, 0), (0, 0), (9, 0), (9, 9)]), 0.3)[1].restart is not None
     # It has come upon another that was there all along, whose number is the higher.
     shown = reports([(0, 0), (9, 0), (9, 0), (9, 9)])
-    assert all(turn.restart is None for turn in made.turns(shown, 0.5).values())
-    assert [turn.restart is not None for turn in made.turns(shown, 0.55).values()] == [False, True, False, False]
+    assert all(turn.restart is None for turn in made.turns(shown, 0.46).values())
+    assert [turn.restart is not None for turn in made.turns(shown, 0.48).values()] == [False, True, False, False]
     assert made.restarts == {0: 0, 1: 2, 2: 0, 3: 0}
 
 
-def afresh(places):
+def afresh(places, **rules):
     """The last of them has just begun afresh, next to the others, who have settled."""
-    made = exchange(len(places))
-    made.turns(reports(places), 0.0)
+    made = exchange(len(places), **rules)
+    # Young members are nearer to each other than those that have settled, and the unit is theirs.
+    made.turns(reports(np.asarray(places) / 2), 0.0)
     turns = made.turns(reports([*places[:-1], places[0]]), 0.3)
     assert [k for k, turn in turns.items() if turn.restart is not None] == [len(places) - 1]
     return made
@@ -134,7 +135,7 @@ def afresh(places):
 def test_who_begins_afresh_is_driven_to_the_free_place_and_not_back_to_where_it_starts():
     angles = 2 * np.pi * np.arange(5) / 5
     circle = np.stack([np.cos(angles), np.sin(angles)], 1)
-    made = afresh([*circle[1:], (9, 9)])
+    made = afresh([*circle[1:], (2, 2)])
     here = np.array([0.3, 0.0])
     turns = made.turns(reports([*circle[1:], here]), 0.31)
     # The unit vectors to four corners of a pentagon add up to minus the fifth.
@@ -152,7 +153,7 @@ def test_a_fresh_members_soft_minimum_is_wide(member, temperature):
     assert made.weights(member, {}) == pytest.approx(dict(zip(others, hot / hot.sum(), strict=True)))
 
 
-@pytest.mark.parametrize(("gap", "afresh_too", "settled"), [(2.0, True, True), (2.8, True, False), (3.4, False, False)])
+@pytest.mark.parametrize(("gap", "afresh_too", "settled"), [(2.0, True, True), (2.8, True, False), (4.4, False, False)])
 def test_who_begins_afresh_is_released_further_away(gap, afresh_too, settled):
     made = afresh([(0, 0), (9, 0), (0, 9), (50, 50)])
     unit = made.scales.ground_cost
@@ -161,6 +162,37 @@ def test_who_begins_afresh_is_released_further_away(gap, afresh_too, settled):
     assert gap - 0.3 < made.distances[0, 3] / unit < gap
     assert (0 in made.weights(3, {})) == afresh_too
     assert (3 in made.weights(0, {})) == settled
+
+
+@pytest.mark.parametrize("repulsion", ["mutual", "ordered"])
+def test_who_came_back_to_a_place_that_was_taken_is_driven_elsewhere_the_next_time(repulsion):
+    corners = [(0, 0), (9, 0), (9, 9), (0, 9)]
+    made = afresh([*corners[:3], (50, 50)], repulsion=repulsion)
+    middle, vain = (4.5, 4.5), (3.5, 5.5)
+    made.turns(reports([*corners[:3], middle]), 0.31)
+    assert set(made.weights(3, {})) == {0, 1, 2}
+    made.turns(reports([*corners[:3], vain]), 0.36)
+    # Past the burst in full, it is on its way to where it ends.
+    made.turns(reports([*corners[:3], (1, 1)]), 0.4)
+    assert made.turns(reports([*corners[:3], corners[0]]), 0.48)[3].restart is not None
+    turns = made.turns(reports([*corners[:3], middle]), 0.49)
+    assert set(made.weights(3, {})) == {0, 1, 2, 4}
+    np.testing.assert_array_equal(made.pairwise.clouds[4], reports([*corners[:3], vain])[3].cloud)
+    # Nobody else minds, no pair is one with it, and who repels nobody does not see it.
+    assert set(made.weights(0, {})) <= {1, 2, 3}
+    assert made.distances.shape == (4, 4)
+    assert max(map(max, made.pair_distances)) == 3
+    assert turns[3].potential(np.array([vain])) < turns[3].potential(np.array([(5.5, 3.5)]))
+    made.turns(reports([*corners[:3], corners[3]]), 0.7)
+    assert set(made.pairwise.clouds) == {0, 1, 2, 3}
+    made.begin()
+    assert made.tried == []
+
+
+def test_a_first_attempt_has_nothing_to_shun():
+    corners = [(0, 0), (9, 0), (9, 9), (50, 50)]
+    made = afresh(corners)
+    assert made.tried == []
 
 
 @pytest.mark.parametrize("rules", [{}, {"distance_target": 0.7}])
@@ -186,8 +218,8 @@ def test_a_fresh_member_is_nowhere_until_an_episode_of_its_own_ends(rules):
 @pytest.mark.parametrize(("n_policies", "expected"), [(3, [True, True, False]), (4, [True, False, False, False])])
 def test_a_member_that_does_not_come_back_begins_afresh(n_policies, expected):
     made = exchange(n_policies, warm_up=100)
-    line = [(0, 0), (2, 0), (5, 0), (3.5, 0)][:n_policies]
-    made.turns(reports(line, returns=(-31.0, -29.0)), 0.0)
+    line = [(0, 0), (2, 0), (5, 0), (2, 5)][:n_policies]
+    made.turns(reports(np.asarray(line) / 2, returns=(-31.0, -29.0)), 0.0)
     late = {**reports(line, returns=(-11.0, -9.0)), 0: reports(line, returns=(-29.0, -26.0))[0]}
     assert all(turn.restart is None for turn in made.turns(late, 0.36).values())
     turns = made.turns(late, 0.38)
@@ -280,6 +312,23 @@ def test_the_state_goes_through_a_file_format():
         np.testing.assert_array_equal(again[k].potential(points), expected[k].potential(points))
     with pytest.raises(ValueError, match="damaged"):
         other.load_state({}, arrays)
+
+
+def test_the_state_has_the_places_that_were_tried():
+    corners = [(0, 0), (9, 0), (9, 9), (50, 50)]
+    made = afresh(corners)
+    for progress, place in ((0.31, (3.5, 5.5)), (0.48, corners[0]), (0.49, (4.0, 5.0))):
+        made.turns(reports([*corners[:3], place]), progress)
+    assert (len(made.tried), list(made.reached)) == (1, [3])
+    other = exchange(4)
+    other.load_state(*made.state())
+    again, expected = (one.turns(reports([*corners[:3], (4.0, 5.0)]), 0.5)[3] for one in (other, made))
+    points = np.array([[3.0, 6.0], [6.0, 3.0]])
+    np.testing.assert_array_equal(again.potential(points), expected.potential(points))
+    for one in (other, made):
+        one.turns(reports([*corners[:3], corners[1]]), 0.7)
+        assert len(one.tried) == 2
+    np.testing.assert_array_equal(other.tried, made.tried)
 
 
 @pytest.mark.parametrize(
