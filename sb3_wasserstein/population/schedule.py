@@ -94,11 +94,10 @@ class FreshStarts:
         together = len(ages) <= self.together
         if not self.begin <= progress <= self.end or not distances:
             return fresh
-        limit = scale * (self.collapsed if together else self.collapsed_among)
-        alone = {k: self.begin if together or age >= progress else self.attempt for k, age in ages.items()}
+        limit, alone = (self.collapsed, self.begin) if together else (self.collapsed_among, self.attempt)
         for distance, pair in sorted((distance, pair) for pair, distance in distances.items()):
-            settled = all(ages[k] >= alone[k] for k in pair)
-            if distance < limit and settled and not fresh & set(pair):
+            settled = min(ages[k] for k in pair) >= alone
+            if distance < limit * scale and settled and not fresh & set(pair):
                 fresh |= set(pair) if together else {min(pair, key=lambda k: (ages[k], -k))}
         least = untrained + self.lost * (max(returns.values()) - untrained)
         for k, mean in sorted(returns.items()):

@@ -7,6 +7,8 @@ import pytest
 
 from sb3_wasserstein.duals import SinkhornDual
 from sb3_wasserstein.population.exchange import Exchange, Report
+from sb3_wasserstein.population.images import images
+from sb3_wasserstein.population.rounds import Rounds
 from sb3_wasserstein.population.rules import Rules
 from sb3_wasserstein.population.schedule import Burst
 
@@ -153,7 +155,7 @@ def test_a_fresh_members_soft_minimum_is_wide(member, temperature):
     assert made.weights(member, {}) == pytest.approx(dict(zip(others, hot / hot.sum(), strict=True)))
 
 
-@pytest.mark.parametrize(("gap", "afresh_too", "settled"), [(2.0, True, True), (2.8, True, False), (4.4, False, False)])
+@pytest.mark.parametrize(("gap", "afresh_too", "settled"), [(2.0, True, True), (3.6, True, False), (4.4, False, False)])
 def test_who_begins_afresh_is_released_further_away(gap, afresh_too, settled):
     made = afresh([(0, 0), (9, 0), (0, 9), (50, 50)])
     unit = made.scales.ground_cost
@@ -185,8 +187,71 @@ def test_who_came_back_to_a_place_that_was_taken_is_driven_elsewhere_the_next_ti
     assert turns[3].potential(np.array([vain])) < turns[3].potential(np.array([(5.5, 3.5)]))
     made.turns(reports([*corners[:3], corners[3]]), 0.7)
     assert set(made.pairwise.clouds) == {0, 1, 2, 3}
+    assert (len(made.tried), made.reached) == (1, {3: made.reached[3]})
     made.begin()
-    assert made.tried == []
+    assert (made.tried, made.reached) == ([], {})
+
+
+def vain(**rules):
+    """The last of four begins afresh for the second time, in this round."""
+    corners = [(0, 0), (9, 0), (9, 9), (50, 50)]
+    made = afresh(corners, **rules)
+    for progress, place in ((0.31, (3.5, 5.5)), (0.48, corners[0]), (0.49, (4.0, 5.0))):
+        turns = made.turns(reports([*corners[:3], place]), progress)
+    return made, turns
+
+
+def test_a_place_is_shunned_once():
+    made, _ = vain()
+    assert made.turns(reports([(0, 0), (9, 0), (9, 9), (0, 0)]), 0.66)[3].restart is not None
+    assert (len(made.tried), made.reached) == (2, {})
+
+
+def test_a_place_that_was_in_vain_comes_in_the_features_unit():
+    made = Exchange(4, Rules(), SinkhornDual(), occupancy=True)
+    corners = [(0, 0), (9, 0), (9, 9), (50, 50)]
+    made.turns(reports(np.asarray(corners) / 2), 0.0)
+    for progress, place in ((0.3, corners[0]), (0.31, (3.5, 5.5)), (0.48, corners[0]), (0.49, (4.0, 5.0))):
+        made.turns(reports([*corners[:3], place]), progress)
+    assert not np.allclose(made.feature_scale, 1.0)
+    np.testing.assert_array_equal(made.pairwise.clouds[4], made.tried[0] / made.feature_scale)
+
+
+def test_what_is_shown_is_of_members_only():
+    made, turns = vain()
+    assert 4 in made.pairwise.clouds
+    logged = {}
+
+    class Log:
+        record = staticmethod(lambda name, value, **_: logged.update({name: value}))
+        dump = staticmethod(lambda step: None)
+
+    Rounds(None, made, None)._log(Log, turns, 0, 0.0)
+    assert {name for name in logged if "pair" in name} == {
+        f"wasserstein/pair_{k}_{l}" for k in range(4) for l in range(k + 1, 4)
+    }
+    pytest.importorskip("matplotlib")
+    shown = images(made, turns)["embeddings"].axes[0]
+    assert len(shown.collections) == 4
+
+
+@pytest.mark.parametrize(("n_policies", "gap", "expected"), [(3, 0.6, 0), (3, 0.4, 2), (4, 0.6, 1), (4, 1.0, 0)])
+def test_among_more_a_pair_has_collapsed_at_a_larger_distance(n_policies, gap, expected):
+    made = exchange(n_policies, warm_up=100)
+    made.turns(reports([(0, 0), (4, 0), (0, 4), (4, 4)][:n_policies]), 0.0)
+    places = made.scales.ground_cost * np.array([(0, 0), (gap, 0), (0, 9), (9, 9)][:n_policies])
+    turns = made.turns(reports(places), 0.3)
+    # ε takes a little off.
+    assert gap - 0.1 < made.distances[0, 1] / made.scales.ground_cost < gap
+    assert sum(turn.restart is not None for turn in turns.values()) == expected
+
+
+def test_in_a_small_population_a_fresh_pair_has_longer():
+    made = exchange(3)
+    made.turns(reports(LINE), 0.0)
+    together = reports([(2, 0), (2, 0), (9, 0)])
+    for progress, expected in ((0.3, 2), (0.5, 0), (0.53, 2)):
+        assert sum(turn.restart is not None for turn in made.turns(together, progress).values()) == expected
 
 
 def test_a_first_attempt_has_nothing_to_shun():
@@ -315,18 +380,17 @@ def test_the_state_goes_through_a_file_format():
 
 
 def test_the_state_has_the_places_that_were_tried():
-    corners = [(0, 0), (9, 0), (9, 9), (50, 50)]
-    made = afresh(corners)
-    for progress, place in ((0.31, (3.5, 5.5)), (0.48, corners[0]), (0.49, (4.0, 5.0))):
-        made.turns(reports([*corners[:3], place]), progress)
+    made, _ = vain()
     assert (len(made.tried), list(made.reached)) == (1, [3])
     other = exchange(4)
     other.load_state(*made.state())
-    again, expected = (one.turns(reports([*corners[:3], (4.0, 5.0)]), 0.5)[3] for one in (other, made))
+    np.testing.assert_array_equal(other.reached[3], made.reached[3])
+    corners = [(0, 0), (9, 0), (9, 9)]
+    again, expected = (one.turns(reports([*corners, (4.0, 5.0)]), 0.5)[3] for one in (other, made))
     points = np.array([[3.0, 6.0], [6.0, 3.0]])
     np.testing.assert_array_equal(again.potential(points), expected.potential(points))
     for one in (other, made):
-        one.turns(reports([*corners[:3], corners[1]]), 0.7)
+        one.turns(reports([*corners, corners[1]]), 0.7)
         assert len(one.tried) == 2
     np.testing.assert_array_equal(other.tried, made.tried)
 
