@@ -49,8 +49,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 STEPS = {("runner", 2): 64_000, ("CartPole-v1", 2): 163_840, ("CartPole-v1", 3): 327_680}
 COEFS = {("runner", 2): 1.0, ("CartPole-v1", 2): 1.0, ("CartPole-v1", 3): 1.0}
 #: by K: fractions of the training until which repulsion is full, and from which it is gone. A pair that is let go while the
-#: learning rate is still high settles, and one that is held until then does not come together again; three on one track, who have
-#: twice as long to drift, do unless they are held until the rate is nearly gone
+#: learning rate is still high settles, and one that is held until then does not come together again; of three, who have
+#: twice as long to drift, two do unless they are held until the rate is nearly gone
 REPELLED = {2: (0.5, 0.75), 3: (0.75, 0.95)}
 RETURN = FunctionEmbedding(lambda trajectory: [trajectory.rewards.sum()], 1)
 
