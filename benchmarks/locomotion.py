@@ -1,16 +1,17 @@
 """
 Both ways of running on HalfCheetah-v5 or Swimmer-v5: a population of two on a reward that does not say which way.
 
-    python benchmarks/locomotion.py --task HalfCheetah-v5    # about 6 CPU-minutes a seed; resumes from the CSV
+    python benchmarks/locomotion.py --task HalfCheetah-v5    # about 10 CPU-minutes a seed; resumes from the CSV
     python benchmarks/locomotion.py --table                  # the table of what the CSV holds, and its verdict
 
 The reward is |velocity along x| instead of the velocity, the costs are the task's own. "population" is
 ``Population(PPO, K = 2)``, "forward" and "backward" are single PPOs that are told which way, "independent" is the population
-whose members do not see each other. A run's "velocities" and "returns" are means of ten episodes of each deterministic policy;
-a member is held against the single PPO of its own direction and seed. λ is large because its unit, the spread of the first
-episodes' returns, is small while nobody runs, and because |velocity| pays shaking as it pays running: it has to be larger than
-the reward for a step back to cost anything. Training episodes are short: members compare whole episodes, and two that have
-ended none do not know who goes where. What else was tried is in ``locomotion_tried.csv``. Wants ``gymnasium[mujoco]``.
+whose members do not see each other; all are trained alike (``locomotion_task.py`` says how). "velocities" and "returns" are
+means of ten episodes of each deterministic policy on the task as it is; a member is held against the single PPO of its own
+direction and seed. λ is large because its unit, the spread of the first episodes' returns, is small while nobody runs, and
+because |velocity| pays shaking as it pays running: it has to be larger than the reward for a step back to cost anything. While
+it repels, a fall ends no episode: the last velocity, held to an episode's end, would pay for a fast fall. What else was tried
+is in ``locomotion_tried.csv``. Wants ``gymnasium[mujoco]``.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from functools import partial
 from itertools import permutations
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch as th
+from locomotion_task import TRAINED, VELOCITY, Running, Settling, judged, velocity_of
 from rows import RESULTS, Rows
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
@@ -32,84 +33,30 @@ from stable_baselines3.common.env_util import make_vec_env
 from sb3_wasserstein import Population
 from sb3_wasserstein.embeddings import StateOccupancy
 
-#: where a task's observation holds the velocity along x; the other velocities follow it
-VELOCITY = {"HalfCheetah-v5": 8, "Swimmer-v5": 3}
 RUNS = ("population", "forward", "backward", "independent")
-STEPS, EPISODES, HORIZON = 300_000, 10, 1000
-#: An episode of training; the task's own have HORIZON steps, and policies are judged on those.
-TRAINED = 250
-COEF = 25.0
-#: What PPO sees is of order one: velocities are up to 10, and returns 300, which a critic takes long to reach.
-OBSERVED, REWARDED = 0.1, 0.05
+STEPS = 300_000
+COEF = 60.0
+#: λ is in full to the first of these shares of the training, and gone at the second
+FULL_TO, GONE_AT = 0.1, 0.2
 WAYS = {"forward": 1.0, "backward": -1.0}
 SETTINGS: dict[str, Any] = {
-    "n_envs": 8, "n_steps": 256, "batch_size": 256, "n_epochs": 20, "learning_rate": 5e-4, "gamma": 0.98, "gae_lambda": 0.92,
-    "max_grad_norm": 100.0, "policy_kwargs": {"log_std_init": -1.0},
+    "n_envs": 8, "n_steps": 128, "batch_size": 128, "n_epochs": 20, "learning_rate": lambda left: 1e-3 * left, "gamma": 0.98,
+    "gae_lambda": 0.92, "max_grad_norm": 100.0, "policy_kwargs": {"net_arch": [128, 128]},
 }  # fmt: skip
 
 
 def falling(progress_remaining: float) -> float:
-    """λ's factor: in full to three tenths of the training, gone at six; afterwards nothing is to be in the way of running."""
-    return min(1.0, max(0.0, (progress_remaining - 0.4) / 0.3))
-
-
-class Running(gym.Wrapper[Any, Any, Any, Any]):
-    """
-    The task with another reward for the velocity, and with velocities in tenths in what is observed.
-
-    :param task: the environment's id
-    :param way: 1: forward; −1: backward; 0: either
-    :param scale: of the reward
-    :param steps: an episode's
-    """
-
-    def __init__(self, task: str, way: float = 0.0, scale: float = 1.0, steps: int = HORIZON) -> None:
-        super().__init__(gym.make(task, max_episode_steps=steps))
-        self._way, self._scale = way, scale
-        self._units = np.ones(self.observation_space.shape)
-        self._units[VELOCITY[task] :] = OBSERVED
-
-    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        observation, info = super().reset(**kwargs)
-        return observation * self._units, info
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = super().step(action)
-        velocity = float(info["x_velocity"])
-        gained = self._way * velocity if self._way else abs(velocity)
-        total = float(reward) - float(info["reward_forward"]) + gained
-        return observation * self._units, self._scale * total, terminated, truncated, info
-
-
-def velocity_of(state: np.ndarray, index: int) -> np.ndarray:
-    """(..., 1) the velocity along x."""
-    return np.asarray(state, dtype=float)[..., [index]]
-
-
-def judged(model: PPO, task: str) -> tuple[float, float]:
-    """Mean velocity of the deterministic policy, and its return in the direction that it runs."""
-    velocities, costs = [], []
-    env = Running(task)
-    for episode in range(EPISODES):
-        observation, _ = env.reset(seed=10_000 + episode)
-        for _ in range(HORIZON):
-            action, _ = model.predict(observation, deterministic=True)
-            observation, reward, terminated, truncated, info = env.step(action)
-            velocities.append(float(info["x_velocity"]))
-            costs.append(float(reward) - abs(velocities[-1]))
-            if terminated or truncated:
-                break
-    mean = float(np.mean(velocities))
-    return mean, (abs(sum(velocities)) + sum(costs)) / EPISODES
+    """λ's factor: the first fifth of the training says who goes where, afterwards nothing is to be in the way of running."""
+    return min(1.0, max(0.0, (progress_remaining - 1.0 + GONE_AT) / (GONE_AT - FULL_TO)))
 
 
 def study(task: str, run: str, seed: int, quick: bool) -> dict[str, float | str]:
     steps = 16_384 if quick else STEPS
-    training = {"task": task, "scale": REWARDED, "steps": TRAINED}
+    training = {"task": task, "training": True}
     if run in WAYS:
         settings = {name: value for name, value in SETTINGS.items() if name != "n_envs"}
         env = make_vec_env(Running, SETTINGS["n_envs"], seed=seed, env_kwargs={**training, "way": WAYS[run]})
-        models = [PPO("MlpPolicy", env, seed=seed, device="cpu", **settings).learn(steps)]
+        models = [PPO("MlpPolicy", env, seed=seed, device="cpu", **settings).learn(steps, callback=Settling())]
     else:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*does not repel.*")
@@ -121,13 +68,13 @@ def study(task: str, run: str, seed: int, quick: bool) -> dict[str, float | str]
                 wasserstein_coef=COEF if run == "population" else 0.0,
                 schedule=falling,
                 embedding=StateOccupancy(partial(velocity_of, index=VELOCITY[task]), horizon=TRAINED),
-                env_kwargs=training,
+                env_kwargs={**training, "fatal_from": int(GONE_AT * steps / SETTINGS["n_envs"])},
                 seed=seed,
                 device="cpu",
                 episode_window=16,
                 **SETTINGS,
             )
-        models = population.learn(steps).models
+        models = population.learn(steps, callback=Settling()).models
     results = [judged(model, task) for model in models]
     return {
         "velocities": " ".join(f"{velocity:.2f}" for velocity, _ in results),

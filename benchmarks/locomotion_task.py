@@ -1,0 +1,113 @@
+"""What ``locomotion.py`` trains on, how its PPO comes to rest, and what its policies are judged by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch as th
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+
+#: where a task's observation holds the velocity along x; the other velocities follow it
+VELOCITY = {"HalfCheetah-v5": 8, "Swimmer-v5": 3}
+#: where it holds the angle of a body that can fall over, and from how many radians on it has
+PITCH = {"HalfCheetah-v5": (1, 0.8)}
+#: Steps of an episode of training, and of the task's own. Members compare whole episodes: two that have ended none do not know
+#: who goes where.
+TRAINED, HORIZON = 250, 1000
+#: What PPO sees is of order one: velocities are up to 10, and returns 300, which a critic takes long to reach.
+OBSERVED, REWARDED = 0.1, 0.05
+#: log standard deviation of the actions, at the first step and at the last
+NOISE = (-1.0, -2.0)
+#: the share of the training, at its end, that policies are averaged over
+AVERAGED = 0.15
+EPISODES = 10
+
+
+class Running(gym.Wrapper[Any, Any, Any, Any]):
+    """
+    The task with another reward for the velocity, and with velocities in tenths in what is observed.
+
+    In training episodes are short, the reward is in twentieths, and one who falls over is out: on its back a cheetah earns
+    little for the rest of an episode and does not get up again, and a policy that has not learnt to stay on its feet falls in
+    some of a task's long episodes and not in others.
+
+    :param task: the environment's id
+    :param way: 1: forward; −1: backward; 0: either
+    :param training: whether a policy is trained on it, or judged
+    :param fatal_from: in training, the step of this environment from which on a fall ends an episode
+    """
+
+    def __init__(self, task: str, way: float = 0.0, training: bool = False, fatal_from: int = 0) -> None:
+        super().__init__(gym.make(task, max_episode_steps=TRAINED if training else HORIZON))
+        self._way, self._scale = way, REWARDED if training else 1.0
+        self._pitch = PITCH.get(task) if training else None
+        self._harmless = fatal_from
+        self._units = np.ones(self.observation_space.shape)
+        self._units[VELOCITY[task] :] = OBSERVED
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        observation, info = super().reset(**kwargs)
+        return observation * self._units, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = super().step(action)
+        velocity = float(info["x_velocity"])
+        gained = self._way * velocity if self._way else abs(velocity)
+        total = float(reward) - float(info["reward_forward"]) + gained
+        self._harmless -= 1
+        if self._pitch is not None and self._harmless < 0:
+            index, most = self._pitch
+            terminated = terminated or bool(abs(observation[index]) > most)
+        return observation * self._units, self._scale * total, terminated, truncated, info
+
+
+class Settling(BaseCallback):
+    """
+    Noise that falls in a line, and at the end the mean of the last policies: some of them fall where their mean does not.
+
+    For PPO itself as for members, each of which gets a copy.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: list[dict[str, th.Tensor]] = []
+
+    def _on_rollout_start(self) -> None:
+        left = self.model._current_progress_remaining
+        policy = self.model.policy
+        policy.log_std.data.fill_(NOISE[1] + (NOISE[0] - NOISE[1]) * left)
+        if left < AVERAGED:
+            self._last.append({name: value.clone() for name, value in policy.state_dict().items()})
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        if self._last:
+            mean = {name: th.stack([state[name] for state in self._last]).mean(dim=0) for name in self._last[0]}
+            self.model.policy.load_state_dict(mean)
+
+
+def velocity_of(state: np.ndarray, index: int) -> np.ndarray:
+    """(..., 1) the velocity along x."""
+    return np.asarray(state, dtype=float)[..., [index]]
+
+
+def judged(model: PPO, task: str) -> tuple[float, float]:
+    """Mean velocity of the deterministic policy on the task as it is, and its return in the direction that it runs."""
+    velocities, costs = [], []
+    env = Running(task)
+    for episode in range(EPISODES):
+        observation, _ = env.reset(seed=10_000 + episode)
+        for _ in range(HORIZON):
+            action, _ = model.predict(observation, deterministic=True)
+            observation, reward, terminated, truncated, info = env.step(action)
+            velocities.append(float(info["x_velocity"]))
+            costs.append(float(reward) - abs(velocities[-1]))
+            if terminated or truncated:
+                break
+    mean = float(np.mean(velocities))
+    return mean, (abs(sum(velocities)) + sum(costs)) / EPISODES
