@@ -200,7 +200,9 @@ class StateOccupancy(FeatureEmbedding):
 
     :param features: see :class:`FeatureEmbedding`
     :param after_termination: "hold" repeats the terminal state up to the horizon, so that an early end is neither a bonus
-        nor a malus in itself; "ignore" counts the visited states only
+        nor a malus in itself; "ignore" counts the visited states only. A terminal state that is held earns the bonus of
+        every step that it stands for: where a policy is repelled by a velocity, and can end its episode, ending it at a high
+        one pays
     :param horizon: number of steps of a full episode; None takes the environment's time limit
     :raises ValueError: if ``after_termination`` is unknown or ``horizon`` < 1
 
