@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from sb3_wasserstein.duals.clouds import Floats, Kind
-from sb3_wasserstein.duals.costs import PRODUCT_FORM, GroundCost
+from sb3_wasserstein.duals.costs import FLOAT64, PRODUCT_FORM, GroundCost
 from sb3_wasserstein.duals.transform import extend
 from sb3_wasserstein.extra import compiled_for_entries
 from sb3_wasserstein.means import RunningMeans
@@ -164,7 +164,9 @@ class Transforms:
     @np.errstate(over="ignore", invalid="ignore")
     def _by_rows(self, x: Floats) -> Floats:
         """Each row shifted by its own largest exponent: for any cost, and at any distance."""
+        # What a product leaves to rows is far: small differences of large transforms, for which float32 has too few digits.
+        kind = self._kind if self._product is None else FLOAT64
         values = np.zeros(len(x))
         for y, log_q, g, sign in self._clouds:
-            values += sign * extend(x, y, log_q, g, self._epsilon, self._cost, self._kind)
+            values += sign * extend(x, y, log_q, g, self._epsilon, self._cost, kind)
         return values
