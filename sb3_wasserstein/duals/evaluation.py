@@ -169,4 +169,6 @@ class Transforms:
         values = np.zeros(len(x))
         for y, log_q, g, sign in self._clouds:
             values += sign * extend(x, y, log_q, g, self._epsilon, self._cost, kind)
+        # A point whose square the dual's own type cannot hold is an error to the caller, whatever rows are taken in.
+        values[~np.isfinite(np.einsum("ij,ij->i", x, x).astype(self._kind.dtype))] = np.inf
         return values
