@@ -40,7 +40,7 @@ COEF = 60.0
 FULL_TO, GONE_AT = 0.06, 0.12
 WAYS = {"forward": 1.0, "backward": -1.0}
 SETTINGS: dict[str, Any] = {
-    "n_envs": 8, "n_steps": 128, "batch_size": 128, "n_epochs": 20, "learning_rate": lambda left: 1e-3 * left, "gamma": 0.96,
+    "n_envs": 8, "n_steps": 128, "batch_size": 128, "n_epochs": 20, "learning_rate": lambda left: 1e-3 * left,
     "gae_lambda": 0.92, "max_grad_norm": 100.0, "policy_kwargs": {"net_arch": [128, 128]},
 }  # fmt: skip
 
@@ -52,7 +52,7 @@ def falling(progress_remaining: float) -> float:
 
 def study(task: str, run: str, seed: int, quick: bool) -> dict[str, float | str]:
     steps = 16_384 if quick else STEPS
-    training = {"task": task, "training": True}
+    training = {"task": task, "steps": steps // SETTINGS["n_envs"]}
     if run in WAYS:
         settings = {name: value for name, value in SETTINGS.items() if name != "n_envs"}
         env = make_vec_env(Running, SETTINGS["n_envs"], seed=seed, env_kwargs={**training, "way": WAYS[run]})
@@ -68,7 +68,7 @@ def study(task: str, run: str, seed: int, quick: bool) -> dict[str, float | str]
                 wasserstein_coef=COEF if run == "population" else 0.0,
                 schedule=falling,
                 embedding=StateOccupancy(partial(velocity_of, index=VELOCITY[task]), horizon=TRAINED),
-                env_kwargs={**training, "fatal_from": int(GONE_AT * steps / SETTINGS["n_envs"])},
+                env_kwargs={**training, "fatal_from": GONE_AT},
                 seed=seed,
                 device="cpu",
                 episode_window=16,
