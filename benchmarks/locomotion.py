@@ -41,7 +41,7 @@ FULL_TO, GONE_AT = 0.06, 0.12
 WAYS = {"forward": 1.0, "backward": -1.0}
 SETTINGS: dict[str, Any] = {
     "n_envs": 8, "n_steps": 128, "batch_size": 128, "n_epochs": 20, "learning_rate": lambda left: 1e-3 * left,
-    "gae_lambda": 0.8, "max_grad_norm": 100.0, "policy_kwargs": {"net_arch": [128, 128]},
+    "gae_lambda": 0.92, "max_grad_norm": 100.0, "policy_kwargs": {"net_arch": [128, 128]},
 }  # fmt: skip
 
 

@@ -22,8 +22,8 @@ OBSERVED, REWARDED = 0.1, 0.05
 #: log standard deviation of the actions, at the first step and at the last
 NOISE = (-1.0, -2.0)
 #: The discount, at the first step and at the last; the logarithm of 1 − discount falls in a line. The fast gait has 3.4 to 4
-#: strides a second; at first a larger one often finds two, a smaller one five. What a fall costs takes a large one.
-DISCOUNT = (0.96, 0.98)
+#: strides a second; a larger one often finds two, a smaller one more often five. What a fall costs takes a large one.
+DISCOUNT = (0.94, 0.98)
 #: from this share of the training on, its episodes begin within this radius of a standing cheetah; the task's own within .1
 SCATTERED_FROM, SCATTER = 0.5, 0.3
 #: the share of the training, at its end, that policies are averaged over
