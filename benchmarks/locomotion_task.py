@@ -55,10 +55,10 @@ class Running(gym.Wrapper[Any, Any, Any, Any]):
         self._units[VELOCITY[task] :] = OBSERVED
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        if self._steps and self._taken >= SCATTERED_FROM * self._steps:
-            # A task takes its radius when it is made, and offers no other way to change it.
-            found = self.set_wrapper_attr("_reset_noise_scale", SCATTER, force=False)
-            assert found, "this gymnasium's environments have no _reset_noise_scale"
+        late = self._steps > 0 and self._taken >= SCATTERED_FROM * self._steps
+        # A task takes its radius when it is made, and offers no other way to change it.
+        if late and not self.set_wrapper_attr("_reset_noise_scale", SCATTER, force=False):
+            raise AttributeError(f"{self.unwrapped} has no _reset_noise_scale to widen: locomotion.py wants another gymnasium")
         observation, info = super().reset(**kwargs)
         return observation * self._units, info
 
