@@ -9,9 +9,8 @@ The reward is |velocity along x| instead of the velocity, the costs are the task
 whose members do not see each other; all are trained alike (``locomotion_task.py`` says how). "velocities" and "returns" are
 means of ten episodes of each deterministic policy on the task as it is; a member is held against the single PPO of its own
 direction and seed. λ is large because its unit, the spread of the first episodes' returns, is small while nobody runs, and
-because |velocity| pays shaking as it pays running: it has to be larger than the reward for a step back to cost anything. While
-it repels, a fall ends no episode: the last velocity, held to an episode's end, would pay for a fast fall. What else was tried
-is in ``locomotion_tried.csv``. Wants ``gymnasium[mujoco]``.
+because |velocity| pays shaking as it pays running: it has to be larger than the reward for a step back to cost anything. What
+else was tried is in ``locomotion_tried.csv``. Wants ``gymnasium[mujoco]``.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def study(task: str, run: str, seed: int, quick: bool) -> dict[str, float | str]
                 wasserstein_coef=COEF if run == "population" else 0.0,
                 schedule=falling,
                 embedding=StateOccupancy(partial(velocity_of, index=VELOCITY[task]), horizon=TRAINED),
-                env_kwargs={**training, "fatal_from": GONE_AT},
+                env_kwargs=training,
                 seed=seed,
                 device="cpu",
                 episode_window=16,

@@ -40,19 +40,22 @@ class Running(gym.Wrapper[Any, Any, Any, Any]):
     some of a task's long episodes and not in others. Nor does one that always starts from the same stand learn to get out of a
     lean: without noise it may lean there, still, to the end.
 
+    Who falls is last seen standing still: members are compared by velocities, an episode's last one is held to the horizon,
+    and a fast fall is not to be paid as a fast run.
+
     :param task: the environment's id
     :param way: 1: forward; −1: backward; 0: either
     :param steps: how many steps of this environment a policy is trained for; 0: it is judged
-    :param fatal_from: in training, the share of the steps from which on a fall ends an episode
     """
 
-    def __init__(self, task: str, way: float = 0.0, steps: int = 0, fatal_from: float = 0.0) -> None:
+    def __init__(self, task: str, way: float = 0.0, steps: int = 0) -> None:
         super().__init__(gym.make(task, max_episode_steps=TRAINED if steps else HORIZON))
         self._way, self._scale = way, REWARDED if steps else 1.0
         self._pitch = PITCH.get(task) if steps else None
-        self._steps, self._taken, self._fatal_from = steps, 0, fatal_from
+        self._steps, self._taken = steps, 0
+        self._velocity = VELOCITY[task]
         self._units = np.ones(self.observation_space.shape)
-        self._units[VELOCITY[task] :] = OBSERVED
+        self._units[self._velocity :] = OBSERVED
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         late = self._steps > 0 and self._taken >= SCATTERED_FROM * self._steps
@@ -68,9 +71,9 @@ class Running(gym.Wrapper[Any, Any, Any, Any]):
         gained = self._way * velocity if self._way else abs(velocity)
         total = float(reward) - float(info["reward_forward"]) + gained
         self._taken += 1
-        if self._pitch is not None and self._taken > self._fatal_from * self._steps:
-            index, most = self._pitch
-            terminated = terminated or bool(abs(observation[index]) > most)
+        if self._pitch is not None and abs(observation[self._pitch[0]]) > self._pitch[1]:
+            terminated = True
+            observation[self._velocity] = 0.0
         return observation * self._units, self._scale * total, terminated, truncated, info
 
 
