@@ -12,8 +12,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 #: where a task's observation holds the velocity along x; the other velocities follow it
 VELOCITY = {"HalfCheetah-v5": 8, "Swimmer-v5": 3}
-#: where it holds the angle of a body that can fall over, and from how many radians on it has
-PITCH = {"HalfCheetah-v5": (1, 0.8)}
+#: where it holds the angle of a body that can fall over, and from how many radians on it is taken to
+PITCH = {"HalfCheetah-v5": (1, 0.5)}
 #: Steps of an episode of training, and of the task's own. Members compare whole episodes: two that have ended none do not know
 #: who goes where.
 TRAINED, HORIZON = 250, 1000
@@ -23,7 +23,7 @@ OBSERVED, REWARDED = 0.1, 0.05
 NOISE = (-1.0, -2.0)
 #: The discount, at the first step and at the last; the logarithm of 1 − discount falls in a line. The fast gait has 3.4 to 4
 #: strides a second; a larger one often finds two, a smaller one more often five. What a fall costs takes a large one.
-DISCOUNT = (0.94, 0.98)
+DISCOUNT = (0.96, 0.98)
 #: from this share of the training on, its episodes begin within this radius of a standing cheetah; the task's own within .1
 SCATTERED_FROM, SCATTER = 0.5, 0.3
 #: the share of the training, at its end, that policies are averaged over
@@ -40,7 +40,7 @@ class Running(gym.Wrapper[Any, Any, Any, Any]):
     some of a task's long episodes and not in others. Nor does one that always starts from the same stand learn to get out of a
     lean: without noise it may lean there, still, to the end.
 
-    Who falls is last seen standing still: members are compared by velocities, an episode's last one is held to the horizon,
+    Who falls is last seen standing still: members are compared by velocities, an episode's last one is held for some steps,
     and a fast fall is not to be paid as a fast run.
 
     :param task: the environment's id
