@@ -201,8 +201,9 @@ class StateOccupancy(FeatureEmbedding):
     :param features: see :class:`FeatureEmbedding`
     :param after_termination: "hold" repeats the terminal state up to the horizon, so that an early end is neither a bonus
         nor a malus in itself; "ignore" counts the visited states only. A terminal state that is held earns the bonus of
-        every step that it stands for: where a policy is repelled by a velocity, and can end its episode, ending it at a high
-        one pays
+        every step that it stands for, at once and undiscounted: where a policy is repelled by a velocity, and can end its
+        episode, ending it at a high one pays, and ending it at a low one costs more than γ lets it see elsewhere. A horizon
+        shorter than the episodes, of the order of 1 / (1 − γ), holds it less
     :param horizon: number of steps of a full episode; None takes the environment's time limit
     :raises ValueError: if ``after_termination`` is unknown or ``horizon`` < 1
 

@@ -160,6 +160,15 @@ def test_an_occupancys_bonus_sums_to_the_mean_of_h_over_the_states(hold):
     assert bonus.sum() == pytest.approx(10.0 * np.mean(states))
 
 
+def test_a_horizon_shorter_than_an_episode_holds_its_end_no_longer():
+    embedding = StateOccupancy(horizon=1)
+    rollout = rollout_of([[2], [5], [3]], [1], [[0], [0], [1]])
+    bonus = shaping.occupancy_bonus(rollout, *shaping.prefix_values(rollout, h), embedding, mean_length=3.0)
+    # Each state weighs 1 / (1 + 1); the reset's goes to the first step.
+    np.testing.assert_allclose(bonus[:, 0], [10.0 * (1 + 2) / 2, 10.0 * 5 / 2, 10.0 * 3 / 2])
+    np.testing.assert_array_equal(embedding.times(3, True, 10, 0.5), [0, 1, 2, 3])
+
+
 def test_an_occupancys_bonus_does_not_count_a_state_twice_at_a_rollouts_cut():
     embedding = StateOccupancy(horizon=3)
     first = rollout_of([[2]], [1], [[0]])
