@@ -34,7 +34,7 @@ from sb3_wasserstein.embeddings import StateOccupancy
 
 RUNS = ("population", "forward", "backward", "independent")
 STEPS = 300_000
-COEF = 5.0
+COEF = 2.5
 #: How many steps of an episode the last velocity of one who falls is held to. Held steps are paid at once and undiscounted:
 #: held to the episode's end they outweigh the others, and members learn to run later than a single PPO does.
 HELD = 20
