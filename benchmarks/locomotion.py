@@ -8,9 +8,10 @@ The reward is |velocity along x| instead of the velocity, the costs are the task
 ``Population(PPO, K = 2)``, "forward" and "backward" are single PPOs that are told which way, "independent" is the population
 whose members do not see each other; all are trained alike (``locomotion_task.py`` says how). "velocities" and "returns" are
 means of ten episodes of each deterministic policy on the task as it is; a member is held against the single PPO of its own
-direction and seed. λ is large because its unit, the spread of the first episodes' returns, is small while nobody runs, and
-because |velocity| pays shaking as it pays running: it has to be larger than the reward for a step back to cost anything. What
-else was tried is in ``locomotion_tried.csv``. Wants ``gymnasium[mujoco]``.
+direction and seed. |velocity| pays shaking as it pays running: λ has to be larger than the reward for a step back to cost
+anything (its unit, the spread of the first episodes' returns, is small while nobody runs), and not by much, or it delays
+running; each step of an episode weighs 1 / (HELD + 1).
+What else was tried is in ``locomotion_tried.csv``. Wants ``gymnasium[mujoco]``.
 """
 
 from __future__ import annotations
