@@ -10,7 +10,9 @@ whose members do not see each other; all are trained alike (``locomotion_task.py
 means of ten episodes of each deterministic policy on the task as it is; a member is held against the single PPO of its own
 direction and seed. |velocity| pays shaking as it pays running: λ has to be larger than the reward for a step back to cost
 anything (its unit, the spread of the first episodes' returns, is small while nobody runs), and not by much, or it delays
-running; each step of an episode weighs 1 / (HELD + 1).
+running; each step of an episode weighs 1 / (length + 1). Who falls is worth, by velocity, what standing still to the episode's
+end is worth, discounted ("absorb"): held undiscounted a fall outweighs all running, and not held at all it is a way out of a
+neighbourhood, and members learn to fall first.
 What else was tried is in ``locomotion_tried.csv``. Wants ``gymnasium[mujoco]``.
 """
 
@@ -35,10 +37,7 @@ from sb3_wasserstein.embeddings import StateOccupancy
 
 RUNS = ("population", "forward", "backward", "independent")
 STEPS = 300_000
-COEF = 2.5
-#: How many steps of an episode the last velocity of one who falls is held to. Held steps are paid at once and undiscounted:
-#: held to the episode's end they outweigh the others, and members learn to run later than a single PPO does.
-HELD = 20
+COEF = 30.0
 #: λ is in full to the first of these shares of the training, and gone at the second
 FULL_TO, GONE_AT = 0.06, 0.12
 WAYS = {"forward": 1.0, "backward": -1.0}
@@ -70,7 +69,7 @@ def study(task: str, run: str, seed: int, quick: bool) -> dict[str, float | str]
                 2,
                 wasserstein_coef=COEF if run == "population" else 0.0,
                 schedule=falling,
-                embedding=StateOccupancy(partial(velocity_of, index=VELOCITY[task]), horizon=HELD),
+                embedding=StateOccupancy(partial(velocity_of, index=VELOCITY[task]), after_termination="absorb"),
                 env_kwargs=training,
                 seed=seed,
                 device="cpu",

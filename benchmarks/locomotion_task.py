@@ -40,8 +40,8 @@ class Running(gym.Wrapper[Any, Any, Any, Any]):
     some of a task's long episodes and not in others. Nor does one that always starts from the same stand learn to get out of a
     lean: without noise it may lean there, still, to the end.
 
-    Who falls is last seen standing still: members are compared by velocities, an episode's last one is held for some steps,
-    and a fast fall is not to be paid as a fast run.
+    Who falls is last seen standing still: members are compared by velocities, an episode's last one is held to its end, and a
+    fast fall is not to be paid as a fast run.
 
     :param task: the environment's id
     :param way: 1: forward; −1: backward; 0: either

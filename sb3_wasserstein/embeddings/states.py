@@ -12,6 +12,8 @@ from sb3_wasserstein.embeddings.features import Features, FeatureSpec, scan_feat
 from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations
 
+#: what a terminal state is after the episode: repeated, repeated and discounted, or nothing
+ENDS = ("hold", "absorb", "ignore")
 Scan = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -200,10 +202,11 @@ class StateOccupancy(FeatureEmbedding):
 
     :param features: see :class:`FeatureEmbedding`
     :param after_termination: "hold" repeats the terminal state up to the horizon, so that an early end is neither a bonus
-        nor a malus in itself; "ignore" counts the visited states only. A terminal state that is held earns the bonus of
-        every step that it stands for, at once and undiscounted: where a policy is repelled by a velocity, and can end its
-        episode, ending it at a high one pays, and ending it at a low one costs more than γ lets it see elsewhere. A horizon
-        shorter than the episodes, of the order of 1 / (1 − γ), holds it less
+        nor a malus in itself: the bonus of every step that it stands for comes at once, undiscounted, and the sum over the
+        episode is λ · mean h. "absorb" repeats it in the law as "hold" does, and discounts that bonus by γ: the return is that
+        of an agent who stays in the terminal state (absorbing states: Kostrikov 2019, "Discriminator-Actor-Critic"). Where a
+        policy can end its episodes and γ sees less than the horizon, "hold" pays an end up to (1 − γ) · horizon times what
+        staying is worth, for better or worse. "ignore" counts the visited states only
     :param horizon: number of steps of a full episode; None takes the environment's time limit
     :raises ValueError: if ``after_termination`` is unknown or ``horizon`` < 1
 
@@ -218,10 +221,15 @@ class StateOccupancy(FeatureEmbedding):
 
     def __init__(self, features: FeatureSpec = None, after_termination: str = "hold", horizon: int | None = None) -> None:
         super().__init__(features)
-        if after_termination not in ("hold", "ignore"):
-            raise ValueError(f'after_termination must be "hold" or "ignore"; got {after_termination!r}')
+        if after_termination not in ENDS:
+            raise ValueError(f"after_termination must be one of {', '.join(ENDS)}; got {after_termination!r}")
         self.after_termination = after_termination
         self.horizon = None if horizon is None else check_count("horizon of a StateOccupancy", horizon)
+
+    @property
+    def holds(self) -> bool:
+        """Whether a terminal state stands for the steps that are left to the horizon."""
+        return self.after_termination != "ignore"
 
     def arguments(self) -> dict[str, Any]:
         return {**super().arguments(), "after_termination": self.after_termination, "horizon": self.horizon}
@@ -234,9 +242,10 @@ class StateOccupancy(FeatureEmbedding):
     def bind(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
     ) -> BoundEmbedding:
-        if self.after_termination == "hold" and self.horizon is None:
+        if self.holds and self.horizon is None:
             raise ValueError(
-                'StateOccupancy(after_termination="hold") needs horizon=: the environment has no time limit to take it from'
+                f'StateOccupancy(after_termination="{self.after_termination}") needs horizon=: the environment has no time '
+                "limit to take it from"
             )
         return _BoundFinalState(self.feature_map(observation_space), n_envs)
 
@@ -250,7 +259,6 @@ class StateOccupancy(FeatureEmbedding):
         :param offset: in [0, 1), where in its stratum each sample lies
         :return: indices in 0 … T
         """
-        hold = terminated and self.after_termination == "hold"
-        total = max(length, self.horizon or 0) + 1 if hold else length + 1
+        total = max(length, self.horizon or 0) + 1 if terminated and self.holds else length + 1
         n = min(n_samples, total)
         return np.minimum(((np.arange(n) + offset) * total / n).astype(np.intp), length)

@@ -54,7 +54,8 @@ def add_rollout_bonus(
         else:
             assert isinstance(behaviour.embedding, StateOccupancy)
             after, starts = shaping.prefix_values(rollout, behaviour.shaping)
-            bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, behaviour.window.mean_length)
+            mean_length = behaviour.window.mean_length
+            bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, mean_length, decay[0])
         bonus *= coef
         add_bonus(buffer, bonus, dones, *decay)
         return bonus, values

@@ -91,7 +91,7 @@ class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):
         n_stored = result.episode_timesteps // env.num_envs - (0 if result.continue_training else 1)
         behaviour.end_rollout()
         if behaviour.rollout is not None and n_stored:
-            points, factors = described(behaviour.rollout, behaviour)
+            points, factors = described(behaviour.rollout, behaviour, self.gamma)
             positions = (begin + np.arange(n_stored)) % buffer.buffer_size
             buffer.describe(positions, points[:, :n_stored], factors[:, :n_stored])
         self._give_bonus(behaviour, buffer)
@@ -134,10 +134,11 @@ class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):
         super().dump_logs()
 
 
-def described(rollout: Rollout, behaviour: DualCallback) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def described(rollout: Rollout, behaviour: DualCallback, gamma: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
     :param rollout: with prefixes
     :param behaviour: that recorded it
+    :param gamma: the discount factor
     :return: (2, T, n, dim) the points that each transition gains h of, and (2, T, n) their factors
     """
     assert rollout.after is not None
@@ -150,7 +151,7 @@ def described(rollout: Rollout, behaviour: DualCallback) -> tuple[NDArray[np.flo
         return points, np.stack([ones, -ones])
     mean_length = behaviour.window.mean_length if len(behaviour.window) else 1.0
     after, first = (
-        shaping.occupancy_bonus(rollout, values, starts, behaviour.embedding, mean_length)
+        shaping.occupancy_bonus(rollout, values, starts, behaviour.embedding, mean_length, gamma)
         for values, starts in ((ones, np.zeros(len(rollout.start_values))), (0.0 * ones, np.ones(len(rollout.start_values))))
     )
     return points, np.stack([after, first])

@@ -62,25 +62,30 @@ def occupancy_bonus(
     starts: NDArray[np.float64],
     embedding: StateOccupancy,
     mean_length: float,
+    gamma: float,
 ) -> NDArray[np.float64]:
     """
     Each state's h with its weight in the occupancy measure, when the state is entered; the reset's goes to the first step.
 
     With a horizon H each of the H + 1 states weighs 1 / (H + 1), and a terminal state that is held weighs for all the steps
-    that are left. The sum over an episode is the mean of h over its states.
+    that are left. The sum over an episode is the mean of h over its states. An absorbing one weighs for them discounted: the
+    discounted sum is that of an agent who stays there to the horizon (Kostrikov 2019, "Discriminator-Actor-Critic").
 
     :param rollout: of states
     :param after: (T, n) h of each state, as from :func:`prefix_values`
     :param starts: (k,) h at the rollout's ``starts``
     :param embedding: says what happens after termination
     :param mean_length: mean number of steps of an episode, which stands for H where there is no horizon
+    :param gamma: the discount factor, on which only an absorbing state's weight depends
     :return: (T, n)
     """
     bonus = after.copy()
-    hold = embedding.after_termination == "hold" and embedding.horizon is not None
-    horizon = embedding.horizon if hold and embedding.horizon is not None else mean_length
-    if hold:
-        bonus *= 1.0 + np.where(rollout.terminated, np.maximum(horizon - rollout.lengths, 0), 0)
+    horizon = embedding.horizon if embedding.holds and embedding.horizon is not None else mean_length
+    if embedding.holds and embedding.horizon is not None:
+        weight = 1.0 + np.where(rollout.terminated, np.maximum(horizon - rollout.lengths, 0), 0)
+        if embedding.after_termination == "absorb" and gamma < 1.0:
+            weight = (1.0 - gamma**weight) / (1.0 - gamma)
+        bonus *= weight
     first = rollout.lengths[rollout.starts] == 1
     steps, envs = (index[first] for index in np.nonzero(rollout.starts))
     bonus[steps, envs] += starts[first]

@@ -155,15 +155,39 @@ def test_an_occupancys_bonus_sums_to_the_mean_of_h_over_the_states(hold):
     # States 1 | 2, 5 (terminated), horizon 6 when held: 5 weighs five times.
     embedding = StateOccupancy(horizon=6) if hold else StateOccupancy(after_termination="ignore")
     rollout = rollout_of([[2], [5]], [1], [[0], [1]])
-    bonus = shaping.occupancy_bonus(rollout, *shaping.prefix_values(rollout, h), embedding, mean_length=2.0)
+    bonus = shaping.occupancy_bonus(rollout, *shaping.prefix_values(rollout, h), embedding, mean_length=2.0, gamma=0.5)
     states = [1, 2, 5, 5, 5, 5, 5] if hold else [1, 2, 5]
     assert bonus.sum() == pytest.approx(10.0 * np.mean(states))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+@pytest.mark.parametrize("length", [1, 3, 6])
+def test_an_absorbing_end_is_worth_what_staying_there_would_be(gamma, length):
+    """Against an episode that stays in its last state and is cut by the time limit, by its discounted bonus."""
+    states = np.array([2.0, 5.0, -3.0, 4.0, 1.0, 6.0])
+    stays = np.minimum(np.arange(6), length - 1)
+    embedding = StateOccupancy(after_termination="absorb", horizon=6)
+
+    def discounted(visited, terminated):
+        ends = np.arange(len(visited)) == len(visited) - 1
+        rollout = rollout_of(visited[:, None], [1.0], ends[:, None], terminated=(ends & terminated)[:, None])
+        bonus = shaping.occupancy_bonus(rollout, *shaping.prefix_values(rollout, h), embedding, 3.0, gamma)
+        return bonus[:, 0] @ gamma ** np.arange(len(visited))
+
+    assert discounted(states[:length], True) == pytest.approx(discounted(states[stays], False), rel=1e-12)
+
+
+def test_an_absorbing_end_counts_in_the_law_as_a_held_one():
+    absorbed, held = (StateOccupancy(after_termination=end, horizon=6) for end in ("absorb", "hold"))
+    for terminated in (True, False):
+        np.testing.assert_array_equal(absorbed.times(2, terminated, 5, 0.5), held.times(2, terminated, 5, 0.5))
+    assert absorbed.with_time_limit(9).arguments() == absorbed.arguments()
 
 
 def test_a_horizon_shorter_than_an_episode_holds_its_end_no_longer():
     embedding = StateOccupancy(horizon=1)
     rollout = rollout_of([[2], [5], [3]], [1], [[0], [0], [1]])
-    bonus = shaping.occupancy_bonus(rollout, *shaping.prefix_values(rollout, h), embedding, mean_length=3.0)
+    bonus = shaping.occupancy_bonus(rollout, *shaping.prefix_values(rollout, h), embedding, mean_length=3.0, gamma=0.5)
     # Each state weighs 1 / (1 + 1); the reset's goes to the first step.
     np.testing.assert_allclose(bonus[:, 0], [10.0 * (1 + 2) / 2, 10.0 * 5 / 2, 10.0 * 3 / 2])
     np.testing.assert_array_equal(embedding.times(3, True, 10, 0.5), [0, 1, 2, 3])
@@ -174,6 +198,6 @@ def test_an_occupancys_bonus_does_not_count_a_state_twice_at_a_rollouts_cut():
     first = rollout_of([[2]], [1], [[0]])
     second = rollout_of([[4], [7]], [2], [[0], [1]], [[0], [0]], carried=[1])
     total = sum(
-        shaping.occupancy_bonus(part, *shaping.prefix_values(part, h), embedding, 3.0).sum() for part in (first, second)
+        shaping.occupancy_bonus(part, *shaping.prefix_values(part, h), embedding, 3.0, 0.5).sum() for part in (first, second)
     )
     assert total == pytest.approx(10.0 * np.mean([1, 2, 4, 7]))

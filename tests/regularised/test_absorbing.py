@@ -1,0 +1,59 @@
+"""A terminal state that absorbs is worth what staying there is worth to the algorithm: with its own discount."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_wasserstein import WassersteinPPO, WassersteinSAC
+from sb3_wasserstein.embeddings import StateOccupancy
+
+# There is no reward: its spread counts as one.
+pytestmark = pytest.mark.filterwarnings("ignore:the returns of the first")
+
+LENGTH, HORIZON, GAMMA = 4, 10, 0.8
+#: 1 + γ + … + γ^(HORIZON − LENGTH)
+STAYING = sum(GAMMA**step for step in range(HORIZON - LENGTH + 1))
+
+
+class NothingChanges(gym.Env):
+    """One observation and no reward, for four steps; then the episode terminates, or is cut."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, terminates):
+        self.terminates = terminates
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.left = LENGTH
+        return np.ones(1, np.float32), {}
+
+    def step(self, action):
+        self.left -= 1
+        over = self.left == 0
+        return np.ones(1, np.float32), 0.0, over and self.terminates, over and not self.terminates, {}
+
+
+def model_of(cls, terminates, **kwargs):
+    env = make_vec_env(NothingChanges, 1, seed=0, env_kwargs={"terminates": terminates})
+    embedding = StateOccupancy(after_termination="absorb", horizon=HORIZON)
+    arguments = {"target": [[0.0]], "wasserstein_coef": 1.0, "embedding": embedding, "gamma": GAMMA, "seed": 0, **kwargs}
+    return cls("MlpPolicy", env, **arguments)
+
+
+def test_in_a_rollout():
+    """With h = 1 everywhere, so that the rewards are the weights; the first of an episode counts for the reset too."""
+    model = model_of(WassersteinPPO, True, n_steps=32, batch_size=32, normalize_bonus=False)
+    model.dual_callback.shaping = lambda points: np.ones(len(points))
+    rewards = model.learn(128).rollout_buffer.rewards[:, 0].reshape(-1, LENGTH) * (HORIZON + 1)
+    np.testing.assert_allclose(rewards, np.tile([2.0, 1.0, 1.0, STAYING], (8, 1)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("terminates", [True, False])
+def test_in_a_replay_buffer(terminates):
+    model = model_of(WassersteinSAC, terminates, learning_starts=200, buffer_size=200).learn(120)
+    factors = model.replay_buffer.factors[0, :120, 0].reshape(-1, LENGTH) * (HORIZON + 1)
+    expected = [1.0, 1.0, 1.0, STAYING if terminates else 1.0]
+    np.testing.assert_allclose(factors, np.tile(expected, (30, 1)), rtol=1e-6)
