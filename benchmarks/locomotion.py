@@ -37,9 +37,9 @@ from sb3_wasserstein.embeddings import StateOccupancy
 
 RUNS = ("population", "forward", "backward", "independent")
 STEPS = 300_000
-COEF = 30.0
+COEF = 120.0
 #: λ is in full to the first of these shares of the training, and gone at the second
-FULL_TO, GONE_AT = 0.06, 0.12
+FULL_TO, GONE_AT = 0.03, 0.06
 WAYS = {"forward": 1.0, "backward": -1.0}
 SETTINGS: dict[str, Any] = {
     "n_envs": 8, "n_steps": 128, "batch_size": 128, "n_epochs": 20, "learning_rate": lambda left: 1e-3 * left,
@@ -48,7 +48,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def falling(progress_remaining: float) -> float:
-    """λ's factor: the first eighth of the training says who goes where, afterwards nothing is to be in the way of running."""
+    """λ's factor: the first sixteenth of the training says who goes where, then nothing is to be in the way of running."""
     return min(1.0, max(0.0, (progress_remaining - 1.0 + GONE_AT) / (GONE_AT - FULL_TO)))
 
 
