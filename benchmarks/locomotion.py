@@ -7,12 +7,15 @@ Both ways of running on HalfCheetah-v5 or Swimmer-v5: a population of two on a r
 The reward is |velocity along x| instead of the velocity, the costs are the task's own. "population" is
 ``Population(PPO, K = 2)``, "forward" and "backward" are single PPOs that are told which way, "independent" is the population
 whose members do not see each other; all are trained alike (``locomotion_task.py`` says how). "velocities" and "returns" are
-means of ten episodes of each deterministic policy on the task as it is; a member is held against the single PPO of its own
-direction and seed. |velocity| pays shaking as it pays running: λ has to be larger than the reward for a step back to cost
-anything (its unit, the spread of the first episodes' returns, is small while nobody runs), and not by much, or it delays
-running; each step of an episode weighs 1 / (length + 1). Who falls is worth, by velocity, what standing still to the episode's
-end is worth, discounted ("absorb"): held undiscounted a fall outweighs all running, and not held at all it is a way out of a
-neighbourhood, and members learn to fall first.
+means of thirty episodes of each deterministic policy on the task as it is; a member is held against the single PPO of its own
+direction and seed.
+
+The second member is trained after the first, and repelled from it at first: from a policy that runs, every step towards it
+costs and every step away pays, while two that begin together have to find out who goes where, on a reward that pays shaking as
+it pays running. λ has to be larger than the reward for that (its unit, the spread of the first episodes' returns, is small
+while nobody runs); each step of an episode weighs 1 / (length + 1). Who falls is worth, by velocity, what standing still to
+the episode's end is worth, discounted ("absorb"): held undiscounted a fall outweighs all running, and not held at all it is a
+way out of a neighbourhood, and members learn to fall first.
 What else was tried is in ``locomotion_tried.csv``. Wants ``gymnasium[mujoco]``.
 """
 
@@ -37,7 +40,7 @@ from sb3_wasserstein.embeddings import StateOccupancy
 
 RUNS = ("population", "forward", "backward", "independent")
 STEPS = 300_000
-COEF = 120.0
+COEF = 30.0
 #: λ is in full to the first of these shares of the training, and gone at the second
 FULL_TO, GONE_AT = 0.03, 0.06
 WAYS = {"forward": 1.0, "backward": -1.0}
@@ -48,7 +51,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def falling(progress_remaining: float) -> float:
-    """λ's factor: the first sixteenth of the training says who goes where, then nothing is to be in the way of running."""
+    """λ's factor: the first sixteenth of the training says where not to go, then nothing is to be in the way of running."""
     return min(1.0, max(0.0, (progress_remaining - 1.0 + GONE_AT) / (GONE_AT - FULL_TO)))
 
 
@@ -69,6 +72,7 @@ def study(task: str, run: str, seed: int, quick: bool) -> dict[str, float | str]
                 2,
                 wasserstein_coef=COEF if run == "population" else 0.0,
                 schedule=falling,
+                repulsion="sequential",
                 embedding=StateOccupancy(partial(velocity_of, index=VELOCITY[task]), after_termination="absorb"),
                 env_kwargs=training,
                 seed=seed,
