@@ -33,7 +33,7 @@ def model_for(cls=WassersteinPPO, embedding="final_state", target=POINTS, coef=-
     [
         ("final_state", 4, None),
         (Path(3, features=[0, 2]), 6, {"epsilon": 0.1, "cost": SaturatingCost("euclidean", 2.0)}),
-        (StateOccupancy(features=slice(0, 2)), 2, {"cost": "cityblock"}),
+        (StateOccupancy(features=slice(0, 2), after_termination="absorb"), 2, {"cost": "cityblock"}),
     ],
     ids=["final_state", "path", "occupancy"],
 )
