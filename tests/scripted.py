@@ -1,4 +1,4 @@
-"""An environment whose observations are drawn beforehand: what happens does not depend on the actions."""
+"""Environments in which what happens does not depend on the actions."""
 
 import gymnasium as gym
 import numpy as np
@@ -42,3 +42,23 @@ class ScriptedEnv(gym.Env):
         over = self._step >= self.lengths[self._episode % len(self.lengths)]
         odd = self._episode % 2 == 1
         return self._observe(), float(self._draws.normal()), over and not odd, over and odd, {}
+
+
+class NothingChanges(gym.Env):
+    """One observation and no reward, for ``length`` steps; then the episode terminates, or is truncated."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, length, terminates=False, discrete=True):
+        self.action_space = spaces.Discrete(2) if discrete else spaces.Box(-1.0, 1.0, (1,), np.float32)
+        self.length, self.terminates = length, terminates
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.left = self.length
+        return np.ones(1, np.float32), {}
+
+    def step(self, action):
+        self.left -= 1
+        over = self.left == 0
+        return np.ones(1, np.float32), 0.0, over and self.terminates, over and not self.terminates, {}

@@ -80,8 +80,9 @@ def occupancy_bonus(
     :return: (T, n)
     """
     bonus = after.copy()
-    horizon = embedding.horizon if embedding.holds and embedding.horizon is not None else mean_length
-    if embedding.holds and embedding.horizon is not None:
+    held_to = embedding.horizon if embedding.holds else None
+    horizon = mean_length if held_to is None else held_to
+    if held_to is not None:
         weight = 1.0 + np.where(rollout.terminated, np.maximum(horizon - rollout.lengths, 0), 0)
         if embedding.after_termination == "absorb" and gamma < 1.0:
             weight = (1.0 - gamma**weight) / (1.0 - gamma)

@@ -1,8 +1,8 @@
 """A terminal state that absorbs is worth what staying there is worth to the algorithm: with its own discount."""
 
-import gymnasium as gym
 import numpy as np
 import pytest
+from scripted import NothingChanges
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_wasserstein import WassersteinPPO, WassersteinSAC
@@ -16,28 +16,8 @@ LENGTH, HORIZON, GAMMA = 4, 10, 0.8
 STAYING = sum(GAMMA**step for step in range(HORIZON - LENGTH + 1))
 
 
-class NothingChanges(gym.Env):
-    """One observation and no reward, for four steps; then the episode terminates, or is cut."""
-
-    observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
-    action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
-
-    def __init__(self, terminates):
-        self.terminates = terminates
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.left = LENGTH
-        return np.ones(1, np.float32), {}
-
-    def step(self, action):
-        self.left -= 1
-        over = self.left == 0
-        return np.ones(1, np.float32), 0.0, over and self.terminates, over and not self.terminates, {}
-
-
 def model_of(cls, terminates, **kwargs):
-    env = make_vec_env(NothingChanges, 1, seed=0, env_kwargs={"terminates": terminates})
+    env = make_vec_env(NothingChanges, 1, seed=0, env_kwargs={"length": LENGTH, "terminates": terminates, "discrete": False})
     embedding = StateOccupancy(after_termination="absorb", horizon=HORIZON)
     arguments = {"target": [[0.0]], "wasserstein_coef": 1.0, "embedding": embedding, "gamma": GAMMA, "seed": 0, **kwargs}
     return cls("MlpPolicy", env, **arguments)

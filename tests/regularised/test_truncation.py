@@ -1,9 +1,9 @@
 """SB3 adds γ V(s_T) where an episode is truncated: a bonus that V has learnt is to count once all the same."""
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from scripted import NothingChanges
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_wasserstein import WassersteinA2C, WassersteinPPO
@@ -16,31 +16,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:the returns of the first")
 LENGTH = 10
 
 
-class NothingChanges(gym.Env):
-    """One observation and no reward, truncated after ten steps: V is a single number."""
-
-    observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
-    action_space = gym.spaces.Discrete(2)
-
-    def __init__(self, terminates=False):
-        self.terminates = terminates
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.left = LENGTH
-        return np.ones(1, np.float32), {}
-
-    def step(self, action):
-        self.left -= 1
-        over = self.left == 0
-        return np.ones(1, np.float32), 0.0, over and self.terminates, over and not self.terminates, {}
-
-
 def value_with_a_bonus_of_one(cls, gamma, steps, **kwargs):
     """V after training with h = 1 at the end of every episode."""
     model = cls(
         "MlpPolicy",
-        make_vec_env(NothingChanges, 4, seed=0),
+        make_vec_env(NothingChanges, 4, seed=0, env_kwargs={"length": LENGTH}),
         target=[[0.0]],
         embedding="final_state",
         credit="terminal",
@@ -98,7 +78,7 @@ def test_mean_to_go_by_hand_where_no_episode_ends():
 def test_nothing_is_taken_where_nothing_is_counted_twice(embedding):
     """Not at a termination, where SB3 adds nothing; not of a state's bonus, which goes on after a time limit like a reward."""
     terminates = isinstance(embedding, str)
-    env = make_vec_env(NothingChanges, 2, seed=0, env_kwargs={"terminates": terminates})
+    env = make_vec_env(NothingChanges, 2, seed=0, env_kwargs={"length": LENGTH, "terminates": terminates})
     arguments = {"target": [[0.0]], "wasserstein_coef": 1.0, "normalize_bonus": False, "n_steps": 32, "batch_size": 64}
     model = WassersteinPPO("MlpPolicy", env, embedding=embedding, seed=0, **arguments).learn(256)
     assert model.bonus_to_go == 0.0
