@@ -19,8 +19,6 @@ PITCH = {"HalfCheetah-v5": (1, 0.5)}
 TRAINED, HORIZON = 250, 1000
 #: What PPO sees is of order one: velocities are up to 10, and returns 300, which a critic takes long to reach.
 OBSERVED, REWARDED = 0.1, 0.05
-#: Actions go through tanh, from within ±2: clipped, half of them come to lie beyond the box, where no noise tells anything.
-SQUASHED = 2.0
 #: log standard deviation of the actions, at the first step and at the last
 NOISE = (-1.0, -2.0)
 #: The discount, at the first step and at the last; the logarithm of 1 − discount falls in a line. The fast gait has 3.4 to 4
@@ -52,9 +50,7 @@ class Running(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, task: str, way: float = 0.0, steps: int = 0) -> None:
-        env = gym.make(task, max_episode_steps=TRAINED if steps else HORIZON)
-        box = gym.spaces.Box(-SQUASHED, SQUASHED, env.action_space.shape, np.float32)
-        super().__init__(gym.wrappers.TransformAction(env, np.tanh, box))
+        super().__init__(gym.make(task, max_episode_steps=TRAINED if steps else HORIZON))
         self._way, self._scale = way, REWARDED if steps else 1.0
         self._pitch = PITCH.get(task) if steps else None
         self._steps, self._taken = steps, 0
