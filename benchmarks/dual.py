@@ -32,8 +32,8 @@ import torch
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals import SinkhornDual
-from sb3_wasserstein.duals.pairs import MatrixPairs
-from sb3_wasserstein.duals.solver import solve
+from sb3_wasserstein.transport.cost_matrix import MatrixPairs
+from sb3_wasserstein.transport.sinkhorn import solve
 
 TOL = 1e-3
 LADDER = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)

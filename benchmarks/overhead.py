@@ -26,8 +26,9 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_wasserstein import Target, WassersteinA2C, WassersteinPPO
-from sb3_wasserstein.embeddings import Episode, VisitHistogram
-from sb3_wasserstein.embeddings.recorder import Recorder
+from sb3_wasserstein.embeddings import VisitHistogram
+from sb3_wasserstein.recording import Episode
+from sb3_wasserstein.recording.recorder import Recorder
 from sb3_wasserstein.regularised.callback import DualCallback
 
 #: (parent, ours, environments, arguments, steps of a segment): the algorithms' defaults, A2C on eight environments

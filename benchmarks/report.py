@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sb3_wasserstein import extra
+from sb3_wasserstein import _numba as extra
 
 #: seconds of CPU that are too few to be measured once, and the most calls that make up for it
 SHORT, MOST_CALLS = 0.01, 20

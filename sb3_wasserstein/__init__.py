@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sb3_wasserstein.collect import collect_embeddings
 from sb3_wasserstein.duals import behaviour_distance
-from sb3_wasserstein.embeddings import TrajectoryEmbeddingWrapper
 from sb3_wasserstein.population import Population
+from sb3_wasserstein.recording import TrajectoryEmbeddingWrapper
+from sb3_wasserstein.recording.collect import collect_embeddings
 from sb3_wasserstein.regularised import DualCallback, WassersteinA2C, WassersteinPPO, WassersteinSAC, WassersteinTD3
 from sb3_wasserstein.targets import Target
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_wasserstein.checks import check_array
+from sb3_wasserstein._validation import check_array
 from sb3_wasserstein.duals import SinkhornDual
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_wasserstein.checks import check_count, check_path
-from sb3_wasserstein.collect import collect_embeddings
-from sb3_wasserstein.embeddings.offline import embed_trajectories
+from sb3_wasserstein._atomic_io import read_arrays, read_bounded, write_whole
+from sb3_wasserstein._validation import check_count, check_path
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 from sb3_wasserstein.embeddings.trajectory import Trajectory
-from sb3_wasserstein.files import read_arrays, read_bounded, write_whole
+from sb3_wasserstein.recording.collect import collect_embeddings
+from sb3_wasserstein.recording.offline import embed_trajectories
 
 Sampler = Callable[[int], ArrayLike]
 #: the sum of the squares of a million coordinates is still finite

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Figure, HParam, TensorBoardOutputFormat
 
-from sb3_wasserstein.checks import check_count, check_flag
+from sb3_wasserstein._validation import check_count, check_flag
 from sb3_wasserstein.figures import plot_behaviour
 from sb3_wasserstein.regularised import DualCallback
 

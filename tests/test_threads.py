@@ -1,4 +1,4 @@
-"""numpy's BLAS gets one thread wherever a training stops for our work: see ``sb3_wasserstein.threads``."""
+"""numpy's BLAS gets one thread wherever a training stops for our work: see ``sb3_wasserstein._threads``."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,12 @@ from stable_baselines3 import PPO
 from threadpoolctl import ThreadpoolController
 
 from sb3_wasserstein import Population, WassersteinPPO, WassersteinSAC
+from sb3_wasserstein import cloud as cloud_checks
+from sb3_wasserstein._threads import LONG, one_blas_thread, sum_of_squares
 from sb3_wasserstein.duals import SinkhornDual
-from sb3_wasserstein.duals import clouds as cloud_checks
-from sb3_wasserstein.embeddings import checked
+from sb3_wasserstein.embeddings import validated as checked
 from sb3_wasserstein.population.pairwise import Pairwise
 from sb3_wasserstein.population.potential import PairPotential
-from sb3_wasserstein.threads import LONG, one_blas_thread, sum_of_squares
 
 BLAS = ThreadpoolController().select(user_api="blas")
 

@@ -12,11 +12,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
 import sb3_wasserstein.envs  # noqa: F401
-from sb3_wasserstein.collect import collect_embeddings
 from sb3_wasserstein.demos.drawing import save_figure
 from sb3_wasserstein.duals import behaviour_distance
 from sb3_wasserstein.embeddings import FunctionEmbedding, Trajectory, VisitHistogram
 from sb3_wasserstein.figures import plot_grid_paths
+from sb3_wasserstein.recording.collect import collect_embeddings
 from sb3_wasserstein.regularised import DualCallback, WassersteinPPO
 from sb3_wasserstein.targets import Target
 

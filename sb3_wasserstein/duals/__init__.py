@@ -9,14 +9,14 @@ The lines below are the export list: a dual that stands here is known by name (`
 
 from sb3_wasserstein.duals.alternating import AlternatingDual as AlternatingDual
 from sb3_wasserstein.duals.base import Dual as Dual
-from sb3_wasserstein.duals.batched import batched_sinkhorn as batched_sinkhorn
-from sb3_wasserstein.duals.costs import GroundCost as GroundCost
-from sb3_wasserstein.duals.costs import SaturatingCost as SaturatingCost
 from sb3_wasserstein.duals.divergence import behaviour_distance as behaviour_distance
 from sb3_wasserstein.duals.factory import dual_from_config as dual_from_config
 from sb3_wasserstein.duals.factory import make_dual as make_dual
 from sb3_wasserstein.duals.rkhs import RKHSDual as RKHSDual
 from sb3_wasserstein.duals.semidiscrete import SemiDiscreteDual as SemiDiscreteDual
 from sb3_wasserstein.duals.sinkhorn import SinkhornDual as SinkhornDual
+from sb3_wasserstein.transport.batched import batched_sinkhorn as batched_sinkhorn
+from sb3_wasserstein.transport.costs import GroundCost as GroundCost
+from sb3_wasserstein.transport.costs import SaturatingCost as SaturatingCost
 
 __all__ = sorted(name for name, value in globals().items() if callable(value) and not name.startswith("_"))

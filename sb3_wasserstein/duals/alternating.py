@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from sb3_wasserstein.cloud import Floats
 from sb3_wasserstein.duals.atoms import Atoms
-from sb3_wasserstein.duals.clouds import Floats
-from sb3_wasserstein.duals.costs import Cost
 from sb3_wasserstein.duals.stochastic import StochasticDual
-from sb3_wasserstein.duals.transform import extend
+from sb3_wasserstein.transport.costs import Cost
+from sb3_wasserstein.transport.transform import extend
 
 BATCH = 64
 #: draws of ν that a short batch of μ is set against

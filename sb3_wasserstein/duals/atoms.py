@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sb3_wasserstein.duals.clouds import Floats, saved
+from sb3_wasserstein.cloud import Floats, saved
 
 #: beyond twice as many, the points that were longest not visited are let go
 MOST_ATOMS = 4096

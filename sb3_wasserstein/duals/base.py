@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sb3_wasserstein.checks import check_flag
-from sb3_wasserstein.duals.clouds import Floats, as_cloud, like
-from sb3_wasserstein.duals.costs import Cost, GroundCost, SaturatingCost, check_positive
+from sb3_wasserstein._validation import check_flag
+from sb3_wasserstein.cloud import Floats, as_cloud, like
 from sb3_wasserstein.means import RunningMeans
+from sb3_wasserstein.transport.costs import Cost, GroundCost, SaturatingCost, check_positive
 
 
 class Dual(ABC):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sb3_wasserstein.duals.costs import Cost
 from sb3_wasserstein.duals.sinkhorn import SinkhornDual
+from sb3_wasserstein.transport.costs import Cost
 
 
 def behaviour_distance(

@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from sb3_wasserstein.duals.base import Dual
-from sb3_wasserstein.duals.costs import SaturatingCost
+from sb3_wasserstein.transport.costs import SaturatingCost
 
 
 def known_duals() -> dict[str, type[Dual]]:

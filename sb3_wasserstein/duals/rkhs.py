@@ -8,11 +8,11 @@ import numpy as np
 from scipy.spatial.distance import pdist
 from scipy.special import logsumexp
 
-from sb3_wasserstein.checks import check_count
-from sb3_wasserstein.duals.clouds import Floats
-from sb3_wasserstein.duals.costs import Cost, check_positive
-from sb3_wasserstein.duals.expansion import BoundedExpansion, GrowingExpansion
+from sb3_wasserstein._validation import check_count
+from sb3_wasserstein.cloud import Floats
+from sb3_wasserstein.duals.rkhs_function import BoundedExpansion, GrowingExpansion
 from sb3_wasserstein.duals.stochastic import StochasticDual
+from sb3_wasserstein.transport.costs import Cost, check_positive
 
 BATCH = 64
 #: draws of ν that a short batch of μ is set against

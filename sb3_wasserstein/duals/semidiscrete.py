@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from sb3_wasserstein.duals.clouds import Floats, saved
-from sb3_wasserstein.duals.costs import Cost, check_positive
+from sb3_wasserstein.cloud import Floats, saved
 from sb3_wasserstein.duals.stochastic import StochasticDual
-from sb3_wasserstein.duals.transform import soft_c_transform
+from sb3_wasserstein.transport.costs import Cost, check_positive
+from sb3_wasserstein.transport.transform import soft_c_transform
 
 BATCH = 16
 #: samples whose costs are computed at once, a multiple of the batch

@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from sb3_wasserstein.checks import check_count, check_flag
+from sb3_wasserstein._validation import check_count, check_flag
+from sb3_wasserstein.cloud import Floats, Kind, as_cloud, as_weights, saved
 from sb3_wasserstein.duals.base import Dual
-from sb3_wasserstein.duals.clouds import Floats, Kind, as_cloud, as_weights, saved
-from sb3_wasserstein.duals.costs import Cost, SaturatingCost, check_positive
-from sb3_wasserstein.duals.evaluation import Transforms
-from sb3_wasserstein.duals.problem import Problem
-from sb3_wasserstein.duals.solver import Solution
-from sb3_wasserstein.duals.transform import extend
 from sb3_wasserstein.means import RunningMeans
+from sb3_wasserstein.transport.costs import Cost, SaturatingCost, check_positive
+from sb3_wasserstein.transport.potentials import Transforms
+from sb3_wasserstein.transport.precision import Problem
+from sb3_wasserstein.transport.sinkhorn import Solution
+from sb3_wasserstein.transport.transform import extend
 
 REFERENCES = ("product", "entropy")
 DTYPES = ("float32", "float64")

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from sb3_wasserstein.checks import check_count, check_flag
+from sb3_wasserstein._validation import check_count, check_flag
+from sb3_wasserstein.cloud import Floats, as_cloud, as_weights, saved
 from sb3_wasserstein.duals.base import Dual
-from sb3_wasserstein.duals.clouds import Floats, as_cloud, as_weights, saved
-from sb3_wasserstein.duals.costs import Cost, check_positive
 from sb3_wasserstein.duals.sinkhorn import SinkhornDual
+from sb3_wasserstein.transport.costs import Cost, check_positive
 
 #: samples a side that distance, residual, coupling and the second term of h are estimated on
 RECENT = 256

@@ -10,18 +10,14 @@ The lines below are the export list: an embedding that stands here, and needs no
 
 from sb3_wasserstein.embeddings.base import BoundEmbedding as BoundEmbedding
 from sb3_wasserstein.embeddings.base import Embedding as Embedding
-from sb3_wasserstein.embeddings.checked import EmbeddingError as EmbeddingError
 from sb3_wasserstein.embeddings.function import FunctionEmbedding as FunctionEmbedding
-from sb3_wasserstein.embeddings.recorder import Recorder as Recorder
 from sb3_wasserstein.embeddings.registry import make_embedding as make_embedding
-from sb3_wasserstein.embeddings.rollout import Episode as Episode
-from sb3_wasserstein.embeddings.rollout import Rollout as Rollout
 from sb3_wasserstein.embeddings.states import FinalState as FinalState
 from sb3_wasserstein.embeddings.states import MeanState as MeanState
 from sb3_wasserstein.embeddings.states import Path as Path
 from sb3_wasserstein.embeddings.states import StateOccupancy as StateOccupancy
 from sb3_wasserstein.embeddings.trajectory import Trajectory as Trajectory
+from sb3_wasserstein.embeddings.validated import EmbeddingError as EmbeddingError
 from sb3_wasserstein.embeddings.visits import VisitHistogram as VisitHistogram
-from sb3_wasserstein.embeddings.wrapper import TrajectoryEmbeddingWrapper as TrajectoryEmbeddingWrapper
 
 __all__ = sorted(name for name, value in globals().items() if callable(value) and not name.startswith("_"))

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_wasserstein.checks import check_count
+from sb3_wasserstein._validation import check_count
 from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding
 from sb3_wasserstein.embeddings.features import take
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations, Trajectory

@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_wasserstein.checks import check_count
+from sb3_wasserstein._validation import check_count
 from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding, FeatureEmbedding
 from sb3_wasserstein.embeddings.features import Features, FeatureSpec, scan_features
 from sb3_wasserstein.embeddings.running import Ends

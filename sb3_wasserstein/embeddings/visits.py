@@ -11,12 +11,12 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from sb3_wasserstein.checks import check_count, check_number
+from sb3_wasserstein._numba import compiled_if_imported
+from sb3_wasserstein._validation import check_count, check_number
 from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding
 from sb3_wasserstein.embeddings.features import Features, FeatureSpec, merge_axes
 from sb3_wasserstein.embeddings.running import Ends
 from sb3_wasserstein.embeddings.trajectory import Mask, Observations
-from sb3_wasserstein.extra import compiled_if_imported
 from sb3_wasserstein.means import RunningMeans
 
 MAX_CELLS = 65_536

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_wasserstein.checks import check_count
+from sb3_wasserstein._validation import check_count
 
 
 class ControlTask(gym.Env[NDArray[np.float32], NDArray[np.float32]]):

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_wasserstein.checks import check_array, check_count, check_number
+from sb3_wasserstein._validation import check_array, check_count, check_number
 
 Segment = tuple[tuple[float, float], tuple[float, float]]
 REWARDS = ("negative_distance", "inverse")

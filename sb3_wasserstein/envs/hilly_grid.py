@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
-from sb3_wasserstein.checks import check_array, check_count, check_number
+from sb3_wasserstein._validation import check_array, check_count, check_number
 
 Cell = tuple[int, int]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sb3_wasserstein.checks import check_number
+from sb3_wasserstein._validation import check_number
 from sb3_wasserstein.envs.control import ControlTask
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sb3_wasserstein.checks import check_count
+from sb3_wasserstein._validation import check_count
 from sb3_wasserstein.flow.steps import differentiate
 
 if TYPE_CHECKING:

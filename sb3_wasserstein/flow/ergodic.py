@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from sb3_wasserstein.checks import check_array
+from sb3_wasserstein._validation import check_array
 from sb3_wasserstein.flow.mdp import Dynamics
 from sb3_wasserstein.flow.metric import Parameters
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 
-from sb3_wasserstein.checks import check_array
+from sb3_wasserstein._validation import check_array
 
 # Kernels are cut where a Gaussian has fallen to 1e-18 of its peak.
 _CUT = 9.1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from scipy.special import digamma
 
-from sb3_wasserstein.checks import check_count, check_number, check_seed
+from sb3_wasserstein._validation import check_count, check_number, check_seed
 from sb3_wasserstein.flow.evaluation import Evaluation, evaluate
 from sb3_wasserstein.flow.steps import Derivatives, differentiate
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sb3_wasserstein.checks import check_array, check_count, check_number, check_path, check_seed
+from sb3_wasserstein._validation import check_array, check_count, check_number, check_path, check_seed
 from sb3_wasserstein.flow.ergodic import Chains, Initial, Window, gaussian
 from sb3_wasserstein.flow.mdp import Dynamics
 from sb3_wasserstein.flow.metric import Direction, Parameters, WassersteinMetric, natural_direction

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sb3_wasserstein.checks import check_count, check_path
-from sb3_wasserstein.files import read_bounded, read_tensors, write_whole
+from sb3_wasserstein._atomic_io import read_bounded, read_tensors, write_whole
+from sb3_wasserstein._validation import check_count, check_path
 
 # A network built here sees states in units of so many spreads of the initial law: tanh is then still nearly linear where a
 # stabilised plant stays.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.stats import qmc
 
-from sb3_wasserstein.checks import check_count, check_number
+from sb3_wasserstein._validation import check_count, check_number
 from sb3_wasserstein.flow import curvature, geodesics, langevin, solver
 from sb3_wasserstein.flow.evaluation import Evaluation, evaluate
 from sb3_wasserstein.flow.grid import Grid, as_tensor

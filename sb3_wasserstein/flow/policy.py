@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 
-from sb3_wasserstein.checks import check_array
+from sb3_wasserstein._validation import check_array
 
 if TYPE_CHECKING:
     from sb3_wasserstein.flow.particles import ParticleFlow

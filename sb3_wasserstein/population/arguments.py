@@ -13,7 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_wasserstein.checks import check_path
+from sb3_wasserstein._validation import check_path
 from sb3_wasserstein.duals import SinkhornDual, make_dual
 
 

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein.checks import check_count
-from sb3_wasserstein.files import read_arrays, read_bounded
+from sb3_wasserstein._atomic_io import read_arrays, read_bounded
+from sb3_wasserstein._validation import check_count
 from sb3_wasserstein.population.member import Snapshot
 
 POINTER = "checkpoint.json"

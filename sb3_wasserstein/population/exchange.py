@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from sb3_wasserstein.checks import check_array, check_number
+from sb3_wasserstein._threads import one_blas_thread
+from sb3_wasserstein._validation import check_array, check_number
+from sb3_wasserstein.cloud import Floats, as_cloud
 from sb3_wasserstein.duals import SinkhornDual
-from sb3_wasserstein.duals.clouds import Floats, as_cloud
-from sb3_wasserstein.duals.costs import check_positive
 from sb3_wasserstein.population.pairwise import Pairwise
 from sb3_wasserstein.population.potential import PairPotential
 from sb3_wasserstein.population.rules import Rules
 from sb3_wasserstein.population.schedule import Burst
 from sb3_wasserstein.regularised.window import Scales
-from sb3_wasserstein.threads import one_blas_thread
+from sb3_wasserstein.transport.costs import check_positive
 
 #: soft-min over a member's distances, in units of the ground-cost scale
 TEMPERATURE = 0.1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sb3_wasserstein.duals.clouds import Floats
+from sb3_wasserstein.cloud import Floats
 from sb3_wasserstein.population.exchange import Exchange, Turn
 
 if TYPE_CHECKING:

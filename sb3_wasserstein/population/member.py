@@ -20,9 +20,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.utils import set_random_seed
 
-from sb3_wasserstein.duals.clouds import Floats
+from sb3_wasserstein._atomic_io import read_tensors
+from sb3_wasserstein.cloud import Floats
 from sb3_wasserstein.embeddings import StateOccupancy
-from sb3_wasserstein.files import read_tensors
 from sb3_wasserstein.means import RunningMeans
 from sb3_wasserstein.population.exchange import Report, Turn
 from sb3_wasserstein.population.generators import Generators, OwnGenerators

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sb3_wasserstein.cloud import Floats, as_weights
 from sb3_wasserstein.duals import GroundCost, SinkhornDual
-from sb3_wasserstein.duals.batched import Law, solve_pairs, solve_self
-from sb3_wasserstein.duals.clouds import Floats, as_weights
-from sb3_wasserstein.duals.transform import extend
 from sb3_wasserstein.population.potential import PairPotential, Partner
+from sb3_wasserstein.transport.batched import Law, solve_pairs, solve_self
+from sb3_wasserstein.transport.transform import extend
 
 #: points of a cloud that pairs are solved on: an occupancy's many states are taken at a stride
 MAX_POINTS = 256

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.type_aliases import MaybeCallback
 
-from sb3_wasserstein.checks import check_count, check_path
+from sb3_wasserstein._validation import check_count, check_path
 from sb3_wasserstein.duals import SinkhornDual, dual_from_config
 from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
 from sb3_wasserstein.population.arguments import (

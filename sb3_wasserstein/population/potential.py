@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sb3_wasserstein.cloud import Floats
 from sb3_wasserstein.duals import GroundCost
-from sb3_wasserstein.duals.clouds import Floats
-from sb3_wasserstein.duals.transform import extend
+from sb3_wasserstein.transport.transform import extend
 
 
 class Partner(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sb3_wasserstein.checks import check_count, check_number
+from sb3_wasserstein._validation import check_count, check_number
 from sb3_wasserstein.population.schedule import Burst, FreshStarts, RepulsionSchedule, check_schedule
 
 REPULSIONS = ("mutual", "ordered", "sequential")

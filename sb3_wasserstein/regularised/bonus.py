@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 
-from sb3_wasserstein.embeddings import Rollout, StateOccupancy
-from sb3_wasserstein.extra import compiled_if_imported
-from sb3_wasserstein.regularised import shaping
+from sb3_wasserstein._numba import compiled_if_imported
+from sb3_wasserstein._threads import SMALL, one_blas_thread
+from sb3_wasserstein.embeddings import StateOccupancy
+from sb3_wasserstein.recording import Rollout
+from sb3_wasserstein.regularised import credit as shaping
 from sb3_wasserstein.regularised.callback import DualCallback
-from sb3_wasserstein.threads import SMALL, one_blas_thread
 
 
 def add_rollout_bonus(

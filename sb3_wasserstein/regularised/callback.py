@@ -12,16 +12,17 @@ import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_wasserstein.checks import check_count
+from sb3_wasserstein._threads import one_blas_thread
+from sb3_wasserstein._validation import check_count
+from sb3_wasserstein.cloud import saved
 from sb3_wasserstein.duals import Dual, make_dual
-from sb3_wasserstein.duals.clouds import saved
 from sb3_wasserstein.duals.stochastic import StochasticDual
-from sb3_wasserstein.embeddings import Embedding, Recorder, Rollout, StateOccupancy, make_embedding
+from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
 from sb3_wasserstein.means import RunningMeans
+from sb3_wasserstein.recording import Recorder, Rollout
+from sb3_wasserstein.recording.reader import EpisodeReader
 from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales, thinned
 from sb3_wasserstein.targets import Target, as_target
-from sb3_wasserstein.threads import one_blas_thread
-from sb3_wasserstein.vec_env import EpisodeReader
 
 #: a law and a spread need two episodes
 MIN_EPISODES = 2

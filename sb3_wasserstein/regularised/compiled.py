@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sb3_wasserstein.extra import jit
+from sb3_wasserstein._numba import jit
 
 
 # Not fast: sums in another order would have other last bits.

@@ -16,17 +16,17 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import Schedule, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_wasserstein.checks import check_count, check_flag
+from sb3_wasserstein._atomic_io import save_model
+from sb3_wasserstein._numba import import_compiled
+from sb3_wasserstein._validation import check_count, check_flag
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
 from sb3_wasserstein.duals.factory import takes_seed
 from sb3_wasserstein.embeddings import Embedding, make_embedding
-from sb3_wasserstein.extra import import_compiled
-from sb3_wasserstein.files import save_model
-from sb3_wasserstein.regularised import shaping
+from sb3_wasserstein.recording.reader import EpisodeReader
+from sb3_wasserstein.regularised import credit as shaping
 from sb3_wasserstein.regularised.bonus import BonusReport
 from sb3_wasserstein.regularised.callback import DualCallback
 from sb3_wasserstein.targets import as_target
-from sb3_wasserstein.vec_env import EpisodeReader
 
 #: what is saved as state dictionaries
 STATES = ("dual", "dual_callback")

@@ -12,13 +12,14 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import RolloutReturn
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_wasserstein.embeddings import Rollout, StateOccupancy
-from sb3_wasserstein.regularised import shaping
+from sb3_wasserstein._threads import one_blas_thread
+from sb3_wasserstein.embeddings import StateOccupancy
+from sb3_wasserstein.recording import Rollout
+from sb3_wasserstein.regularised import credit as shaping
 from sb3_wasserstein.regularised.bonus import BonusReport
 from sb3_wasserstein.regularised.callback import DualCallback
 from sb3_wasserstein.regularised.mixin import WassersteinMixin
 from sb3_wasserstein.regularised.replay import BehaviourDictReplayBuffer, BehaviourReplayBuffer, BehaviourReplayMixin
-from sb3_wasserstein.threads import one_blas_thread
 
 
 class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):

@@ -12,7 +12,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein.embeddings import StateOccupancy
-from sb3_wasserstein.regularised import shaping
+from sb3_wasserstein.regularised import credit as shaping
 from sb3_wasserstein.regularised.bonus import BonusReport, add_rollout_bonus
 from sb3_wasserstein.regularised.callback import DualCallback
 from sb3_wasserstein.regularised.mixin import WassersteinMixin

@@ -12,11 +12,11 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_wasserstein.checks import check_flag
+from sb3_wasserstein._validation import check_flag
+from sb3_wasserstein.cloud import saved
 from sb3_wasserstein.duals import GroundCost
-from sb3_wasserstein.duals.clouds import saved
-from sb3_wasserstein.duals.costs import check_positive
-from sb3_wasserstein.embeddings import Episode
+from sb3_wasserstein.recording import Episode
+from sb3_wasserstein.transport.costs import check_positive
 
 #: bound on the cloud of states that an occupancy measure is estimated from
 MAX_CLOUD = 1024

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sb3_wasserstein import extra
+from sb3_wasserstein import _numba as extra
 
 
 @pytest.fixture(params=["numpy", "numba"])

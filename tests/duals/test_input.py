@@ -131,7 +131,7 @@ def test_fast_distances_are_scipys(metric, offset):
 
 @pytest.mark.parametrize("shape", [(7, 9), (300, 400), (1200, 1000)])
 def test_median_is_numpys_up_to_all_pairs(shape):
-    from sb3_wasserstein.duals.median import median_of
+    from sb3_wasserstein.transport.median import median_of
 
     values = np.random.default_rng(0).gamma(2.0, size=shape)
     exact = shape[0] * shape[1] <= 2**20

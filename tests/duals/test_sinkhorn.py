@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, behaviour_distance, make_dual
-from sb3_wasserstein.duals.problem import Problem
+from sb3_wasserstein.transport.precision import Problem
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals import AlternatingDual, RKHSDual, SaturatingCost, SemiDiscreteDual, SinkhornDual, make_dual
-from sb3_wasserstein.duals.expansion import BoundedExpansion
+from sb3_wasserstein.duals.rkhs_function import BoundedExpansion
 from sb3_wasserstein.duals.stochastic import RECENT
 
 STOCHASTIC = ["rkhs", "alternating", "semidiscrete"]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from sb3_wasserstein import extra
+from sb3_wasserstein import _numba as extra
 from sb3_wasserstein.embeddings import VisitHistogram
-from sb3_wasserstein.embeddings.checked import CheckedEmbedding, EmbeddingError
 from sb3_wasserstein.embeddings.running import WIDE, Ends
-from sb3_wasserstein.embeddings.steps import Steps
+from sb3_wasserstein.embeddings.validated import CheckedEmbedding, EmbeddingError
+from sb3_wasserstein.recording.steps import Steps
 
 T, N = 20, 6
 

@@ -10,7 +10,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_wasserstein import WassersteinPPO
-from sb3_wasserstein.embeddings import Episode, FinalState, StateOccupancy
+from sb3_wasserstein.embeddings import FinalState, StateOccupancy
+from sb3_wasserstein.recording import Episode
 from sb3_wasserstein.regularised.window import EpisodeWindow
 
 

@@ -8,7 +8,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_wasserstein import WassersteinA2C, WassersteinPPO
 from sb3_wasserstein.embeddings import StateOccupancy
-from sb3_wasserstein.regularised import shaping
+from sb3_wasserstein.regularised import credit as shaping
 
 # There is no reward: its spread counts as one.
 pytestmark = pytest.mark.filterwarnings("ignore:the returns of the first")

@@ -12,8 +12,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 from test_hostile_files import learner
 
 from sb3_wasserstein import WPO, Target, WassersteinA2C, WassersteinPPO, collect_embeddings
-from sb3_wasserstein.embeddings import FunctionEmbedding, Path, StateOccupancy, VisitHistogram, recorder
+from sb3_wasserstein.embeddings import FunctionEmbedding, Path, StateOccupancy, VisitHistogram
 from sb3_wasserstein.flow import Grid, ParticleFlow
+from sb3_wasserstein.recording import recorder
 
 TARGET = np.random.default_rng(0).normal(size=(6, 2))
 DUALS = ["sinkhorn", "rkhs", "alternating", "semidiscrete"]

@@ -15,8 +15,8 @@ from stable_baselines3.common.utils import get_parameters_by_name, polyak_update
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch.nn import functional as F
 
-from sb3_wasserstein.checks import check_count, check_flag, check_number
-from sb3_wasserstein.files import save_model
+from sb3_wasserstein._atomic_io import save_model
+from sb3_wasserstein._validation import check_count, check_flag, check_number
 from sb3_wasserstein.flow.wpo.laws import kl_to, w2_to
 from sb3_wasserstein.flow.wpo.natural import move_naturally
 from sb3_wasserstein.flow.wpo.policies import ACTORS, POLICIES, MlpPolicy, latent_law

@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, SACPolicy
 from torch import nn
 
-from sb3_wasserstein.checks import check_count, check_number
+from sb3_wasserstein._validation import check_count, check_number
 from sb3_wasserstein.flow.wpo.laws import LatentLaw
 
 ACTORS = ("gaussian", "mixture", "particles")

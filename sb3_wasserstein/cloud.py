@@ -1,0 +1,180 @@
+"""Clouds of points and their weights: what comes in, checked once and with an error that says what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sb3_wasserstein._threads import sum_of_squares
+
+# A numpy array on the CPU, a tensor elsewhere: the solvers are written in what the two namespaces share.
+Array: TypeAlias = Any
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """
+    A law on the embedding space: weighted points. :meth:`of` checks them once; whoever gets a Cloud need not.
+
+    :param points: (n, dim) float64, finite
+    :param weights: (n,) float64, non-negative, of sum one
+
+    Example:
+        >>> from sb3_wasserstein.cloud import Cloud
+        >>> Cloud.of([[0.0], [1.0]], [3, 1]).weights
+        array([0.75, 0.25])
+    """
+
+    points: Floats
+    weights: Floats
+
+    @classmethod
+    def of(cls, points: object, weights: object | None = None, name: str = "x", dim: int | None = None) -> Cloud:
+        """
+        :param points: (n, dim) numpy array, tensor or nested sequence of numbers
+        :param weights: (n,) non-negative numbers, ``None`` for equal weights; normalised here
+        :param name: the argument's name, for the errors
+        :param dim: the dimension that is expected, ``None`` for any
+        :return: the cloud
+        :raises TypeError: if points or weights are no numbers
+        :raises ValueError: if they are empty, not finite, or do not match; the message names the argument
+        """
+        checked = as_cloud(points, name, dim)
+        return cls(checked, as_weights(weights, len(checked), f"{name}_weights"))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the space."""
+        return int(self.points.shape[1])
+
+    def thinned(self, limit: int) -> Cloud:
+        """
+        :param limit: upper bound of the number of points
+        :return: the points at a fixed stride, at most ``limit`` of them, with their weights normalised again
+        """
+        if len(self) <= limit:
+            return self
+        keep = np.linspace(0, len(self) - 1, limit).astype(np.intp)
+        return Cloud(self.points[keep], self.weights[keep] / self.weights[keep].sum())
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where matrices live and in what type: numpy on the CPU, where its exp is twice as fast as torch's; torch elsewhere."""
+
+    dtype: str = "float64"
+    device: str = "cpu"
+
+    def array(self, values: Floats) -> Array:
+        """The values in this type and place; never a view that could be written through."""
+        if self.device == "cpu":
+            return values.astype(self.dtype)
+        return torch.as_tensor(values).to(device=self.device, dtype=getattr(torch, self.dtype))
+
+
+def to_floats(values: Array) -> Floats:
+    """Back to a float64 array."""
+    return np.asarray(values.cpu().numpy() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
+
+
+def as_cloud(value: object, name: str, dim: int | None = None) -> Floats:
+    """
+    Check a cloud of points.
+
+    :param value: (n, d) numpy array, tensor or nested sequence of numbers
+    :param name: the argument's name, for the error
+    :param dim: the dimension that is expected, ``None`` for any
+    :return: (n, d) float64
+    :raises TypeError: if it is not made of numbers
+    :raises ValueError: if it is empty, not two-dimensional, of another dimension, or not finite
+    """
+    cloud = _as_floats(value, name)
+    if cloud.ndim != 2:
+        hint = "; one point is x[None], one coordinate is x[:, None]" if cloud.ndim == 1 else ""
+        raise ValueError(f"`{name}` must be a cloud of points of shape (n, d), got shape {cloud.shape}{hint}")
+    if 0 in cloud.shape:
+        raise ValueError(f"`{name}` is empty (shape {cloud.shape}): it needs at least one point and one dimension")
+    if dim is not None and cloud.shape[1] != dim:
+        raise ValueError(f"`{name}` has points of dimension {cloud.shape[1]}, expected {dim}: both clouds live in one space")
+    # The sum of squares cannot be finite unless all are: one pass, no mask, and it also refuses what would overflow a cost.
+    if not np.isfinite(sum_of_squares(cloud)):
+        bad = np.flatnonzero(~np.isfinite(cloud).all(axis=1))
+        what = (
+            f"NaN or inf in {len(bad)} of {len(cloud)} points (the first is row {bad[0]})" if len(bad) else "numbers too large"
+        )
+        raise ValueError(f"`{name}` has {what}: drop or mend them first")
+    return cloud
+
+
+def as_weights(value: object | None, n: int, name: str) -> Floats:
+    """
+    Check the weights of a cloud and normalise them to sum to one.
+
+    :param value: (n,) non-negative numbers, or ``None`` for equal weights
+    :param n: number of points
+    :param name: the argument's name, for the error
+    :return: (n,) float64
+    :raises TypeError: if they are not numbers
+    :raises ValueError: if they are of another length, negative, not finite, or sum to zero
+    """
+    if value is None:
+        return np.full(n, 1.0 / n)
+    weights = _as_floats(value, name)
+    if weights.shape != (n,):
+        raise ValueError(f"`{name}` must have one weight for each of the {n} points, got shape {weights.shape}")
+    total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError(f"`{name}` must be finite, got {weights[~np.isfinite(weights)][:1]}: drop or mend those points first")
+    if weights.min() < 0:
+        raise ValueError(f"`{name}` must be non-negative, got {weights.min()}: a law has no negative mass")
+    if total == 0:
+        raise ValueError(f"`{name}` sum to zero: at least one point needs mass")
+    return np.asarray(weights / total)
+
+
+def like(values: Floats, reference: object) -> Any:
+    """Hand results back in the kind that the argument came in: a tensor on its device, or a numpy array."""
+    if isinstance(reference, torch.Tensor):
+        return torch.from_numpy(values).to(reference.device)
+    return values
+
+
+def saved(state: dict[str, Any], name: str, *shape: int | None, dtype: torch.dtype = torch.float64) -> Any:
+    """
+    An array out of a saved state, a copy.
+
+    :param state: of a dual, or of a part of one
+    :param name: its key
+    :param shape: that it must have; ``None`` stands for any length
+    :param dtype: that it must have
+    :return: the array
+    :raises ValueError: unless it is finite numbers of that shape and type
+    """
+    tensor = state[name]
+    if not isinstance(tensor, torch.Tensor) or tensor.dtype != dtype:
+        raise ValueError(f"{name} must be a tensor of {dtype}, got {getattr(tensor, 'dtype', type(tensor).__name__)}")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ValueError(f"{name} declares the shape {tuple(tensor.shape)} over fewer numbers")
+    fits = tensor.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, tensor.shape, strict=True))
+    if not fits or not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"{name} must be finite and of shape {shape}, got {tuple(tensor.shape)}")
+    return np.array(tensor.cpu().numpy())
+
+
+def _as_floats(value: object, name: str) -> Floats:
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray) and np.iscomplexobj(value):
+        raise TypeError(f"`{name}` must be an array of real numbers, got complex ones")
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must be an array of numbers, got {type(value).__name__}: {error}") from error

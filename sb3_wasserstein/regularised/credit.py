@@ -1,0 +1,181 @@
+"""
+From h to a rollout (S1 "The gradient": the return of an episode becomes R(τ) + λ h(φ(τ))): pure functions.
+
+T is the number of the rollout's steps, n the number of environments. All bonuses here are in units of h; λ comes later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_wasserstein.embeddings.states import StateOccupancy
+from sb3_wasserstein.recording.rollout import Episode, Rollout
+
+CREDITS = ("telescoping", "terminal", "episode")
+#: rollouts up to this length are summed up in plain numbers
+SHORT = 64
+Shaping = Callable[..., NDArray[np.float64]]
+
+
+def prefix_values(rollout: Rollout, shaping: Shaping) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """
+    :param rollout: with prefixes
+    :param shaping: h, (k, dim) -> (k,); where the rollout says what its prefixes are means of, it gets that besides
+    :return: (T, n) h of each prefix (of each state, for an occupancy) and (k,) h at the rollout's ``starts``
+    """
+    assert rollout.after is not None
+    after = rollout.after.reshape(-1, rollout.after.shape[-1])
+    if rollout.means is not None:
+        return shaping(after, rollout.means).reshape(rollout.ends.shape), shaping(rollout.start_values)
+    values = shaping(np.concatenate([rollout.start_values, after]))
+    n_starts = len(rollout.start_values)
+    return values[n_starts:].reshape(rollout.ends.shape), values[:n_starts]
+
+
+def telescoping_bonus(rollout: Rollout, after: NDArray[np.float64], starts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """
+    r_t += h(φ(τ_{0:t+1})) − h(φ(τ_{0:t})): credit lands where the behaviour changed, and nothing is lost at a rollout's cut.
+
+    The sum over an episode is h(φ(τ)) − h(φ(τ_{0:0})). With γ < 1 the discounted sum weights the prefixes by (1 − γ) γ^t.
+
+    :param rollout: with prefixes
+    :param after: (T, n) h of each prefix, as from :func:`prefix_values`
+    :param starts: (k,) h at the rollout's ``starts``
+    :return: (T, n)
+    """
+    n_envs = after.shape[1]
+    bonus = after.copy()
+    bonus[0] -= starts[:n_envs]
+    bonus[1:] -= after[:-1]
+    if len(starts) > n_envs:
+        begun = rollout.starts[1:]
+        bonus[1:][begun] = after[1:][begun] - starts[n_envs:]
+    return bonus
+
+
+def occupancy_bonus(
+    rollout: Rollout,
+    after: NDArray[np.float64],
+    starts: NDArray[np.float64],
+    embedding: StateOccupancy,
+    mean_length: float,
+    gamma: float,
+) -> NDArray[np.float64]:
+    """
+    Each state's h with its weight in the occupancy measure, when the state is entered; the reset's goes to the first step.
+
+    With a horizon H each of the H + 1 states weighs 1 / (H + 1), and a terminal state that is held weighs for all the steps
+    that are left. The sum over an episode is the mean of h over its states. An absorbing one weighs for them discounted: the
+    discounted sum is that of an agent who stays there to the horizon (Kostrikov 2019, "Discriminator-Actor-Critic").
+
+    :param rollout: of states
+    :param after: (T, n) h of each state, as from :func:`prefix_values`
+    :param starts: (k,) h at the rollout's ``starts``
+    :param embedding: says what happens after termination
+    :param mean_length: mean number of steps of an episode, which stands for H where there is no horizon
+    :param gamma: the discount factor, on which only an absorbing state's weight depends
+    :return: (T, n)
+    """
+    bonus = after.copy()
+    held_to = embedding.horizon if embedding.holds else None
+    horizon = mean_length if held_to is None else held_to
+    if held_to is not None:
+        weight = 1.0 + np.where(rollout.terminated, np.maximum(horizon - rollout.lengths, 0), 0)
+        if embedding.after_termination == "absorb" and gamma < 1.0:
+            weight = (1.0 - gamma**weight) / (1.0 - gamma)
+        bonus *= weight
+    first = rollout.lengths[rollout.starts] == 1
+    steps, envs = (index[first] for index in np.nonzero(rollout.starts))
+    bonus[steps, envs] += starts[first]
+    scaled: NDArray[np.float64] = bonus / (horizon + 1.0)
+    return scaled
+
+
+def episode_values(episodes: list[Episode], shaping: Shaping) -> NDArray[np.float64]:
+    """
+    :param episodes: k finished episodes
+    :param shaping: h, (k, dim) -> (k,)
+    :return: (k,) h(φ(τ)) of each; for an occupancy the mean of h over its states
+    """
+    if not episodes:
+        return np.zeros(0)
+    values = shaping(np.concatenate([episode.points for episode in episodes]))
+    sizes = [len(episode.points) for episode in episodes]
+    return np.array([part.mean() for part in np.split(values, np.cumsum(sizes)[:-1])])
+
+
+def terminal_bonus(rollout: Rollout, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """
+    The whole of h(φ(τ)) at the episode's last step. Faithful, but diluted by γ^T.
+
+    :param rollout: with k finished episodes
+    :param values: (k,) h(φ(τ)) of each
+    :return: (T, n)
+    """
+    bonus = np.zeros(rollout.ends.shape)
+    for episode, value in zip(rollout.episodes, values, strict=True):
+        bonus[episode.step, episode.env] = value
+    return bonus
+
+
+def episode_advantages(rollout: Rollout, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """
+    h(φ(τ)) − mean h on the advantage of each step of the episode that lies in this rollout: the REINFORCE estimator.
+
+    :param rollout: with k finished episodes; steps of unfinished ones get nothing
+    :param values: (k,) h(φ(τ)) of each
+    :return: (T, n)
+    """
+    advantages = np.zeros(rollout.ends.shape)
+    for episode, value in zip(rollout.episodes, values - values.mean() if len(values) else values, strict=True):
+        advantages[max(0, episode.step + 1 - episode.length) : episode.step + 1, episode.env] = value
+    return advantages
+
+
+def bonus_advantages(
+    bonus: NDArray[np.float64], dones: NDArray[np.bool_], gamma: float, gae_lambda: float
+) -> NDArray[np.float64]:
+    """
+    GAE(λ) of the bonus alone, with V = 0. GAE is linear in the rewards, so this is what the bonus adds to SB3's advantages.
+
+    :param bonus: (T, n)
+    :param dones: (T, n) whether the episode ended with the step
+    :param gamma: discount factor
+    :param gae_lambda: GAE's λ
+    :return: (T, n)
+    """
+    decay = gamma * gae_lambda
+    advantages = []
+    # Plain numbers: numpy's calls on one step's few environments would cost ten times as much.
+    for added, ended in zip(bonus.T.tolist(), dones.T.tolist(), strict=True):
+        running, column = 0.0, []
+        for here, end in zip(reversed(added), reversed(ended), strict=True):
+            running = here if end else here + decay * running
+            column.append(running)
+        advantages.append(column[::-1])
+    return np.array(advantages).T
+
+
+def mean_to_go(bonus: NDArray[np.float64], dones: NDArray[np.bool_], gamma: float, at_the_cut: float) -> float:
+    """
+    Mean over a rollout's steps of the discounted bonus from there to the episode's end.
+
+    :param bonus: (T, n)
+    :param dones: (T, n) whether the episode ended with the step
+    :param gamma: discount factor
+    :param at_the_cut: what stands for the rest of the episodes that go on after the rollout: the last rollout's mean
+    :return: the mean, in the unit of ``bonus``
+    """
+    if len(bonus) <= SHORT and not np.count_nonzero(dones):
+        # The same discounts everywhere: the sum over the environments goes through the steps.
+        running, total = at_the_cut * bonus.shape[1], 0.0
+        for added in reversed(bonus.tolist()):
+            running = sum(added) + gamma * running
+            total += running
+        return total / bonus.size
+    known = bonus.copy()
+    known[-1] += gamma * at_the_cut * ~dones[-1]
+    return float(bonus_advantages(known, dones, gamma, 1.0).mean())
