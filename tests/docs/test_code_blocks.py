@@ -11,6 +11,8 @@ from pages import ALL_PAGES, PAGES, ROOT, blocks_of, name_of
 
 #: what pages may need besides: without one of them they are skipped where they ask for it
 EXTRAS = ("sb3_contrib", "matplotlib", "tensorboard", "tqdm", "rich")
+#: steps that a page's training is cut to here; `make docs` runs it whole
+MOST_STEPS = 8192
 WITH_CODE = [page for page in PAGES if blocks_of(page)]
 #: what a page's reader sees and should see: rewards that are switched off, a figure without a window
 pytestmark = [
@@ -26,13 +28,18 @@ def test_code_blocks(page, tmp_path, monkeypatch):
     try:
         for block in blocks_of(page):
             if block.reason is None:
-                exec(compile("\n" * block.line + block.code, str(page), "exec"), namespace)
+                exec(compile("\n" * block.line + shortened(block.code), str(page), "exec"), namespace)
     except ImportError as error:
         if all(find_spec(module) for module in EXTRAS):
             raise
         pytest.skip(str(error))
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close("all")
+
+
+def shortened(code):
+    """The code with no training of more than ``MOST_STEPS`` steps."""
+    return re.sub(r"\.learn\((\d[\d_]*)", lambda match: f".learn({min(int(match[1].replace('_', '')), MOST_STEPS)}", code)
 
 
 def test_what_is_not_executed_says_why():
@@ -50,7 +57,7 @@ def script_of(page, *numbers):
 def test_what_starts_processes_runs_as_a_script(last, tmp_path):
     """Spawned processes import the script again: it cannot be executed in this one."""
     page = next(page for page in PAGES if page.name == "ray.md")
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     script = tmp_path / "script.py"
     if last == 1:
         script.write_text(script_of(page, 0, 1))
