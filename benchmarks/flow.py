@@ -91,11 +91,11 @@ def derivatives():
 
             def J(particles, flow=flow):
                 flow.particles = particles
-                return flow.evaluation(flow.discount).J
+                return flow.evaluation().J
 
             def slope(particles, flow=flow):
                 flow.particles = particles
-                rho = flow.evaluation(flow.discount).rho
+                rho = flow.evaluation().rho
                 return (rho[:, None] * flow.weights)[..., None] * flow.gradient()
 
             found, curved = central(J, start, v), central(slope, start, v)
@@ -103,7 +103,7 @@ def derivatives():
             exact = flow.inner(flow.gradient(), v)
             gradient = max(gradient, abs(found - exact) / abs(exact))
             one, two = sum(flow.hessian_vector(v)), sum(flow.hessian_vector(w))
-            whole = (flow.evaluation(discount).rho[:, None] * flow.weights)[..., None] * one
+            whole = (flow.evaluation().rho[:, None] * flow.weights)[..., None] * one
             hessian = max(hessian, float((curved - whole).norm() / whole.norm()))
             scale = (flow.inner(one, one) * flow.inner(w, w)) ** 0.5
             symmetry = max(symmetry, abs(flow.inner(one, w) - flow.inner(two, v)) / scale)

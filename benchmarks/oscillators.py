@@ -20,7 +20,7 @@ from rows import Rows
 
 from sb3_wasserstein.envs import CoupledOscillators
 from sb3_wasserstein.flow import NaturalGradient
-from sb3_wasserstein.flow.natural import annealed
+from sb3_wasserstein.flow.neural.natural import annealed
 
 MILESTONES = (15_000, 30_000, 45_000, 65_000, 90_000, 120_000, 150_000)
 KEYS = ["method", "n", "beta", "rate", "seed"]

@@ -20,7 +20,7 @@ LEVELS = {
     "embeddings": 0,
     "envs": 0,
     "flow": 0,
-    "flow/natural": 1,
+    "flow/neural": 1,
     "flow/wpo": 2,
     "transport": 1,
     "duals": 2,
@@ -39,7 +39,7 @@ LEVELS = {
 
 def part_of(module: Path) -> str:
     """The folder; the parts of flow that meet SB3 count by themselves, for its numerics are leaves."""
-    for part in ("flow/natural", "flow/wpo"):
+    for part in ("flow/neural", "flow/wpo"):
         if module.as_posix().startswith(part):
             return part
     return module.parts[0] if len(module.parts) > 1 else module.stem
@@ -66,7 +66,7 @@ def parts_imported_by(module: Path) -> set[str]:
             target = part_of(Path(*parts[1:3]))
             found.add(target if target in LEVELS else parts[1])
     # flow/__init__ is flow's export list: NaturalGradient stands there.
-    exported = {"flow/natural"} if module == Path("flow/__init__.py") else set()
+    exported = {"flow/neural"} if module == Path("flow/__init__.py") else set()
     return found - {part_of(module)} - exported
 
 

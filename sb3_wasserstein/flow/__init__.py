@@ -1,14 +1,18 @@
-"""Policy optimisation as a gradient flow in Wasserstein space, after Dus (arXiv 2604.14765)."""
+"""
+Policy optimisation as a gradient flow in Wasserstein space, after Dus 2026 (arXiv 2604.14765).
 
-from sb3_wasserstein.flow.curvature import ConvexityReport
-from sb3_wasserstein.flow.grid import Grid
-from sb3_wasserstein.flow.natural import NaturalGradient
-from sb3_wasserstein.flow.neural import NeuralPolicy
-from sb3_wasserstein.flow.particles import ParticleFlow
-from sb3_wasserstein.flow.physics import Problem, mountain_car, pendulum
-from sb3_wasserstein.flow.policy import GridPolicy
-from sb3_wasserstein.flow.simulator import from_env
-from sb3_wasserstein.flow.solver import Result
+``grid`` and ``particles``: policies of particles on a grid of states, by linear algebra. ``neural``: networks through known
+dynamics. ``wpo``: networks with learned critics, an SB3 algorithm.
+"""
+
+from sb3_wasserstein.flow.grid.grid import Grid
+from sb3_wasserstein.flow.neural.natural import NaturalGradient
+from sb3_wasserstein.flow.neural.policy import NeuralPolicy
+from sb3_wasserstein.flow.particles.derivatives import ConvexityReport
+from sb3_wasserstein.flow.particles.facade import ParticleFlow
+from sb3_wasserstein.flow.particles.policy import GridPolicy
+from sb3_wasserstein.flow.particles.problems import Problem, from_env, mountain_car, pendulum
+from sb3_wasserstein.flow.particles.solver import Result, SolverOptions
 
 __all__ = [
     "ConvexityReport",
@@ -19,6 +23,7 @@ __all__ = [
     "ParticleFlow",
     "Problem",
     "Result",
+    "SolverOptions",
     "from_env",
     "mountain_car",
     "pendulum",

@@ -138,9 +138,9 @@ def test_two_wells_of_the_state_warn_with_the_spectral_gap(noise):
 
 def test_a_mixing_chain_has_the_gap_of_its_second_eigenvalue():
     flow = regulator(61, 2)
-    transition, _ = flow.mdp.chain(flow.particles, flow.weights)
+    transition, _ = flow.mdp.chain(flow.policy)
     moduli = np.sort(np.abs(np.linalg.eigvals(transition.matrix.toarray())))
-    assert flow.evaluation(None).chain.spectral_gap() == pytest.approx(1 - moduli[-2], rel=0.05)
+    assert flow.evaluation().chain.spectral_gap() == pytest.approx(1 - moduli[-2], rel=0.05)
 
 
 def test_an_unfinished_solve_says_so():

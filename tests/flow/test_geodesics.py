@@ -7,7 +7,8 @@ import torch
 from flow_problems import displacement, planar, random_policy, regulator
 
 from sb3_wasserstein.flow import Grid, ParticleFlow
-from sb3_wasserstein.flow.geodesics import optimal_pairs
+from sb3_wasserstein.flow.particles.geodesics import optimal_coupling
+from sb3_wasserstein.flow.particles.policy import ParticlePolicy
 
 
 def cloud(n, m, k, seed, weighted):
@@ -22,7 +23,7 @@ def cloud(n, m, k, seed, weighted):
 @pytest.mark.parametrize("k", [1, 2])
 def test_couplings_are_optimal(k, sizes, weighted):
     (a, wa), (b, wb) = (cloud(6, m, k, seed, weighted) for seed, m in enumerate(sizes))
-    start, end, mass = optimal_pairs(a, wa, b, wb)
+    start, end, mass = optimal_coupling(ParticlePolicy(a, wa), ParticlePolicy(b, wb))
     np.testing.assert_allclose(mass.sum(1), 1, atol=1e-12)
     for s in range(6):
         paid = float((mass[s] * ((start[s] - end[s]) ** 2).sum(1)).sum())

@@ -8,9 +8,7 @@ from flow_problems import regulator
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_wasserstein.flow import Grid, ParticleFlow
-from sb3_wasserstein.flow.physics import mountain_car, pendulum
-from sb3_wasserstein.flow.simulator import from_env
+from sb3_wasserstein.flow import Grid, ParticleFlow, from_env, mountain_car, pendulum
 
 
 @pytest.mark.parametrize(("problem", "name"), [(pendulum(9), "Pendulum-v1"), (mountain_car(9), "MountainCarContinuous-v0")])

@@ -6,8 +6,9 @@ import torch
 from flow_problems import regulator
 
 from sb3_wasserstein.flow import Grid, ParticleFlow
-from sb3_wasserstein.flow.evaluation import evaluate
-from sb3_wasserstein.flow.langevin import negative_entropy
+from sb3_wasserstein.flow.particles.langevin import negative_entropy
+from sb3_wasserstein.flow.particles.mdp import evaluate
+from sb3_wasserstein.flow.particles.policy import ParticlePolicy
 
 
 def w1(particles, law, actions):
@@ -52,7 +53,7 @@ def test_coupled_flow_ends_at_the_soft_optimum():
     law = torch.full((25, 401), 1 / 401, dtype=torch.float64)
     for _ in range(20):
         entropy = tau * (law * (law.clamp(min=1e-300) / (line[1] - line[0])).log()).sum(1)
-        at = evaluate(flow.mdp, actions, law, None, flow.initial, extra=entropy)
+        at = evaluate(flow.mdp, ParticlePolicy(actions, law), extra=entropy)
         law = torch.softmax(-at.q(actions) / tau, 1)
     assert free_energy == pytest.approx(at.J, abs=0.1 * tau)
     assert float(at.rho @ w1(flow.particles, law, line)) <= 0.06

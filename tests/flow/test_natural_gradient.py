@@ -12,9 +12,9 @@ from torch.func import functional_call, jacrev
 
 from sb3_wasserstein.envs import CoupledOscillators, NonlinearRegulator
 from sb3_wasserstein.flow import NaturalGradient, NeuralPolicy
-from sb3_wasserstein.flow.ergodic import Chains, gaussian
-from sb3_wasserstein.flow.metric import WassersteinMetric, dot, natural_direction
-from sb3_wasserstein.flow.neural import MLP
+from sb3_wasserstein.flow.neural.chains import Chains, gaussian
+from sb3_wasserstein.flow.neural.metric import WassersteinMetric, dot, natural_direction
+from sb3_wasserstein.flow.neural.policy import MLP
 
 
 def oscillators(n=2, beta=0.0, **kwargs):

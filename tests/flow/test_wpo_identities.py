@@ -13,7 +13,7 @@ from torch.distributions.kl import kl_divergence
 from torch.distributions.transforms import TanhTransform
 from torch.func import functional_call
 
-from sb3_wasserstein.flow.metric import WassersteinMetric, dot
+from sb3_wasserstein.flow.neural.metric import WassersteinMetric, dot
 from sb3_wasserstein.flow.wpo.laws import Draw, LatentLaw, kl_to, w2_to
 from sb3_wasserstein.flow.wpo.transport import Velocity, transport_loss, velocity
 

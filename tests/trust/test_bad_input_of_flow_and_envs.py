@@ -11,8 +11,7 @@ from refusals import check_refusal
 from sb3_wasserstein import zoo
 from sb3_wasserstein.envs import CoupledOscillators, Goals, HillyGrid, NonlinearRegulator
 from sb3_wasserstein.figures import plot_behaviour, plot_grid_paths
-from sb3_wasserstein.flow import Grid, NaturalGradient, ParticleFlow
-from sb3_wasserstein.flow.neural import NeuralPolicy
+from sb3_wasserstein.flow import Grid, NaturalGradient, NeuralPolicy, ParticleFlow
 from sb3_wasserstein.zoo.__main__ import main
 
 

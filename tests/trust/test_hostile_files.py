@@ -9,8 +9,7 @@ import torch as th
 from forged import Trap, arrays_of_targets, bounded, packed, torch_file
 
 from sb3_wasserstein import Target
-from sb3_wasserstein.flow import NaturalGradient
-from sb3_wasserstein.flow.neural import NeuralPolicy
+from sb3_wasserstein.flow import NaturalGradient, NeuralPolicy
 
 
 @pytest.mark.parametrize("case", list(arrays_of_targets("")))

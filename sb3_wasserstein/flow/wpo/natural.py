@@ -8,7 +8,7 @@ from stable_baselines3.sac.policies import Actor
 from torch import nn
 from torch.func import functional_call
 
-from sb3_wasserstein.flow.metric import Parameters, WassersteinMetric, natural_direction
+from sb3_wasserstein.flow.neural.metric import Parameters, WassersteinMetric, natural_direction
 from sb3_wasserstein.flow.wpo.policies import latent_law
 
 

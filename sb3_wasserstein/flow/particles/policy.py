@@ -1,30 +1,55 @@
-"""A particle policy behind SB3's ``predict``."""
+"""A policy of weighted particles at every node, and the same behind SB3's ``predict``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from sb3_wasserstein._validation import check_array
-
-if TYPE_CHECKING:
-    from sb3_wasserstein.flow.particles import ParticleFlow
+from sb3_wasserstein.flow.grid.grid import Grid
 
 # observations (B, obs) -> states (B, d)
 ObservationToState: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
+@dataclass(frozen=True, eq=False)
+class ParticlePolicy:
+    """
+    π(·|s) = Σ_i w_si δ(a_si) at every node.
+
+    :param particles: the actions, float64 (n, m, k)
+    :param weights: their probabilities (n, m), rows summing to one
+    """
+
+    particles: torch.Tensor
+    weights: torch.Tensor
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """E_π of values per particle, (n, m) -> (n,)."""
+        return (values * self.weights).sum(1)
+
+    def moved(self, particles: torch.Tensor) -> ParticlePolicy:
+        """The same weights at other actions."""
+        return replace(self, particles=particles)
+
+    def at_nodes(self, nodes: torch.Tensor) -> ParticlePolicy:
+        """The policy that copies the particles of the given nodes."""
+        return ParticlePolicy(self.particles[nodes], self.weights[nodes])
+
+
 class GridPolicy:
     """
-    A snapshot of a flow's policy, between its nodes as well.
+    A snapshot of a particle policy, between the nodes as well.
 
     Deterministic: the mean action of each node, interpolated multilinearly. Stochastic: a corner of the state's cell is drawn
     with those weights, then one of its particles.
 
-    :param flow: whose particles are copied
+    :param policy: the particles and their weights, which are copied
+    :param grid: the grid of states
     :param observation_to_state: (B, obs) -> (B, d); None where observations are the states
     :param seed: of the stochastic policy's draws
 
@@ -37,11 +62,12 @@ class GridPolicy:
         (1, 1)
     """
 
-    def __init__(self, flow: ParticleFlow, observation_to_state: ObservationToState | None, seed: int | None) -> None:
-        self.grid = flow.grid
-        self.particles = flow.particles.clone()
-        self.weights = flow.weights.clone()
-        self.mean = (self.particles * self.weights[..., None]).sum(1)
+    def __init__(
+        self, policy: ParticlePolicy, grid: Grid, observation_to_state: ObservationToState | None, seed: int | None
+    ) -> None:
+        self.policy = ParticlePolicy(policy.particles.clone(), policy.weights.clone())
+        self.grid = grid
+        self._mean = (self.policy.particles * self.policy.weights[..., None]).sum(1)
         self._observation_to_state = observation_to_state
         self._rng = np.random.default_rng(seed)
 
@@ -55,8 +81,11 @@ class GridPolicy:
             return observations
         if observations.shape[1] == d + sum(angles):
             columns = iter(observations.unbind(1))
-            # Python evaluates the two `next` in order: cos comes first, as in Pendulum-v1.
-            read = [_angle(next(columns), next(columns)) if angle else next(columns) for angle in angles]
+            read = []
+            for angle in angles:
+                column = next(columns)
+                # An angle comes as (cos, sin), as in Pendulum-v1.
+                read.append(torch.atan2(next(columns), column) if angle else column)
             return torch.stack(read, dim=1)
         raise ValueError(
             f"observation has {observations.shape[1]} entries, the flow's state {d}: pass as_policy(observation_to_state=...)"
@@ -78,18 +107,15 @@ class GridPolicy:
         single = array.ndim <= 1
         corners, shares = self.grid.linear_weights(self.states(torch.as_tensor(array.reshape(1, -1) if single else array)))
         if deterministic:
-            actions = (shares[..., None] * self.mean[corners]).sum(1)
+            actions = (shares[..., None] * self._mean[corners]).sum(1)
         else:
             nodes = corners.gather(1, self._draw(shares)).squeeze(1)
-            chosen = self._draw(self.weights[nodes]).squeeze(1)
-            actions = self.particles[nodes, chosen]
+            chosen = self._draw(self.policy.weights[nodes]).squeeze(1)
+            actions = self.policy.particles[nodes, chosen]
         found = actions.numpy().astype(np.float32)
         return (found[0] if single else found), state
 
     def _draw(self, law: torch.Tensor) -> torch.Tensor:
+        """One index per row of probabilities, (B, 1)."""
         level = torch.as_tensor(self._rng.random((len(law), 1)))
         return (law.cumsum(1) < level).sum(1, keepdim=True).clamp(max=law.shape[1] - 1)
-
-
-def _angle(cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    return torch.atan2(sine, cosine)

@@ -1,4 +1,4 @@
-"""The particle gradient flow: a policy is a cloud of actions at every node, moved by −∇_a Q."""
+"""The particle gradient flow as one object: a policy is a cloud of actions at every node, moved by −∇_a Q."""
 
 from __future__ import annotations
 
@@ -11,24 +11,16 @@ import torch
 from scipy.stats import qmc
 
 from sb3_wasserstein._validation import check_count, check_number
-from sb3_wasserstein.flow import curvature, geodesics, langevin, solver
-from sb3_wasserstein.flow.evaluation import Evaluation, evaluate
-from sb3_wasserstein.flow.grid import Grid, as_tensor
-from sb3_wasserstein.flow.mdp import Dynamics, GridMDP
-from sb3_wasserstein.flow.policy import GridPolicy, ObservationToState
-from sb3_wasserstein.flow.solver import Result
-from sb3_wasserstein.flow.steps import differentiate, greedy, scan_actions
-
-
-def _one_of(method: str) -> str:
-    if method not in solver.STEPS:
-        raise ValueError(f"method must be one of {list(solver.STEPS)}, got {method!r}")
-    return method
+from sb3_wasserstein.flow.grid.grid import Grid, as_tensor
+from sb3_wasserstein.flow.particles import derivatives, geodesics, langevin, solver
+from sb3_wasserstein.flow.particles.mdp import Dynamics, Evaluation, GridMDP, evaluate
+from sb3_wasserstein.flow.particles.policy import GridPolicy, ObservationToState, ParticlePolicy
+from sb3_wasserstein.flow.particles.solver import Result, SolverOptions
 
 
 class ParticleFlow:
     """
-    Policy optimisation as a gradient flow in Wasserstein space, after Dus (arXiv 2604.14765), on a grid of states.
+    Policy optimisation as a gradient flow in Wasserstein space, after Dus 2026 (arXiv 2604.14765), on a grid of states.
 
     A policy is π(·|s) = Σ_i w_si δ(a_si) at each node. In the metric g_π(v, w) = Σ_s ρ(s) E_π ⟨v, w⟩ the gradient of the
     long-run cost J is ∇_a Q_π, which is what :meth:`gradient` returns; :meth:`hessian_vector` is the second derivative along
@@ -40,7 +32,8 @@ class ParticleFlow:
     :param action_low: lower bounds of the actions, a number or one per action dimension
     :param action_high: upper bounds
     :param n_particles: actions per node
-    :param noise: standard deviation of the Gaussian noise added in a step, a number or one per state dimension
+    :param noise: standard deviation of the Gaussian noise added in a step, a number or one per state dimension, at most the
+        width of the grid
     :param discount: γ in [0, 1), or None for the ergodic (average) cost
     :param initial: μ₀ on the nodes, (cells,), for the discounted cost; None: uniform
     :raises ValueError: on shapes, bounds, NaN from the callables, or a grid that does not fit into memory
@@ -70,31 +63,30 @@ class ParticleFlow:
         discount: float | None = None,
         initial: torch.Tensor | np.ndarray | Sequence[float] | None = None,
     ) -> None:
-        check_count("n_particles", n_particles)
-        if discount is not None and not 0 <= check_number("discount", discount) < 1:
-            raise ValueError(f"discount must lie in [0, 1), or be None for the ergodic cost, got {discount}")
-        self.mdp = GridMDP(dynamics, cost, grid, action_low, action_high, noise, int(n_particles))
-        self.grid = grid
-        self.discount = discount
-        self.initial = self._law(initial)
+        m = check_count("n_particles", n_particles)
+        self.mdp = GridMDP.checked(dynamics, cost, grid, action_low, action_high, noise, discount, initial, m)
         self.observation_to_state: ObservationToState | None = None
-        self._cache: dict[float | None, tuple[int, int, Evaluation]] = {}
-        n, m, k = grid.size, int(n_particles), self.mdp.action_dim
-        self._weights = torch.full((n, m), 1 / m, dtype=torch.float64)
+        self._evaluated: tuple[int, int, Evaluation] | None = None
+        k = self.mdp.action_dim
+        self._weights = torch.full((grid.size, m), 1 / m, dtype=torch.float64)
         # In one dimension midpoints of equal intervals, else a Halton sequence: spread over the box, the same everywhere.
         unit = (np.arange(m)[:, None] + 0.5) / m if k == 1 else qmc.Halton(k, scramble=False).random(m + 1)[1:]
-        self.particles = (self.mdp.low + (self.mdp.high - self.mdp.low) * torch.as_tensor(unit)).expand(n, m, k)
+        self.particles = (self.mdp.low + (self.mdp.high - self.mdp.low) * torch.as_tensor(unit)).expand(grid.size, m, k)
 
-    def _law(self, initial: torch.Tensor | np.ndarray | Sequence[float] | None) -> torch.Tensor:
-        n = self.mdp.grid.size
-        if initial is None:
-            return torch.full((n,), 1 / n, dtype=torch.float64)
-        law = as_tensor("initial", initial).flatten()
-        if law.shape != (n,) or not torch.isfinite(law).all() or (law < 0).any() or law.sum() <= 0:
-            raise ValueError(
-                f"initial must be a law on the {n} nodes, non-negative, finite, not all 0; got {tuple(law.shape)}"
-            )
-        return law / law.sum()
+    @property
+    def grid(self) -> Grid:
+        """The grid of states."""
+        return self.mdp.grid
+
+    @property
+    def discount(self) -> float | None:
+        """γ, or None for the ergodic cost."""
+        return self.mdp.discount
+
+    @property
+    def policy(self) -> ParticlePolicy:
+        """Particles and weights as they are now."""
+        return ParticlePolicy(self._particles, self._weights)
 
     @property
     def particles(self) -> torch.Tensor:
@@ -109,8 +101,7 @@ class ParticleFlow:
             raise ValueError(f"particles must have shape {shape}: (cells, n_particles, k), got {tuple(value.shape)}")
         if not torch.isfinite(value).all():
             raise ValueError("particles must be finite")
-        self._particles = torch.minimum(torch.maximum(value, self.mdp.low), self.mdp.high)
-        self._cache.clear()
+        self._set(ParticlePolicy(self.mdp.project(value), self._weights))
 
     @property
     def weights(self) -> torch.Tensor:
@@ -124,37 +115,33 @@ class ParticleFlow:
             raise ValueError(f"weights must have shape {tuple(self._weights.shape)}, got {tuple(value.shape)}")
         if not torch.isfinite(value).all() or (value < 0).any() or (value.sum(1) <= 0).any():
             raise ValueError("weights must be finite, non-negative, and not all zero at a node")
-        self._weights = value / value.sum(1, keepdim=True)
-        self._cache.clear()
+        self._set(ParticlePolicy(self._particles, value / value.sum(1, keepdim=True)))
 
-    def evaluation(self, discount: float | None) -> Evaluation:
-        """The policy's :class:`Evaluation` at any discount, kept until particles or weights change."""
-        a, w = self._particles, self._weights
+    def _set(self, policy: ParticlePolicy) -> None:
+        self._particles, self._weights, self._evaluated = policy.particles, policy.weights, None
+
+    def evaluation(self) -> Evaluation:
+        """The policy's :class:`Evaluation`, kept until particles or weights change."""
         # A tensor's version counts its in-place changes: `flow.particles[...] = x` is noticed.
-        if discount in self._cache and self._cache[discount][:2] == (a._version, w._version):
-            return self._cache[discount][2]
-        found = evaluate(self.mdp, a, w, discount, self.initial)
-        self._cache[discount] = (a._version, w._version, found)
-        return found
+        versions = self._particles._version, self._weights._version
+        if self._evaluated is None or self._evaluated[:2] != versions:
+            self._evaluated = (*versions, evaluate(self.mdp, self.policy))
+        return self._evaluated[2]
 
     def evaluate(self) -> tuple[float, torch.Tensor, torch.Tensor]:
         """
         J, V (cells,) with V = 0 at the grid's centre when ergodic, and ρ (cells,).
 
-        Warns where the answer is not to be trusted: mass that falls off the grid, a reducible chain.
+        A RuntimeWarning says where the answer is not to be trusted: mass that falls off the grid, a reducible chain.
         """
-        for complaint in self.complaints():
+        at = self.evaluation()
+        for complaint in at.complaints():
             warnings.warn(complaint, RuntimeWarning, stacklevel=2)
-        at = self.evaluation(self.discount)
         return at.J, at.V.clone(), at.rho.clone()
-
-    def complaints(self) -> list[str]:
-        """What speaks against this policy's J on this grid, in words; empty when nothing does."""
-        return self.evaluation(self.discount).complaints(self._particles, self._weights)
 
     def gradient(self) -> torch.Tensor:
         """grad J = ∇_a Q_π at every particle, like ``particles``; dJ/da_si = ρ(s) w_si ∇_a Q(s, a_si)."""
-        return differentiate(self.evaluation(self.discount).q, self._particles).gradient
+        return derivatives.gradient(self.evaluation())
 
     def action_value(self, actions: torch.Tensor) -> torch.Tensor:
         """Q_π(s, a), (cells, m) for actions (cells, m, k); ergodic: Q = c − J + E V(s'), discounted: c + γ E V(s')."""
@@ -162,41 +149,45 @@ class ParticleFlow:
         if actions.ndim != 3 or (actions.shape[0], actions.shape[2]) != (self.grid.size, self.mdp.action_dim):
             shape = (self.grid.size, "m", self.mdp.action_dim)
             raise ValueError(f"actions must have shape {shape}, got {tuple(actions.shape)}")
-        at = self.evaluation(self.discount)
+        at = self.evaluation()
         with torch.no_grad():
             return at.q(actions) - (at.J if self.discount is None else 0.0)
 
-    def gap(self) -> float:
-        """The greedy improvement gap max_s ρ(s) (E Q(s, π(s)) − min_a Q(s, a))."""
-        at = self.evaluation(self.discount)
-        least, _ = greedy(at.q, self._particles, scan_actions(self.mdp.low, self.mdp.high))
-        with torch.no_grad():
-            own = (at.q(self._particles) * self._weights).sum(1)
-        return float((at.rho * (own - least)).clamp(min=0.0).max())
-
-    def solve(self, method: str = "newton", continuation: bool = True, *, max_iterations: int | None = None) -> Result:
+    def solve(
+        self,
+        method: str = "newton",
+        continuation: bool = True,
+        *,
+        max_iterations: int | None = None,
+        options: SolverOptions = SolverOptions(),  # noqa: B008 (frozen)
+    ) -> Result:
         """
         Run the flow until the quadratic model promises nothing more, to 1e-14 of J.
 
         :param method: ``"newton"``: −∇Q / ∂²Q at every particle; ``"gradient"``: the explicit Euler step, η = 1 / max ∂²Q
-        :param continuation: γ = 0, .5, .8, .9, .95, .98, .99 before the flow's own; with Newton also a coarse-to-fine start,
-            and at the end a jump of every particle that sees a better action. False: the local flow, in its own basin
+        :param continuation: γ = 0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99 before the flow's own; with Newton also a coarse-to-fine
+            start, and at the end a jump of every particle that sees a better action. False: the local flow, in its own basin
         :param max_iterations: default 300 for Newton, 20,000 for the gradient
+        :param options: tolerances and limits
         :raises ValueError: where the solution leaves mass at the grid's edge, or its chain is reducible
         """
-        default = 300 if _one_of(method) == "newton" else 20_000
+        default = 300 if _check_method(method) == "newton" else 20_000
         limit = default if max_iterations is None else check_count("max_iterations", max_iterations)
-        iterations, history = solver.solve(self, method, continuation, limit)
-        if complaints := self.complaints():
+        if not isinstance(options, SolverOptions):
+            raise TypeError(f"options must be SolverOptions(...), got {options!r}")
+        policy, history = solver.solve(self.mdp, self.policy, method, continuation, limit, options)
+        self._set(policy)
+        at = self.evaluation()
+        if complaints := at.complaints():
             raise ValueError("; ".join(complaints))
-        if iterations >= limit:
+        if len(history) >= limit:
             warnings.warn(f"solve stopped at max_iterations={limit} before it converged", RuntimeWarning, stacklevel=2)
-        return Result(self.evaluation(self.discount).J, iterations, history, self.gap())
+        return Result(at.J, len(history), history, solver.greedy_gap(at, options))
 
     def step(self, method: str = "newton") -> float:
-        """One step of the flow in place, without continuation; returns J before it."""
-        at = self.evaluation(self.discount)
-        self.particles = solver.STEPS[_one_of(method)](self, at).actions
+        """One step of the flow in place, without continuation; returns J before the step."""
+        at = self.evaluation()
+        self._set(at.policy.moved(solver.STEPS[_check_method(method)](at, SolverOptions()).actions))
         return at.J
 
     def langevin(self, temperature: float, sweeps: int = 40, steps: int = 25, seed: int | None = None) -> float:
@@ -209,44 +200,25 @@ class ParticleFlow:
         :param temperature: τ > 0, in the unit of the cost
         :param sweeps: evaluations of Q; step sizes are fitted during the first half of them
         :param steps: moves of every particle in a sweep
+        :param seed: of the moves
         :return: J + τ E log π of the particles it ends with
         """
-        return langevin.langevin(self, temperature, sweeps, steps, seed)
+        policy, free_energy = langevin.langevin(self.mdp, self.policy, temperature, sweeps, steps, seed)
+        self._set(policy)
+        return free_energy
 
     def copy(self) -> ParticleFlow:
         """The same problem with its own particles and weights."""
-        other = copy.copy(self)
-        other._particles, other._weights, other._cache = self._particles.clone(), self._weights.clone(), {}
-        return other
+        return self._with(ParticlePolicy(self._particles.clone(), self._weights.clone()))
 
-    def coarsened(self) -> ParticleFlow:
-        """The same problem on half the intervals, every node with the particles of the nearest one here."""
-        grid = self.grid.coarsen()
-        indices, weights = grid.linear_weights(self.grid.nodes)
-        law = torch.zeros(grid.size, dtype=torch.float64)
-        law.index_add_(0, indices.flatten(), (weights * self.initial[:, None]).flatten())
-        mdp = self.mdp
-        coarse = ParticleFlow(
-            mdp.dynamics,
-            mdp.cost,
-            grid,
-            mdp.low.numpy(),
-            mdp.high.numpy(),
-            self._weights.shape[1],
-            mdp.noise,
-            self.discount,
-            law,
-        )
-        corners, shares = self.grid.linear_weights(grid.nodes)
-        nearest = corners.gather(1, shares.argmax(1, keepdim=True)).squeeze(1)
-        coarse.particles, coarse.weights = self._particles[nearest], self._weights[nearest]
-        return coarse
+    def _with(self, policy: ParticlePolicy) -> ParticleFlow:
+        other = copy.copy(self)
+        other._set(policy)
+        return other
 
     def inner(self, v: torch.Tensor, w: torch.Tensor) -> float:
         """g_π(v, w) = Σ_s ρ(s) E_π ⟨v, w⟩ of two displacements like ``particles``."""
-        v, w = self._displacement("v", v), self._displacement("w", w)
-        rho = self.evaluation(self.discount).rho
-        return float(((v * w).sum(-1) * self._weights).sum(1) @ rho)
+        return derivatives.inner(self.evaluation(), self._displacement("v", v), self._displacement("w", w))
 
     def _displacement(self, name: str, v: torch.Tensor) -> torch.Tensor:
         v = as_tensor(name, v)
@@ -265,56 +237,53 @@ class ParticleFlow:
         :param v: like ``particles``
         :return: ``local``, ∂²_a Q v, and ``transport``, what a change of the law of states adds; both like ``particles``
         """
-        return curvature.hessian_vector(self, self._displacement("v", v))
+        return derivatives.hessian_vector(self.evaluation(), self._displacement("v", v))
 
-    def convexity(self, other: ParticleFlow, points: int = 11) -> curvature.ConvexityReport:
+    def convexity(self, other: ParticleFlow, points: int = 11) -> derivatives.ConvexityReport:
         """J and its local and transport curvature at ``points`` places along the geodesic to another policy."""
-        return curvature.convexity(self, self._comparable(other), points)
+        return derivatives.convexity(self.mdp, self.policy, self._policy_of(other), points)
 
-    def _comparable(self, other: ParticleFlow | torch.Tensor) -> ParticleFlow:
+    def _policy_of(self, other: ParticleFlow | torch.Tensor) -> ParticlePolicy:
         if isinstance(other, ParticleFlow):
             if other.grid.size != self.grid.size or other.mdp.action_dim != self.mdp.action_dim:
                 raise ValueError(f"other must live on the same grid with the same actions, got {other.grid} and {self.grid}")
-            return other
+            return other.policy
         policy = self.copy()
         policy.particles = other
-        return policy
-
-    def _with(self, particles: torch.Tensor, weights: torch.Tensor) -> ParticleFlow:
-        policy = self.copy()
-        policy._weights = weights
-        policy.particles = particles
-        return policy
+        return policy.policy
 
     def geodesic(self, other: ParticleFlow | torch.Tensor, t: float) -> ParticleFlow:
         """
         The policy at t in [0, 1] on the way to another: in every state (1 − t) a + t b along the optimal coupling.
 
         :param other: a flow on the same grid, or particles
+        :param t: where
         :return: a flow with its own particles; of more particles where weights differ and mass has to split
         """
-        if not 0 <= t <= 1:
+        if not 0 <= check_number("t", t) <= 1:
             raise ValueError(f"t must lie in [0, 1], got {t}")
-        start, end, mass = self.coupling(other)
-        return self._with((1 - t) * start + t * end, mass)
+        return self._with(geodesics.geodesic(self.policy, self._policy_of(other), t))
 
-    def coupling(self, other: ParticleFlow | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def coupling(self, other: ParticleFlow | torch.Tensor) -> geodesics.Coupling:
         """The optimal coupling in every state: starts and ends (cells, pairs, k), and masses (cells, pairs)."""
-        policy = self._comparable(other)
-        return geodesics.optimal_pairs(self._particles, self._weights, policy.particles, policy.weights)
+        return geodesics.optimal_coupling(self.policy, self._policy_of(other))
 
     def distance(self, other: ParticleFlow | torch.Tensor) -> float:
         """W_π(π, π') = (Σ_s ρ(s) W2²(π_s, π'_s))^½, with this policy's ρ."""
-        start, end, mass = self.coupling(other)
-        squared = (((start - end) ** 2).sum(-1) * mass).sum(1)
-        return float((self.evaluation(self.discount).rho @ squared).sqrt())
+        return geodesics.distance(self.evaluation(), self._policy_of(other))
 
     def as_policy(self, observation_to_state: ObservationToState | None = None, *, seed: int | None = None) -> GridPolicy:
         """
         The policy as an object with SB3's ``predict``: for ``evaluate_policy`` or a Gymnasium loop.
 
         :param observation_to_state: (B, obs) -> (B, d); None: the adapter's, else the observation is the state itself, or
-            holds (cos, sin) for each periodic dimension
+            has (cos, sin) for each periodic dimension
         :param seed: of the draws when ``deterministic`` is False
         """
-        return GridPolicy(self, observation_to_state or self.observation_to_state, seed)
+        return GridPolicy(self.policy, self.grid, observation_to_state or self.observation_to_state, seed)
+
+
+def _check_method(method: str) -> str:
+    if method not in solver.STEPS:
+        raise ValueError(f"method must be one of {list(solver.STEPS)}, got {method!r}")
+    return method

@@ -12,8 +12,8 @@ from torch import nn
 from torch.func import functional_call
 
 from sb3_wasserstein._validation import check_array
-from sb3_wasserstein.flow.mdp import Dynamics
-from sb3_wasserstein.flow.metric import Parameters
+from sb3_wasserstein.flow.neural.metric import Parameters
+from sb3_wasserstein.flow.particles.mdp import Dynamics
 
 # (n, generator) -> n initial states (n, d)
 Initial: TypeAlias = Callable[[int, torch.Generator], torch.Tensor]

@@ -12,22 +12,19 @@ from scipy.optimize import brentq
 
 from sb3_wasserstein._validation import check_array
 
-# Kernels are cut where a Gaussian has fallen to 1e-18 of its peak.
-_CUT = 9.1
-
 
 def as_tensor(name: str, value: object) -> torch.Tensor:
-    """Numbers as a float64 tensor without a gradient; TypeError naming the argument where they are none."""
+    """Numbers as a float64 tensor without a gradient; a TypeError that names the argument where they are none."""
     try:
         return torch.as_tensor(value, dtype=torch.float64).detach()
-    except (RuntimeError, TypeError, ValueError) as error:
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise TypeError(f"{name} must be numbers, got {type(value).__name__}: {error}") from error
 
 
 def per_dimension(name: str, value: float | Sequence[float] | np.ndarray, dim: int) -> np.ndarray:
-    """A number, or one per dimension, as an array (dim,); ValueError naming the argument where it is neither."""
+    """A number, or one per dimension, as an array (dim,); a ValueError that names the argument where it is neither."""
     array = check_array(name, value)
-    if array.ndim > 1 or array.size not in (1, dim):
+    if array.ndim > 1 or array.size not in (1, dim) or dim == 0:
         raise ValueError(f"{name} must be a number or one per dimension ({dim}), not of shape {array.shape}")
     return np.broadcast_to(array.reshape(-1), (dim,)).copy()
 
@@ -38,8 +35,8 @@ class Grid:
     B-spline as probabilities: positive, summing to one, with mean x, and twice differentiable in x. The controlled process
     on the nodes is then a finite MDP whose cost is differentiable in the actions.
 
-    A node's law has variance h²/3 (h the spacing), which :meth:`noise_kernel` takes off the noise. Indices past an edge are
-    mirrored, so that weights have no kink where a state is clamped.
+    A node's law has variance h²/3 (h is the spacing), which :meth:`noise_kernel` takes off the noise. Indices past an edge
+    are mirrored, so that weights have no kink where a state is clamped.
 
     :param low: lower corner, a number (one dimension) or one per dimension
     :param high: upper corner
@@ -74,11 +71,9 @@ class Grid:
                 f"cells must be whole numbers of at least 4 (the reach of a cubic B-spline), got {counts.tolist()}"
             )
         self.cells: tuple[int, ...] = tuple(int(count) for count in counts)
-        if periodic is None:
-            periodic = self.full_turns()
-        flags = per_dimension("periodic", periodic, self.dim)
+        flags = per_dimension("periodic", self.full_turns() if periodic is None else periodic, self.dim)
         self.periodic: tuple[bool, ...] = tuple(bool(flag) for flag in flags)
-        intervals = np.array([n if wrap else n - 1 for n, wrap in zip(self.cells, self.periodic, strict=True)])
+        intervals = np.array([n if wrap else n - 1 for n, wrap in zip(self.cells, self.periodic, strict=True)], dtype=float)
         self.spacing = (self.high - self.low) / intervals
         self.size = math.prod(self.cells)
 
@@ -89,6 +84,11 @@ class Grid:
     def full_turns(self) -> tuple[bool, ...]:
         """Which dimensions are exactly 2π wide."""
         return tuple(bool(abs(width - 2 * np.pi) < 1e-6) for width in self.high - self.low)
+
+    @property
+    def centre(self) -> int:
+        """The index of the node in the middle."""
+        return int(np.ravel_multi_index([n // 2 for n in self.cells], self.cells))
 
     @cached_property
     def nodes(self) -> torch.Tensor:
@@ -103,6 +103,7 @@ class Grid:
         return Grid(self.low, self.high, cells, periodic=self.periodic)
 
     def _fold(self, index: torch.Tensor, axis: int) -> torch.Tensor:
+        """Indices past an edge: around a periodic axis, mirrored on another."""
         n = self.cells[axis]
         if self.periodic[axis]:
             return index % n
@@ -110,7 +111,7 @@ class Grid:
         return torch.where(index > n - 1, 2 * (n - 1) - index, index)
 
     def _coordinates(self, points: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The node to the left of each point along an axis, and how far it lies behind it in [0, 1]."""
+        """The node to the left of each point along an axis, and how far the point lies behind it in [0, 1]."""
         u = (points[:, axis] - self.low[axis]) / self.spacing[axis]
         n = self.cells[axis]
         if self.periodic[axis]:
@@ -121,6 +122,7 @@ class Grid:
         return left.long(), u - left
 
     def _product(self, parts: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The tensor product of indices and weights along each axis."""
         indices, weights = parts[0]
         for axis, (more, factors) in enumerate(parts[1:], start=1):
             indices = (indices[:, :, None] * self.cells[axis] + more[:, None, :]).flatten(1)
@@ -155,13 +157,15 @@ class Grid:
         The discrete Gaussian on whole spacings with variance exactly ``std² − h²/3``: what is left of the noise after the
         B-spline's own variance is taken off.
 
-        :return: the probabilities of −m … m spacings, and the standard deviation that the pair of them has: ``std``, or
-            h/√3 where the spacing is too coarse for ``std``
+        :return: the probabilities of −m … m spacings, and the standard deviation that kernel and spline have together:
+            ``std``, or h/√3 where the spacing is too coarse for ``std``
         """
         variance = (std / self.spacing[axis]) ** 2 - 1 / 3
         if variance < 1e-12:
             return np.ones(1), max(std, float(self.spacing[axis]) / math.sqrt(3))
-        steps = np.arange(-math.ceil(_CUT * math.sqrt(variance) + 3), math.ceil(_CUT * math.sqrt(variance) + 3) + 1)
+        # At 9.1 standard deviations a Gaussian has fallen to 1e-18 of its peak.
+        reach = math.ceil(9.1 * math.sqrt(variance) + 3)
+        steps = np.arange(-reach, reach + 1)
 
         def law(theta: float) -> np.ndarray:
             weights = np.exp(-(steps**2) / (2 * theta))

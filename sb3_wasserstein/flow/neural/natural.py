@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from sb3_wasserstein._validation import check_array, check_count, check_number, check_path, check_seed
-from sb3_wasserstein.flow.ergodic import Chains, Initial, Window, gaussian
-from sb3_wasserstein.flow.mdp import Dynamics
-from sb3_wasserstein.flow.metric import Direction, Parameters, WassersteinMetric, natural_direction
-from sb3_wasserstein.flow.neural import NeuralPolicy, mlp_around, read, write
+from sb3_wasserstein.flow.neural.chains import Chains, Initial, Window, gaussian
+from sb3_wasserstein.flow.neural.metric import Direction, Parameters, WassersteinMetric, natural_direction
+from sb3_wasserstein.flow.neural.policy import NeuralPolicy, mlp_around, read, write
+from sb3_wasserstein.flow.particles.mdp import Dynamics
 
 if TYPE_CHECKING:
     from stable_baselines3.common.logger import Logger

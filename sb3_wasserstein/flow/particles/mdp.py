@@ -1,0 +1,386 @@
+"""The user's dynamics and cost on the grid: a finite MDP that is differentiable in the actions, and a policy's cost in it."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+import scipy.sparse as sparse
+import torch
+
+from sb3_wasserstein._validation import check_count, check_number
+from sb3_wasserstein.flow.grid.chain import AxisNoise, Chain, LinearSolver, Transition
+from sb3_wasserstein.flow.grid.grid import Grid, as_tensor, per_dimension
+from sb3_wasserstein.flow.particles.policy import ParticlePolicy
+
+Dynamics: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class GridMDP:
+    """
+    A controlled process ``s' = dynamics(s, a) + noise · w`` with a cost, on the nodes of a grid.
+
+    In dimensions where some action leads off the grid, next states past the last interval pay a smooth penalty. Where a next
+    state is clamped to the box nothing depends on the action any more, and "do nothing" on an unstable plant would look
+    stationary; the penalty's slope leads back inside. :meth:`checked` makes an MDP of a user's arguments.
+
+    :param dynamics: batched callable, states (B, d) and actions (B, k) -> next states (B, d), differentiable by torch
+    :param cost: batched callable, states and actions -> cost (B,)
+    :param grid: the grid of states, n nodes
+    :param low: (k,) lower bounds of the actions
+    :param high: (k,) upper bounds
+    :param noise: (d,) standard deviation of the Gaussian noise per step
+    :param discount: γ in [0, 1), or None for the ergodic cost
+    :param initial: μ₀ (n,) of the discounted cost
+    :param linear: how the linear systems of its chains are solved
+    :param edge_penalty: what a next state past the last interval pays, in spreads of the cost times its squared distance
+        from there in widths of the box
+    """
+
+    dynamics: Dynamics
+    cost: Dynamics
+    grid: Grid
+    low: torch.Tensor
+    high: torch.Tensor
+    noise: np.ndarray
+    discount: float | None
+    initial: torch.Tensor
+    linear: LinearSolver = field(default_factory=LinearSolver)
+    edge_penalty: float = 4000.0
+
+    @classmethod
+    def checked(
+        cls,
+        dynamics: Dynamics,
+        cost: Dynamics,
+        grid: Grid,
+        action_low: float | Sequence[float] | np.ndarray,
+        action_high: float | Sequence[float] | np.ndarray,
+        noise: float | Sequence[float] | np.ndarray,
+        discount: float | None,
+        initial: torch.Tensor | np.ndarray | Sequence[float] | None,
+        n_particles: int,
+    ) -> GridMDP:
+        """
+        The MDP of a user's arguments, which are those of :class:`~sb3_wasserstein.flow.ParticleFlow`.
+
+        :raises ValueError: on bounds, shapes, dtypes or NaN, or a grid that does not fit into memory
+        :raises TypeError: on callables that depend on the action, but not differentiably
+        """
+        if not isinstance(grid, Grid):
+            raise TypeError(f"grid must be a Grid(low, high, cells), got {type(grid).__name__}")
+        for name, function in (("dynamics", dynamics), ("cost", cost)):
+            if not callable(function):
+                raise TypeError(f"{name} must be a callable of (states, actions), got {type(function).__name__}")
+        k = max(np.size(action_low), np.size(action_high))
+        low = torch.as_tensor(per_dimension("action_low", action_low, k))
+        high = torch.as_tensor(per_dimension("action_high", action_high, k))
+        if (low >= high).any():
+            raise ValueError(f"action_low must lie below action_high, got {low.tolist()} and {high.tolist()}")
+        std = per_dimension("noise", noise, grid.dim)
+        if (std < 0).any() or (std > grid.high - grid.low).any():
+            raise ValueError(f"noise must be a standard deviation, from 0 to the width of the grid; got {std.tolist()}")
+        if discount is not None and not 0 <= check_number("discount", discount) < 1:
+            raise ValueError(f"discount must lie in [0, 1), or be None for the ergodic cost, got {discount}")
+        _check_memory(grid, k, check_count("n_particles", n_particles))
+        mdp = cls(dynamics, cost, grid, low, high, std, discount, _law(initial, grid.size))
+        # These call the user's functions: a mistake in them shows here.
+        _ = mdp._penalty, mdp._edges
+        return mdp
+
+    def at(self, discount: float | None) -> GridMDP:
+        """The same MDP at another discount; what has been computed about it is shared."""
+        other = copy.copy(self)
+        object.__setattr__(other, "discount", discount)
+        return other
+
+    def coarsened(self) -> GridMDP:
+        """The same problem on half the intervals."""
+        grid = self.grid.coarsen()
+        indices, weights = grid.linear_weights(self.grid.nodes)
+        law = torch.zeros(grid.size, dtype=torch.float64)
+        law.index_add_(0, indices.flatten(), (weights * self.initial[:, None]).flatten())
+        return replace(self, grid=grid, initial=law)
+
+    @property
+    def gamma(self) -> float:
+        """γ, 1 for the ergodic cost."""
+        return 1.0 if self.discount is None else self.discount
+
+    @property
+    def action_dim(self) -> int:
+        """k, the number of action dimensions."""
+        return len(self.low)
+
+    @cached_property
+    def axis_noise(self) -> AxisNoise:
+        """N, the law of the noise on the nodes."""
+        return AxisNoise([self.grid.noise_matrix(std, axis) for axis, std in enumerate(self.noise)])
+
+    @property
+    def effective_noise(self) -> np.ndarray:
+        """(d,) the noise that the chain has: the spline's own, h/√3, where the spacing h is too coarse for the user's."""
+        return np.array([self.grid.noise_kernel(std, axis)[1] for axis, std in enumerate(self.noise)])
+
+    def project(self, actions: torch.Tensor) -> torch.Tensor:
+        """The nearest actions in the box."""
+        return torch.minimum(torch.maximum(actions, self.low), self.high)
+
+    @cached_property
+    def _penalty(self) -> float:
+        """``edge_penalty`` in the unit of the cost, whose spread a few nodes with random actions tell."""
+        generator = torch.Generator().manual_seed(0)
+        size = min(self.grid.size, 256)
+        states = self.grid.nodes[torch.linspace(0, self.grid.size - 1, size).long()]
+        unit = torch.rand(2, size, self.action_dim, generator=generator, dtype=torch.float64)
+        first, second = self.low + (self.high - self.low) * unit
+        _check_differentiable("dynamics", self.step, states, first, second)
+        costs = _check_differentiable("cost", self.stage_cost, states, first, second)
+        return self.edge_penalty * (float(costs.max() - costs.min()) or 1.0)
+
+    @cached_property
+    def _edges(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        The dimensions that have an edge to fall off, and those of them where some action leads off it; 1 or 0 each, (d,).
+
+        An angle has none. Nor has a dimension that the physics itself clips to the grid's bounds, like a speed: no action
+        leads off, and some lead exactly onto the edge.
+        """
+        low, high = torch.as_tensor(self.grid.low), torch.as_tensor(self.grid.high)
+        choices = torch.cartesian_prod(*torch.stack([self.low, (self.low + self.high) / 2, self.high], dim=1))
+        furthest = torch.full((self.grid.dim,), -torch.inf, dtype=torch.float64)
+        with torch.no_grad():
+            for action in choices.reshape(-1, self.action_dim):
+                following = self.step(self.grid.nodes, action.expand(self.grid.size, -1))
+                past = torch.maximum(following - high, low - following)
+                furthest = torch.maximum(furthest, (past / (high - low)).amax(0))
+        wall = furthest.abs() <= 1e-9
+        edged = ~wall & ~torch.tensor(self.grid.periodic)
+        return edged.double(), (edged & (furthest > 0)).double()
+
+    def step(self, states: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """The next states without noise, (B, d), checked."""
+        return _checked("dynamics", self.dynamics(states, actions), tuple(states.shape), states, actions)
+
+    def stage_cost(self, states: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """The cost (B,), checked."""
+        return _checked("cost", self.cost(states, actions), (len(states),), states, actions)
+
+    def _from_nodes(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """States, actions and next states of actions (n, m, k) at every node, (n m, ·) each."""
+        n, m, k = actions.shape
+        states, flat = self.grid.nodes.repeat_interleave(m, 0), actions.reshape(n * m, k)
+        return states, flat, self.step(states, flat)
+
+    def _paid(self, states: torch.Tensor, actions: torch.Tensor, following: torch.Tensor) -> torch.Tensor:
+        """The cost with the penalty for next states past the last interval, (B,)."""
+        low, high = (torch.as_tensor(corner) for corner in (self.grid.low, self.grid.high))
+        inset = torch.as_tensor(self.grid.spacing)
+        past = (torch.relu(following - (high - inset)) + torch.relu(low + inset - following)) / (high - low)
+        return self.stage_cost(states, actions) + self._penalty * (past**2 * self._edges[1]).sum(1)
+
+    def action_value(self, actions: torch.Tensor, future: torch.Tensor) -> torch.Tensor:
+        """
+        c(s, a) + E future(s'), for actions at every node.
+
+        :param actions: (n, m, k)
+        :param future: what arriving at a node is worth before the noise acts, γ N V, (n,)
+        :return: (n, m)
+        """
+        states, flat, following = self._from_nodes(actions)
+        indices, weights = self.grid.weights(following)
+        ahead = (weights * future[indices]).sum(1)
+        return (self._paid(states, flat, following) + ahead).reshape(actions.shape[:2])
+
+    def future_value(self, actions: torch.Tensor, future: torch.Tensor) -> torch.Tensor:
+        """E future(s') alone, (n, m): the part of :meth:`action_value` that the dynamics carry."""
+        indices, weights = self.grid.weights(self._from_nodes(actions)[2])
+        return (weights * future[indices]).sum(1).reshape(actions.shape[:2])
+
+    def chain(self, policy: ParticlePolicy) -> tuple[Transition, np.ndarray]:
+        """P and c_π (n,) of a policy."""
+        n = self.grid.size
+        with torch.no_grad():
+            states, flat, following = self._from_nodes(policy.particles)
+            indices, values = self.grid.weights(following)
+            cost = policy.mean(self._paid(states, flat, following).reshape(policy.weights.shape))
+            values = values * policy.weights.reshape(-1, 1)
+        rows = np.repeat(np.arange(n), values.numel() // n)
+        matrix = sparse.csr_matrix((values.numpy().ravel(), (rows, indices.numpy().ravel())), shape=(n, n))
+        return Transition(matrix, self.axis_noise), cost.numpy()
+
+    def leaving(self, policy: ParticlePolicy) -> tuple[torch.Tensor, torch.Tensor]:
+        """The probability that a next state, noise included, falls below ``low`` and above ``high``, (n, d) each."""
+        with torch.no_grad():
+            _, _, following = self._from_nodes(policy.particles)
+        low, high = torch.as_tensor(self.grid.low), torch.as_tensor(self.grid.high)
+        noise = torch.as_tensor(self.noise)
+        # A noise of 0 becomes a step function that ignores round-off at the edge.
+        scale = torch.maximum(noise, 1e-9 * (high - low))
+        rim = torch.where(noise > 0, torch.zeros_like(noise), 1e-7 * (high - low))
+        off = (torch.special.ndtr(past / scale) * self._edges[0] for past in (low - rim - following, following - high - rim))
+        below, above = ((one.reshape(*policy.weights.shape, -1) * policy.weights[..., None]).sum(1) for one in off)
+        return below, above
+
+
+def _law(initial: torch.Tensor | np.ndarray | Sequence[float] | None, n: int) -> torch.Tensor:
+    law = torch.ones(n, dtype=torch.float64) if initial is None else as_tensor("initial", initial).flatten()
+    if law.shape != (n,) or not torch.isfinite(law).all() or (law < 0).any() or law.sum() <= 0:
+        raise ValueError(f"initial must be a law on the {n} nodes, non-negative, finite, not all 0; got {tuple(law.shape)}")
+    return law / law.sum()
+
+
+def _check_memory(grid: Grid, k: int, n_particles: int) -> None:
+    """Estimate the memory that the flow will need, before anything is allocated."""
+    n, corners = grid.size, 4**grid.dim
+    particles = n * n_particles * (6 * corners + 10 * k)
+    # B with its transpose, the noise along each axis, and GMRES's vectors or a factorisation.
+    matrices = 3 * n * corners * min(n_particles, 8) + sum(cells**2 for cells in grid.cells) + 160 * n
+    needed = 8 * (particles + matrices)
+    try:
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return
+    if needed > 0.8 * available:
+        raise ValueError(
+            f"grid with {n:,} nodes and n_particles={n_particles} needs about {needed / 2**30:,.0f} GiB, this machine has "
+            f"{available / 2**30:,.0f}: take fewer cells (now {grid.cells}) or fewer particles"
+        )
+
+
+def _check_differentiable(
+    name: str, call: Dynamics, states: torch.Tensor, first: torch.Tensor, second: torch.Tensor
+) -> torch.Tensor:
+    """
+    What a callable gives for the first actions; it must not differ for the second ones where torch finds no gradient.
+
+    :raises TypeError: where it does
+    """
+    actions = first.clone().requires_grad_(True)
+    slope = None
+    with torch.enable_grad():
+        output = call(states, actions)
+        if output.requires_grad:
+            (slope,) = torch.autograd.grad(output.sum(), actions, allow_unused=True)
+    if (slope is None or not slope.any()) and not torch.equal(output.detach(), call(states, second).detach()):
+        raise TypeError(
+            f"{name} changes with the action, but torch finds no gradient: write it with differentiable torch "
+            "operations (no numpy, .detach(), .item(), round or sign)"
+        )
+    return output.detach()
+
+
+def _checked(name: str, output: object, shape: tuple[int, ...], states: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+    if not isinstance(output, torch.Tensor):
+        raise TypeError(f"{name} must return a torch tensor, got {type(output).__name__}")
+    if output.shape != shape:
+        raise ValueError(
+            f"{name} must return shape {shape} for states {tuple(states.shape)} and actions {tuple(actions.shape)}, "
+            f"got {tuple(output.shape)}"
+        )
+    if output.dtype != torch.float64:
+        raise ValueError(f"{name} must compute in float64, as its arguments do, but returned {output.dtype}")
+    finite = torch.isfinite(output.detach())
+    if not finite.all():
+        row = int(torch.nonzero(~finite)[0, 0])
+        place = f"state {states[row].tolist()} and action {actions[row].tolist()}"
+        raise ValueError(f"{name} returned NaN or infinity at {place}")
+    return output
+
+
+@dataclass(frozen=True)
+class TrustLimits:
+    """
+    Where a policy's cost on the grid is not to be trusted.
+
+    :param spectral_gap: a chain that mixes slower than this, per step, has a J that the grid's round-off decides
+    :param leaving: probability per step of falling off the grid, ergodic; 1e-3 moved J by 0.7 % on a linear plant
+    :param leaving_discounted: the same, discounted, where the start may already lie at the edge
+    """
+
+    spectral_gap: float = 1e-6
+    leaving: float = 1e-3
+    leaving_discounted: float = 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """
+    What a policy costs in an MDP.
+
+    :param mdp: the MDP
+    :param policy: the policy
+    :param chain: its chain
+    :param J: its cost
+    :param V: relative or discounted value, (n,)
+    :param rho: stationary law or discounted occupancy, (n,)
+    :param scale: the size of its costs, E_ρ |c_π|
+    :param future: γ N V, what arriving at a node is worth before the noise N acts, (n,)
+    """
+
+    mdp: GridMDP
+    policy: ParticlePolicy
+    chain: Chain
+    J: float
+    V: torch.Tensor
+    rho: torch.Tensor
+    scale: float
+    future: torch.Tensor
+
+    def q(self, actions: torch.Tensor) -> torch.Tensor:
+        """Q(s, a) up to the constant J, (n, m) for actions (n, m, k)."""
+        return self.mdp.action_value(actions, self.future)
+
+    @property
+    def spread(self) -> float:
+        """The range of V and |J|: the unit in which advantages of actions are large or small."""
+        return float(self.V.max() - self.V.min()) + abs(self.J)
+
+    def complaints(self, limits: TrustLimits = TrustLimits()) -> list[str]:
+        """What speaks against J: mass that falls off the grid, a chain in parts. Empty when nothing does."""
+        grid, discount = self.mdp.grid, self.chain.discount
+        found = []
+        below, above = self.mdp.leaving(self.policy)
+        # The start's own mass may lie at the edge: what counts is where the chain goes.
+        law = self.rho if discount is None else self.rho - (1 - discount) * torch.as_tensor(self.chain.initial)
+        low_share, high_share = (law @ below).numpy(), (law @ above).numpy()
+        share = float((low_share + high_share).sum())
+        limit = limits.leaving if discount is None else limits.leaving_discounted
+        if share > limit:
+            width = grid.high - grid.low
+            low = grid.low - 0.5 * width * (low_share > limit / 10)
+            high = grid.high + 0.5 * width * (high_share > limit / 10)
+            found.append(
+                f"the chain leaves mass at the grid's edge: {share:.2%} of its steps end outside. Try "
+                f"Grid(low={np.round(low, 6).tolist()}, high={np.round(high, 6).tolist()}, ...), or, where "
+                "the physics itself stops at the edge, clip the next state to the grid's bounds in dynamics"
+            )
+        if (discount is None or self.chain.restarted) and (gap := self.chain.spectral_gap()) < limits.spectral_gap:
+            found.append(
+                f"the chain is reducible, or nearly: its spectral gap is {gap:.1e}, so J depends on where it starts. "
+                "Use more noise, a discount, or a grid that covers one of its parts"
+            )
+        return found
+
+
+def evaluate(mdp: GridMDP, policy: ParticlePolicy, extra: torch.Tensor | None = None) -> Evaluation:
+    """
+    Solve for V, J and ρ of a policy; when ergodic, V = 0 at the grid's centre.
+
+    :param extra: cost per state on top of the actions', (n,)
+    """
+    transition, cost = mdp.chain(policy)
+    if extra is not None:
+        cost = cost + extra.numpy()
+    chain = Chain(transition, mdp.discount, mdp.initial.numpy(), mdp.grid.centre, mdp.linear)
+    V, J = chain.value(cost)
+    rho = chain.occupancy()
+    future = torch.as_tensor(mdp.gamma * mdp.axis_noise.expect(V))
+    scale = float(rho @ np.abs(cost)) or 1.0
+    return Evaluation(mdp, policy, chain, J, torch.as_tensor(V), torch.as_tensor(rho), scale, future)

@@ -1,0 +1,270 @@
+"""
+The gradient flow and the Newton flow of Dus 2026, and the way from any particles to the optimum.
+
+A step moves every particle along −∇_a Q or its Newton form, projected on the box of actions and backtracked. The flow stops in
+its basin; continuation in the discount γ, a start from a coarser grid and jumps to greedy actions lead out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from sb3_wasserstein.flow.particles.derivatives import ActionValue, Derivatives, differentiate
+from sb3_wasserstein.flow.particles.mdp import Evaluation, GridMDP, evaluate
+from sb3_wasserstein.flow.particles.policy import ParticlePolicy
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """
+    How :meth:`ParticleFlow.solve` gets from any particles to the optimum. Tolerances have no unit: they are shares of the
+    size of the policy's costs or of the spread of its value.
+
+    :param discounts: γ of the continuation, before the problem's own
+    :param steps_per_discount: most steps at each of these
+    :param worthwhile: what a step at such a γ must promise to be followed by another one, a share of V's spread
+    :param coarse_start: most nodes of a grid that needs no start from the solution on half its intervals: in one dimension,
+        in two, in more
+    :param tolerance: decrease of J that the quadratic model may still promise at the end, a share of the costs
+    :param value_tolerance: the same of V on average over all states, ρ or not, a share of V's spread
+    :param patience: steps that states which ρ hardly visits get after J has settled
+    :param jump: what the greedy action must be better by for a particle to jump there, a share of V's spread
+    :param max_jumps: most rounds of such jumps
+    :param armijo: share of the promised decrease that a step has to keep
+    :param halvings: most trials of a step, each half as long as the one before
+    :param scan: scanned actions of the greedy search along each dimension: for one dimension, two, more
+
+    Example:
+        >>> from sb3_wasserstein.flow import SolverOptions, pendulum
+        >>> flow = pendulum(cells=11).flow(n_particles=1)
+        >>> flow.solve(options=SolverOptions(discounts=(0.0, 0.9))).iterations < 100
+        True
+    """
+
+    discounts: tuple[float, ...] = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+    steps_per_discount: int = 3
+    worthwhile: float = 1e-2
+    coarse_start: tuple[int, int, int] = (300, 1_000, 1_500)
+    tolerance: float = 1e-14
+    value_tolerance: float = 1e-12
+    patience: int = 10
+    jump: float = 1e-9
+    max_jumps: int = 20
+    armijo: float = 1e-4
+    halvings: int = 12
+    scan: tuple[int, int, int] = (65, 17, 7)
+
+
+@dataclass(frozen=True)
+class Result:
+    """
+    What :meth:`ParticleFlow.solve` reached.
+
+    :param J: the cost of the policy it ended with
+    :param iterations: evaluations of a policy that were followed by a step, on all grids and at all discounts
+    :param history: J after each of them: at the flow's own discount, also while continuation is at a smaller one, and on
+        coarse grids first where it starts from one
+    :param gap: max_s ρ(s) (E Q(s, π(s)) − min_a Q(s, a)), 0 at an optimum; the gradient alone can vanish elsewhere
+
+    Example:
+        >>> from sb3_wasserstein.flow import Grid, ParticleFlow
+        >>> dynamics, cost = (lambda s, a: s + 0.1 * a), (lambda s, a: (s**2 + a**2)[:, 0])
+        >>> flow = ParticleFlow(dynamics, cost, Grid(-3, 3, 31), -2, 2, n_particles=2, noise=0.3)
+        >>> result = flow.solve()
+        >>> result.iterations == len(result.history), bool(result.gap < 1e-9)
+        (True, True)
+    """
+
+    J: float
+    iterations: int
+    history: list[float]
+    gap: float
+
+
+class Step(NamedTuple):
+    """New particles, and the decrease of Q that the quadratic model promised each of them, (n, m)."""
+
+    actions: torch.Tensor
+    promised: torch.Tensor
+
+
+def newton_step(at: Evaluation, options: SolverOptions) -> Step:
+    """The state-wise Newton step: what the Hessian leaves at a critical point, where its transport part vanishes."""
+    found = differentiate(at.q, at.policy.particles, second=True)
+    return _descend(at.q, found, at.policy.particles, newton_direction(found, at.policy.particles, at.mdp), at.mdp, options)
+
+
+def gradient_step(at: Evaluation, options: SolverOptions) -> Step:
+    """a ← Proj_box(a − η ∇_a Q), η = 1 / max ∂²_a Q over particles that ρ visits: the explicit Euler step of the flow."""
+    found = differentiate(at.q, at.policy.particles, second=True)
+    visited = at.rho > 1e-12 * at.rho.max()
+    steepest = float(found.hessian[visited].abs().sum(-1).max())
+    longest = 0.25 * float((at.mdp.high - at.mdp.low).min()) / max(float(found.gradient[visited].abs().max()), 1e-300)
+    direction = -found.gradient * min(1 / max(steepest, 1e-300), longest)
+    return _descend(at.q, found, at.policy.particles, direction, at.mdp, options)
+
+
+STEPS: dict[str, Callable[[Evaluation, SolverOptions], Step]] = {"newton": newton_step, "gradient": gradient_step}
+
+
+def newton_direction(at: Derivatives, actions: torch.Tensor, mdp: GridMDP) -> torch.Tensor:
+    """
+    v = −∇Q / |∂²Q|, the eigenvalues of the Hessian made positive so that v descends where Q is not convex. Coordinates that
+    a bound stops are left out, and no step is longer than a quarter of the box.
+    """
+    stopped = ((actions <= mdp.low) & (at.gradient > 0)) | ((actions >= mdp.high) & (at.gradient < 0))
+    free = (~stopped).to(at.gradient.dtype)
+    matrix = at.hessian * free[..., :, None] * free[..., None, :]
+    values, vectors = (matrix[..., 0], torch.ones_like(matrix)) if mdp.action_dim == 1 else torch.linalg.eigh(matrix)
+    # A flat direction takes the longest step: its curvature is put where the cap below decides.
+    values = values.abs().clamp(min=1e-300)
+    inside = (vectors.transpose(-1, -2) @ (at.gradient * free)[..., None]).squeeze(-1)
+    steps = torch.where(inside == 0, torch.zeros_like(inside), -inside / values)
+    direction = (vectors @ steps.nan_to_num(0.0, 1e300, -1e300)[..., None]).squeeze(-1) * free
+    excess = (direction.abs() / (0.25 * (mdp.high - mdp.low))).amax(-1, keepdim=True)
+    return direction / excess.clamp(min=1.0)
+
+
+def _descend(
+    q: ActionValue, at: Derivatives, actions: torch.Tensor, direction: torch.Tensor, mdp: GridMDP, options: SolverOptions
+) -> Step:
+    """
+    a ← Proj_box(a + α v), α halved for each particle until Q falls enough (Armijo). Every state's E_π' Q_π ≤ E_π Q_π, so J
+    falls too, by the policy improvement theorem: no evaluation of J is needed inside.
+    """
+    # Values of Q closer than this are told apart by round-off only.
+    slack = 1e-13 * float(at.value.max() - at.value.min())
+    scale = torch.ones(*at.value.shape, 1, dtype=torch.float64)
+    for _ in range(options.halvings):
+        trial = mdp.project(actions + scale * direction)
+        with torch.no_grad():
+            reached = q(trial)
+        failed = reached > at.value + options.armijo * (at.gradient * (trial - actions)).sum(-1) + slack
+        if not failed.any():
+            break
+        scale = torch.where(failed[..., None], scale / 2, scale)
+    promised = -(at.gradient * (mdp.project(actions + direction) - actions)).sum(-1).clamp(max=0.0)
+    # At a kink of the user's own (a clipped speed) the slope promises what no step along it can keep.
+    return Step(torch.where(failed[..., None], actions, trial), torch.where(failed, torch.zeros_like(promised), promised))
+
+
+def greedy(at: Evaluation, options: SolverOptions) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    The best of the particles and of a regular scan of the box in each state, after one Newton step of the scan's winner.
+
+    :return: min_a Q (n,), and where (n, k)
+    """
+    mdp, n = at.mdp, at.mdp.grid.size
+    count = options.scan[min(mdp.action_dim, 3) - 1]
+    axes = [torch.linspace(float(a), float(b), count, dtype=torch.float64) for a, b in zip(mdp.low, mdp.high, strict=True)]
+    scan = torch.cartesian_prod(*axes).reshape(-1, mdp.action_dim)
+    with torch.no_grad():
+        # A quarter of a million state–action pairs at once: some 100 MB.
+        parts = torch.split(scan, max(1, 250_000 // n))
+        values = torch.cat([at.q(part.expand(n, -1, -1)) for part in parts], dim=1)
+    best = scan[values.argmin(1)][:, None]
+    found = differentiate(at.q, best, second=True)
+    polished = _descend(at.q, found, best, newton_direction(found, best, mdp), mdp, options).actions
+    candidates = torch.cat([at.policy.particles, best, polished], dim=1)
+    with torch.no_grad():
+        least, where = at.q(candidates).min(1)
+    return least, candidates[torch.arange(n), where]
+
+
+def greedy_gap(at: Evaluation, options: SolverOptions) -> float:
+    """The greedy improvement gap max_s ρ(s) (E Q(s, π(s)) − min_a Q(s, a))."""
+    least, _ = greedy(at, options)
+    with torch.no_grad():
+        own = at.policy.mean(at.q(at.policy.particles))
+    return float((at.rho * (own - least)).clamp(min=0.0).max())
+
+
+def solve(
+    mdp: GridMDP, policy: ParticlePolicy, method: str, continuation: bool, max_iterations: int, options: SolverOptions
+) -> tuple[ParticlePolicy, list[float]]:
+    """
+    Run the flow until the quadratic model promises nothing more.
+
+    :param method: a key of ``STEPS``
+    :param continuation: whether to leave the basin that the policy is in; see :meth:`ParticleFlow.solve`
+    :param max_iterations: most evaluations that are followed by a step
+    :return: the policy, and J after each step
+    """
+    history: list[float] = []
+    newton = method == "newton"
+    if continuation and newton and mdp.grid.size > options.coarse_start[min(mdp.grid.dim, 3) - 1]:
+        coarse = mdp.coarsened()
+        corners, shares = mdp.grid.linear_weights(coarse.grid.nodes)
+        nearest = corners.gather(1, shares.argmax(1, keepdim=True)).squeeze(1)
+        start, history = solve(coarse, policy.at_nodes(nearest), method, continuation, max_iterations, options)
+        policy = policy.moved(_refine(start.particles, coarse, mdp))
+    elif continuation:
+        for gamma in options.discounts:
+            if mdp.discount is None or gamma < mdp.discount:
+                policy = _approach(mdp, gamma, policy, method, history, max_iterations, options)
+    return _settle(mdp, policy, method, continuation and newton, history, max_iterations, options), history
+
+
+def _refine(particles: torch.Tensor, coarse: GridMDP, fine: GridMDP) -> torch.Tensor:
+    """Particles on a finer grid: interpolated rank by rank, which in one dimension interpolates quantiles."""
+    source = particles.sort(1).values if coarse.action_dim == 1 else particles
+    indices, weights = coarse.grid.linear_weights(fine.grid.nodes)
+    return fine.project((weights[:, :, None, None] * source[indices]).sum(1))
+
+
+def _approach(
+    mdp: GridMDP,
+    gamma: float,
+    policy: ParticlePolicy,
+    method: str,
+    history: list[float],
+    max_iterations: int,
+    options: SolverOptions,
+) -> ParticlePolicy:
+    """A few steps at one discount of the continuation."""
+    at = evaluate(mdp.at(gamma), policy)
+    for number in range(options.steps_per_discount):
+        step = STEPS[method](at, options)
+        promised = float(at.policy.mean(step.promised).mean())
+        if len(history) == max_iterations or (number and promised <= options.worthwhile * at.spread):
+            break
+        at = evaluate(at.mdp, at.policy.moved(step.actions))
+        history.append(evaluate(mdp, at.policy).J)
+    return at.policy
+
+
+def _settle(
+    mdp: GridMDP,
+    policy: ParticlePolicy,
+    method: str,
+    jumps: bool,
+    history: list[float],
+    max_iterations: int,
+    options: SolverOptions,
+) -> ParticlePolicy:
+    """Steps at the problem's own discount until none promises anything; with ``jumps`` no greedy action may either."""
+    at = evaluate(mdp, policy)
+    rounds, waiting = 0, 0
+    while len(history) < max_iterations:
+        step, spread = STEPS[method](at, options), at.spread
+        promised = at.policy.mean(step.promised)
+        at = evaluate(mdp, at.policy.moved(step.actions))
+        history.append(at.J)
+        settled = float(at.rho @ promised) <= options.tolerance * at.scale
+        waiting = waiting + 1 if settled else 0
+        if not settled or (float(promised.mean()) > options.value_tolerance * spread and waiting < options.patience):
+            continue
+        if not jumps or rounds == options.max_jumps:
+            break
+        rounds, waiting = rounds + 1, 0
+        least, where = greedy(at, options)
+        with torch.no_grad():
+            behind = at.q(at.policy.particles) - least[:, None] > options.jump * spread
+        if not behind.any():
+            break
+        at = evaluate(mdp, at.policy.moved(torch.where(behind[..., None], where[:, None], at.policy.particles)))
+    return at.policy
