@@ -1,8 +1,10 @@
-"""What is asked of a single argument everywhere: a count, a number, a flag, a path. Each error names the argument."""
+"""What is asked of a single argument everywhere: a count, a number, a flag, a name, a path. Each error names the argument."""
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterable
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,10 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
     :param value: what came
     :param least: lower bound
     :return: the count
-    :raises ValueError: if ``value`` is not an integer >= ``least``
+    :raises ValueError: if ``value`` is not an integer >= ``least`` that fits into 64 bits
     """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}; got {value!r}")
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
+        raise ValueError(f"{name} must be an integer >= {least}, and below 2**63; got {value!r}")
     return int(value)
 
 
@@ -34,9 +36,52 @@ def check_number(name: str, value: Any) -> float:
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number; got {value!r}")
-    if not np.isfinite(float(value)):
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
         raise ValueError(f"{name} must be finite; got {value!r}")
-    return float(value)
+    return number
+
+
+def check_positive(name: str, value: Any) -> float:
+    """
+    :param name: the argument's name, for the error
+    :param value: what came
+    :return: the number
+    :raises TypeError: if it is no real number
+    :raises ValueError: if it is not finite, or not above zero
+    """
+    number = check_number(name, value)
+    if number <= 0:
+        raise ValueError(f"{name} must be > 0; got {value!r}")
+    return number
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """
+    :param name: the argument's name, for the error
+    :param value: what came
+    :param choices: what there is
+    :return: the choice
+    :raises ValueError: if it is none of them
+    """
+    known = list(choices)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name}={value!r} is not known; use one of {known}")
+    return value
+
+
+def check_callable(name: str, value: Any, signature: str) -> None:
+    """
+    :param name: the argument's name, for the error
+    :param value: what came
+    :param signature: what it is called with, for the error
+    :raises TypeError: if it cannot be called
+    """
+    if not callable(value):
+        raise TypeError(f"{name} must be a callable of {signature}; got {value!r}")
 
 
 def check_flag(name: str, value: Any) -> bool:
@@ -59,9 +104,11 @@ def check_array(name: str, value: Any) -> NDArray[np.float64]:
     :raises ValueError: if it is not made of real numbers, all finite
     """
     try:
+        if np.iscomplexobj(value):
+            raise TypeError("complex numbers")
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be numbers; got {value!r}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be real numbers; got {value!r}") from error
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite; got {value!r}")
     return array
