@@ -18,12 +18,6 @@ from sb3_wasserstein.flow.particles.mdp import Dynamics
 # (n, generator) -> n initial states (n, d)
 Initial: TypeAlias = Callable[[int, torch.Generator], torch.Tensor]
 
-# Chains further than _DIVERGED spreads of the initial law from its centre start anew; inside a window, states are held at
-# _STOPPED spreads, where an exploding chain would otherwise end in NaN.
-_DIVERGED, _STOPPED = 20.0, 100.0
-# Chains that the curvature of Q is estimated from.
-_CURVATURE_CHAINS = 16
-
 
 @dataclass(frozen=True)
 class Window:
@@ -34,7 +28,7 @@ class Window:
     :param gradient: of the ergodic cost, by parameter
     :param arguments: what the policy was called with, (T · chains, ·) each
     :param weights: of these rows in the gradient, summing to one
-    :param diverged: chains that left and will start anew
+    :param diverged: number of chains that left and start anew
     """
 
     cost: float
@@ -48,12 +42,12 @@ class Chains:
     """
     Chains ``s' = dynamics(s, a) + noise w`` that persist: each window starts where the last one ended, but for a share of
     restarts from the initial law and for those that diverged. Backpropagation through the window, discounted with
-    γ = 1 − 1/T, estimates the gradient of the ergodic cost; the states are the policy's own stationary law's.
+    γ = 1 − 1/T, estimates the gradient of the ergodic cost; the states are those of the policy's own stationary law.
 
     :param policy: states (B, d) -> actions (B, k), or (states, noise (B, m)) with an attribute ``noise_dim`` = m
     :param dynamics: states (B, d), actions (B, k) -> next states (B, d) without the noise
     :param cost: states, actions -> (B,)
-    :param noise: standard deviation per step, a number, (d,) or a matrix (d, m)
+    :param noise: standard deviation per step, (d,), or a matrix (d, m)
     :param initial: (n, generator) -> states (n, d)
     :param n_chains: number of chains
     :param restart: share of chains that start anew with each window
@@ -73,7 +67,7 @@ class Chains:
     ) -> None:
         self.policy, self.dynamics, self.cost, self.initial = policy, dynamics, cost, initial
         self.example = next(policy.parameters())
-        self.noise = noise.to(self.example)
+        self.noise = (torch.diag(noise) if noise.ndim == 1 else noise).to(self.example)
         self.noise_dim = int(getattr(policy, "noise_dim", 0))
         self.n_chains, self.restart = n_chains, restart
         self.generator = torch.Generator()
@@ -89,15 +83,9 @@ class Chains:
         """n states of the initial law."""
         return self.initial(n, generator).to(self.example)
 
-    def normal(self, *shape: int, generator: torch.Generator) -> torch.Tensor:
-        """Standard normal numbers of the policy's dtype."""
-        return torch.randn(shape, generator=generator).to(self.example)
-
-    def shock(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """The disturbance of one step, (n, d)."""
-        if self.noise.ndim == 2:
-            return self.normal(n, self.noise.shape[1], generator=generator) @ self.noise.T
-        return self.noise * self.normal(n, len(self.centre), generator=generator)
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """The policy's parameters without their gradients."""
+        return {name: value.detach() for name, value in self.policy.named_parameters()}
 
     def act(self, parameters: Parameters, arguments: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The policy's actions at other parameters than its own."""
@@ -107,23 +95,20 @@ class Chains:
         """What the policy is called with: states, and noise if it takes any."""
         if self.noise_dim == 0:
             return (states,)
-        return (states, self.normal(len(states), self.noise_dim, generator=generator))
+        return (states, torch.randn((len(states), self.noise_dim), generator=generator).to(self.example))
 
-    def _hold(self, states: torch.Tensor, spreads: float) -> torch.Tensor:
-        limit = spreads * self.spread
-        return torch.maximum(torch.minimum(states, self.centre + limit), self.centre - limit)
-
-    def _refresh(self) -> None:
-        """Restart a share of the chains."""
-        count = round(self.restart * self.n_chains)
-        chosen = torch.randperm(self.n_chains, generator=self.generator)[:count]
-        self.states[chosen] = self.starts(count, self.generator)
+    def advance(self, states: torch.Tensor, actions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The next states with their disturbance, (B, d)."""
+        shock = torch.randn((len(states), self.noise.shape[1]), generator=generator).to(self.example) @ self.noise.T
+        # An exploding chain would end in NaN before the window does.
+        limit = 100 * self.spread
+        return (self.dynamics(states, actions) + shock).clamp(self.centre - limit, self.centre + limit)
 
     def _roll(
-        self, parameters: Parameters, start: torch.Tensor, length: int, nudge: torch.Tensor | None = None
+        self, parameters: Parameters, states: torch.Tensor, length: int, nudge: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, list[tuple[torch.Tensor, ...]], torch.Tensor]:
         """Discounted cost (B,) of a window, costs (T, B), the policy's arguments, and where the window ends (B, d)."""
-        states, costs, called = start, [], []
+        costs, called = [], []
         for t in range(length):
             arguments = self.arguments(states, self.generator)
             called.append(arguments)
@@ -131,11 +116,12 @@ class Chains:
             if t == 0 and nudge is not None:
                 actions = actions + nudge
             costs.append(self.cost(states, actions))
-            states = self.dynamics(states, actions) + self.shock(len(states), self.generator)
-            states = self._hold(states, _STOPPED)
+            states = self.advance(states, actions, self.generator)
         stacked = torch.stack(costs)
-        discounts = (1 - 1 / length) ** torch.arange(length).to(stacked)
-        return discounts @ stacked, stacked.detach(), called, states
+        return self._discounts(length) @ stacked, stacked.detach(), called, states
+
+    def _discounts(self, length: int) -> torch.Tensor:
+        return (1 - 1 / length) ** torch.arange(length).to(self.example)
 
     def window(self, length: int) -> Window:
         """
@@ -143,24 +129,23 @@ class Chains:
 
         :param length: T, steps
         """
-        self._refresh()
+        count = round(self.restart * self.n_chains)
+        chosen = torch.randperm(self.n_chains, generator=self.generator)[:count]
+        self.states[chosen] = self.starts(count, self.generator)
         parameters = dict(self.policy.named_parameters())
         total, costs, called, ends = self._roll(parameters, self.states, length)
-        weights = (1 - 1 / length) ** torch.arange(length).to(total)
-        weights = weights / weights.sum()
+        weights = self._discounts(length) / self._discounts(length).sum()
         found = torch.autograd.grad(total.mean() * weights[0], list(parameters.values()))
-        arguments = tuple(torch.cat([call[i].detach() for call in called]) for i in range(len(called[0])))
-        ends = ends.detach()
-        gone = ~((ends - self.centre).abs().amax(1) < _DIVERGED * self.spread)
-        count = int(gone.sum())
-        ends[gone] = self.starts(count, self.generator)
-        self.states = ends
+        self.states = ends.detach()
+        # Chains 20 spreads of the initial law away from its centre say nothing about the stationary law.
+        gone = ~((self.states - self.centre).abs().amax(1) < 20 * self.spread)
+        self.states[gone] = self.starts(int(gone.sum()), self.generator)
         return Window(
             cost=float(costs.mean()),
             gradient=dict(zip(parameters, found, strict=True)),
-            arguments=arguments,
+            arguments=tuple(torch.cat([part.detach() for part in parts]) for parts in zip(*called, strict=True)),
             weights=(weights / self.n_chains).repeat_interleave(self.n_chains),
-            diverged=count,
+            diverged=int(gone.sum()),
         )
 
     def curvature(self, length: int) -> float:
@@ -169,8 +154,8 @@ class Chains:
 
         :param length: T, the window that stands for Q
         """
-        fixed = {name: value.detach() for name, value in self.policy.named_parameters()}
-        start = self.states[:_CURVATURE_CHAINS]
+        # Sixteen chains: the estimate is averaged over updates as well.
+        start, fixed = self.states[:16], self.parameters()
         with torch.no_grad():
             shape = self.act(fixed, self.arguments(start, torch.Generator().manual_seed(0))).shape
         nudge = start.new_zeros(shape).requires_grad_(True)
@@ -181,7 +166,7 @@ class Chains:
         return float((sign * bent).sum(1).mean()) / shape[1]
 
     def evaluate(self, n_chains: int, burn_in: int, steps: int, low: torch.Tensor, high: torch.Tensor, seed: int) -> float:
-        """Average cost of a step from fresh chains, actions clipped to their bounds."""
+        """Average cost of a step from new chains, actions clipped to their bounds."""
         generator = torch.Generator().manual_seed(seed)
         states, total = self.starts(n_chains, generator), 0.0
         with torch.no_grad():
@@ -189,7 +174,7 @@ class Chains:
                 actions = self.policy(*self.arguments(states, generator)).clamp(low, high)
                 if t >= burn_in:
                     total += float(self.cost(states, actions).mean())
-                states = self._hold(self.dynamics(states, actions) + self.shock(n_chains, generator), _STOPPED)
+                states = self.advance(states, actions, generator)
         return total / steps
 
     def state_dict(self) -> dict[str, Any]:
@@ -197,7 +182,7 @@ class Chains:
         return {"states": self.states, "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`state_dict` gave; ValueError where it is of other chains."""
+        """Take up what :meth:`state_dict` gave; a ValueError where it is of other chains."""
         states = state["states"]
         if states.shape != self.states.shape or not bool(torch.isfinite(states).all()):
             raise ValueError(f"chains must be finite and of shape {tuple(self.states.shape)}, got {tuple(states.shape)}")
@@ -207,9 +192,8 @@ class Chains:
 
 def gaussian(std: float | Sequence[float] | np.ndarray, dim: int) -> Initial:
     """The initial law N(0, std²) in ``dim`` coordinates."""
-    scale = torch.as_tensor(np.broadcast_to(check_array("initial", std), (dim,)).copy())
-
-    def sample(n: int, generator: torch.Generator) -> torch.Tensor:
-        return scale * torch.randn((n, dim), generator=generator, dtype=torch.float64)
-
-    return sample
+    array = check_array("initial", std)
+    if array.shape not in ((), (1,), (dim,)):
+        raise ValueError(f"initial must be a number or one per state dimension ({dim}), got shape {array.shape}")
+    scale = torch.as_tensor(np.broadcast_to(array, (dim,)).copy())
+    return lambda n, generator: scale * torch.randn((n, dim), generator=generator, dtype=torch.float64)

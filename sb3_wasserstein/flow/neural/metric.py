@@ -97,13 +97,8 @@ def natural_direction(
     def damped(v: Parameters) -> Parameters:
         return _combine(metric(v), damping, v)
 
-    x: Parameters
-    r: Parameters
-    if start is None:
-        x = {name: torch.zeros_like(value) for name, value in gradient.items()}
-        r = gradient
-    else:
-        x, r = start, _combine(gradient, -1.0, damped(start))
+    x: Parameters = {name: torch.zeros_like(value) for name, value in gradient.items()} if start is None else start
+    r = gradient if start is None else _combine(gradient, -1.0, damped(start))
     p, rr = r, dot(r, r)
     for _ in range(iterations):
         if float(rr.sqrt()) <= tolerance * norm:

@@ -32,7 +32,7 @@ def annealed(progress_remaining: float) -> float:
 
 class NaturalGradient:
     """
-    The Wasserstein natural gradient flow of a neural policy's ergodic cost, after Dus (arXiv 2604.14765).
+    The Wasserstein natural gradient flow of a neural policy's ergodic cost, after Dus 2026 (arXiv 2604.14765).
 
     Each update advances persistent chains by a window of T steps, backpropagates their cost discounted by γ = 1 − 1/T, solves
     (G + δI) d = ∇J by conjugate gradients, G = E[J_θ aᵀ J_θ a], and moves θ by −(learning rate / κ) d with κ the mean
@@ -105,8 +105,8 @@ class NaturalGradient:
             raise ValueError(f"method must be one of {METHODS}, got {method!r}")
         if np.shape(windows) != (2,) or check_count("windows", windows[0], 2) > check_count("windows", windows[1], 2):
             raise ValueError(f"windows must be (first, last) with 2 <= first <= last, got {windows}")
-        for name, value in (("n_chains", n_chains), ("cg_iterations", cg_iterations), ("metric_samples", metric_samples)):
-            check_count(name, value)
+        self.cg_iterations = check_count("cg_iterations", cg_iterations)
+        self.metric_samples = check_count("metric_samples", metric_samples)
         if not 0 <= check_number("restart", restart) < 1:
             raise ValueError(f"restart must lie in [0, 1), got {restart!r}")
         for name, size in (("damping", damping), ("max_displacement", max_displacement)):
@@ -116,22 +116,23 @@ class NaturalGradient:
             raise ValueError(f"learning_rate must be > 0, got {learning_rate!r}")
         check_seed(seed)
         spread = torch.as_tensor(check_array("noise", noise))
-        if spread.ndim not in (1, 2):
+        if spread.ndim not in (1, 2) or spread.numel() == 0:
             raise ValueError(f"noise must be (d,) or (d, m), got shape {tuple(spread.shape)}")
-        self.method, self.windows = method, (int(windows[0]), int(windows[1]))
-        self.damping, self.cg_iterations, self.metric_samples = damping, int(cg_iterations), int(metric_samples)
+        self.method, self.windows, self.damping = method, (int(windows[0]), int(windows[1])), damping
         self.max_displacement, self.verbose, self.tensorboard_log = max_displacement, verbose, tensorboard_log
-        self.learning_rate = learning_rate
-        dim = len(spread)
-        sampler: Initial = initial if callable(initial) else gaussian(initial, dim)
+        self.learning_rate = learning_rate if callable(learning_rate) else lambda progress_remaining: learning_rate
         self.action_low, self.action_high = _bound("action_low", action_low), _bound("action_high", action_high)
         if not (self.action_low < self.action_high).all():
             raise ValueError(f"action_low must lie below action_high, got {action_low!r} and {action_high!r}")
+        dim = len(spread)
+        sampler: Initial = initial if callable(initial) else gaussian(initial, dim)
         if isinstance(policy, nn.Module):
             self.policy = policy
         else:
-            self.policy = mlp_around(policy, dim, _action_dim(action_dim, action_low, action_high), sampler, seed)
-        self.chains = Chains(self.policy, dynamics, cost, spread, sampler, int(n_chains), restart, seed)
+            self.policy = mlp_around(policy, dim, _action_dim(action_dim, self.action_low, self.action_high), sampler, seed)
+        if check_count("n_chains", n_chains) * dim > 10**9:
+            raise ValueError(f"n_chains={n_chains} chains of {dim} states take more than 4 GB: take fewer")
+        self.chains = Chains(self.policy, dynamics, cost, spread, sampler, n_chains, restart, seed)
         self.adam = torch.optim.Adam(self.policy.parameters(), lr=1.0)
         self.num_timesteps, self.n_updates = 0, 0
         self.curvature: float | None = None
@@ -158,17 +159,12 @@ class NaturalGradient:
         """
         from stable_baselines3.common.utils import configure_logger
 
-        for name, count in (
-            ("total_timesteps", total_timesteps),
-            ("log_interval", log_interval),
-            ("checkpoint_interval", checkpoint_interval),
-        ):
-            check_count(name, count)
+        check_count("total_timesteps", total_timesteps)
+        check_count("log_interval", log_interval)
+        check_count("checkpoint_interval", checkpoint_interval)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of the learner, or None; got {callback!r}")
-        if checkpoint is not None:
-            check_path("checkpoint", checkpoint)
-        if checkpoint is not None and os.path.exists(checkpoint):
+        if checkpoint is not None and check_path("checkpoint", checkpoint).exists():
             self.load_checkpoint(checkpoint)
         logger = configure_logger(self.verbose, self.tensorboard_log, tb_log_name, True)
         while self.num_timesteps < total_timesteps:
@@ -195,8 +191,8 @@ class NaturalGradient:
         return min(last, first if progress < 0.07 else 2 * first)
 
     def _update(self, length: int, remaining: float) -> tuple[Window, Direction | None, float]:
-        window = self.chains.window(length)
-        rate = self.learning_rate(remaining) if callable(self.learning_rate) else self.learning_rate
+        """One step of the flow: the window it was made from, its direction where it is a natural one, and the rate."""
+        window, rate = self.chains.window(length), self.learning_rate(remaining)
         if not all(bool(torch.isfinite(value).all()) for value in window.gradient.values()):
             # Chains that explode within a window say nothing about the way; they have been started anew.
             return window, None, rate
@@ -206,32 +202,29 @@ class NaturalGradient:
             self.adam.param_groups[0]["lr"] = rate
             self.adam.step()
             return window, None, rate
-        if self.n_updates % _CURVATURE_EVERY == 0:
+        # The curvature changes slowly and costs a second backward pass: a running mean over every fourth update.
+        if self.n_updates % 4 == 0:
             found = abs(self.chains.curvature(length))
             if np.isfinite(found) and found > 0:
-                old = found if self.curvature is None else self.curvature
-                self.curvature = _CURVATURE_MEMORY * old + (1 - _CURVATURE_MEMORY) * found
+                self.curvature = found if self.curvature is None else 0.7 * self.curvature + 0.3 * found
         scale = rate / (1.0 if self.curvature is None else self.curvature)
         if self.method == "gradient":
             self._move(window.gradient, scale)
             return window, None, rate
-        metric = self._metric(window)
+        metric, action_dim = self._metric(window)
         direction = natural_direction(metric, window.gradient, self.damping, self.cg_iterations, self._direction)
         self._direction = direction.vector
-        actions = np.sqrt(self._action_count(window))
-        self._move(direction.vector, min(scale, self.max_displacement * actions / max(direction.length, 1e-300)))
+        longest = self.max_displacement * np.sqrt(action_dim)
+        self._move(direction.vector, min(scale, longest / max(direction.length, 1e-300)))
         return window, direction, rate
 
-    def _action_count(self, window: Window) -> int:
-        fixed = {name: value.detach() for name, value in self.policy.named_parameters()}
-        return int(self.chains.act(fixed, tuple(part[:1] for part in window.arguments)).shape[1])
-
-    def _metric(self, window: Window) -> WassersteinMetric:
+    def _metric(self, window: Window) -> tuple[WassersteinMetric, int]:
+        """G from some of the window's states, and the dimension of the actions."""
         rows = torch.randperm(len(window.weights), generator=self.chains.generator)[: self.metric_samples]
         arguments = tuple(part[rows] for part in window.arguments)
-        weights = window.weights[rows]
-        parameters = dict(self.policy.named_parameters())
-        return WassersteinMetric(lambda at: self.chains.act(at, arguments), parameters, weights / weights.sum())
+        weights, parameters = window.weights[rows], self.chains.parameters()
+        metric = WassersteinMetric(lambda at: self.chains.act(at, arguments), parameters, weights / weights.sum())
+        return metric, self.chains.act(parameters, tuple(part[:1] for part in arguments)).shape[1]
 
     def _move(self, vector: Parameters, step: float) -> None:
         with torch.no_grad():
@@ -239,21 +232,19 @@ class NaturalGradient:
                 parameter.sub_(step * vector[name])
 
     def _log(self, logger: Logger, length: int, window: Window, direction: Direction | None, rate: float) -> None:
-        logger.record("rollout/cost", window.cost)
-        logger.record("rollout/diverged", window.diverged)
-        logger.record("train/window", length)
-        logger.record("train/learning_rate", rate)
-        logger.record("train/n_updates", self.n_updates)
+        found = {"rollout/cost": window.cost, "rollout/diverged": window.diverged, "train/window": length}
+        found |= {"train/learning_rate": rate, "train/n_updates": self.n_updates}
         if self.curvature is not None:
-            logger.record("train/curvature", self.curvature)
+            found["train/curvature"] = self.curvature
         if direction is not None:
-            logger.record("train/displacement", direction.length)
-            logger.record("train/cg_residual", direction.residual)
+            found |= {"train/displacement": direction.length, "train/cg_residual": direction.residual}
+        for name, value in found.items():
+            logger.record(name, value)
         logger.dump(self.num_timesteps)
 
     def evaluate(self, n_chains: int = 128, burn_in: int = 200, steps: int = 600, seed: int = 0) -> float:
         """
-        The average cost of a step, by simulation from fresh chains; it counts for nothing in ``num_timesteps``.
+        The average cost of a step, by simulation of new chains; it counts for nothing in ``num_timesteps``.
 
         :param n_chains: number of chains
         :param burn_in: steps before the average begins
@@ -330,11 +321,9 @@ def _bound(name: str, value: float | Sequence[float] | np.ndarray) -> np.ndarray
     return bound
 
 
-def _action_dim(
-    given: int | None, low: float | Sequence[float] | np.ndarray, high: float | Sequence[float] | np.ndarray
-) -> int:
+def _action_dim(given: int | None, low: np.ndarray, high: np.ndarray) -> int:
     if given is not None:
         return check_count("action_dim", given)
-    if np.ndim(low) == 0 and np.ndim(high) == 0:
+    if low.ndim == 0 and high.ndim == 0:
         raise ValueError("action_dim must be given where policy is widths and action_low, action_high are numbers")
-    return max(np.size(low), np.size(high))
+    return max(low.size, high.size)

@@ -14,10 +14,6 @@ from torch import nn
 from sb3_wasserstein._atomic_io import read_bounded, read_tensors, write_whole
 from sb3_wasserstein._validation import check_count, check_path
 
-# A network built here sees states in units of so many spreads of the initial law: tanh is then still nearly linear where a
-# stabilised plant stays.
-_LINEAR_RANGE = 3.0
-
 
 class MLP(nn.Module):
     """
@@ -39,15 +35,14 @@ class MLP(nn.Module):
         scale: Sequence[float] | float = 1.0,
     ) -> None:
         super().__init__()
-        widths = [state_dim, *hidden, action_dim]
-        self.widths = [int(width) for width in widths]
-        layers = [nn.Linear(a, b) for a, b in pairwise(self.widths)]
-        last = layers[-1]
-        self.layers = nn.ModuleList(layers)
+        self.widths = [int(width) for width in (state_dim, *hidden, action_dim)]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(self.widths))
         self.centre: torch.Tensor
         self.scale: torch.Tensor
-        self.register_buffer("centre", torch.as_tensor(centre, dtype=torch.float32).expand(state_dim).clone())
-        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32).expand(state_dim).clone())
+        for name, value in (("centre", centre), ("scale", scale)):
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32).expand(state_dim).clone())
+        last = self.layers[-1]
+        assert isinstance(last, nn.Linear)
         with torch.no_grad():
             last.weight.mul_(0.1)
             last.bias.zero_()
@@ -63,6 +58,33 @@ class MLP(nn.Module):
         return {"state_dim": self.widths[0], "action_dim": self.widths[-1], "hidden": self.widths[1:-1]}
 
 
+def mlp_around(
+    hidden: Sequence[int], dim: int, actions: int, initial: Callable[[int, torch.Generator], torch.Tensor], seed: int | None
+) -> MLP:
+    """
+    An MLP around the initial law, seeded without a trace in torch's global generator.
+
+    :param hidden: widths of the hidden layers
+    :param dim: of the states
+    :param actions: dimension of the actions
+    :param initial: the initial law, (n, generator) -> (n, dim)
+    :param seed: of the weights; None leaves it to torch
+    :raises TypeError: if ``hidden`` is no sequence
+    """
+    if np.ndim(hidden) != 1:
+        raise TypeError(f"policy must be a torch module, or the widths of its hidden layers; got {hidden!r}")
+    for width in hidden:
+        if check_count("policy, a hidden layer's width,", width) > 10**6:
+            raise ValueError(f"policy, a hidden layer's width, must be at most a million; got {width}")
+    sample = initial(1024, torch.Generator().manual_seed(0))
+    # tanh is still nearly linear, up to 3 spreads of the initial law, where a stabilised plant stays.
+    scale = 3.0 * float(sample.std(0).max())
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return MLP(dim, actions, hidden, sample.mean(0).tolist(), scale)
+
+
 def write(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
     """Tensors and plain Python to a file, which is there whole or not at all."""
     target = check_path("path", path)
@@ -75,7 +97,7 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     What :func:`write` wrote. Nothing is unpickled but tensors and plain Python.
 
     :param path: the file
-    :param kind: what it must say that it holds
+    :param kind: what it must say that it is
     :raises FileNotFoundError: if it is not there
     :raises ValueError: if it is something else
     """
@@ -91,7 +113,7 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
 
 
 def _network(shape: dict[str, Any], state: dict[str, Any]) -> MLP:
-    """The saved network; what it is said to be must be what its parameters are, before there is room made for it."""
+    """The saved network; what it is said to be must be what its parameters are, before memory is taken for it."""
     widths = [shape["state_dim"], *shape["hidden"], shape["action_dim"]]
     for width in widths:
         check_count("a layer's width", width)
@@ -99,32 +121,6 @@ def _network(shape: dict[str, Any], state: dict[str, Any]) -> MLP:
     if {name: tuple(state[name].shape) for name in expected} != expected:
         raise ValueError(f"its parameters are not those of a network of widths {widths}")
     return MLP(**shape).to(next(iter(state.values())).dtype)
-
-
-def mlp_around(
-    hidden: Sequence[int], dim: int, actions: int, initial: Callable[[int, torch.Generator], torch.Tensor], seed: int | None
-) -> MLP:
-    """
-    An MLP around the initial law, seeded without a trace in torch's global generator.
-
-    :param hidden: widths of the hidden layers
-    :param dim: of the states
-    :param actions: dimension of the actions
-    :param initial: the initial law, (n, generator) -> (n, dim)
-    :param seed: of the weights; None leaves it to torch
-    :return: the network
-    :raises TypeError: if ``hidden`` is no sequence
-    """
-    if np.ndim(hidden) != 1:
-        raise TypeError(f"policy must be a torch module, or the widths of its hidden layers; got {hidden!r}")
-    for width in hidden:
-        check_count("policy, a hidden layer's width,", width)
-    sample = initial(1024, torch.Generator().manual_seed(0))
-    spread = float(sample.std(0).max())
-    with torch.random.fork_rng(devices=[]):
-        if seed is not None:
-            torch.manual_seed(seed)
-        return MLP(dim, actions, hidden, sample.mean(0).tolist(), _LINEAR_RANGE * spread)
 
 
 class NeuralPolicy:
@@ -153,6 +149,8 @@ class NeuralPolicy:
         action_high: Sequence[float] | np.ndarray | float = np.inf,
         seed: int | None = None,
     ) -> None:
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"module must be a torch module, got {type(module).__name__}")
         self.module = module
         self.low, self.high = (np.asarray(bound, dtype=np.float64) for bound in (action_low, action_high))
         self._rng = np.random.default_rng(seed)
@@ -174,8 +172,7 @@ class NeuralPolicy:
         array = np.asarray(observation)
         states = torch.as_tensor(array.reshape(1, -1) if array.ndim <= 1 else array).to(example)
         arguments = [states]
-        width = int(getattr(self.module, "noise_dim", 0))
-        if width:
+        if width := int(getattr(self.module, "noise_dim", 0)):
             noise = np.zeros((len(states), width)) if deterministic else self._rng.standard_normal((len(states), width))
             arguments.append(torch.as_tensor(noise).to(example))
         with torch.no_grad():
@@ -189,14 +186,9 @@ class NeuralPolicy:
 
         :param path: the file
         """
-        content = {
-            "kind": "neural policy",
-            "network": self.module.shape() if isinstance(self.module, MLP) else None,
-            "state": self.module.state_dict(),
-            "low": self.low.tolist(),
-            "high": self.high.tolist(),
-        }
-        write(path, content)
+        network = self.module.shape() if isinstance(self.module, MLP) else None
+        bounds = {"low": self.low.tolist(), "high": self.high.tolist()}
+        write(path, {"kind": "neural policy", "network": network, "state": self.module.state_dict(), **bounds})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], module: nn.Module | None = None) -> NeuralPolicy:
