@@ -155,30 +155,27 @@ class Chain:
         self.restarted, self.discount, self.initial = True, 1 - self.linear.restart, np.full(n, 1 / n)
         return splinalg.splu(self._matrix())
 
-    def _apply(self, x: np.ndarray) -> np.ndarray:
-        """(I − γP) V, or A [V; J] when ergodic."""
+    def _apply(self, x: np.ndarray, transposed: bool) -> np.ndarray:
+        """(I − γP) V, or A [V; J] when ergodic; or the transposed matrix's product."""
+        product = self.transition.spread if transposed else self.transition.expect
         if self.discount is not None:
-            return np.asarray(x - self.discount * self.transition.expect(x))
+            return np.asarray(x - self.discount * product(x))
+        if transposed:
+            y = x - product(x)
+            y[self.reference] = x.sum()
+            return np.asarray(y)
         V = x.copy()
         V[self.reference] = 0.0
-        return np.asarray(V - self.transition.expect(V) + x[self.reference])
-
-    def _apply_transposed(self, x: np.ndarray) -> np.ndarray:
-        if self.discount is not None:
-            return np.asarray(x - self.discount * self.transition.spread(x))
-        y = x - self.transition.spread(x)
-        y[self.reference] = x.sum()
-        return np.asarray(y)
+        return np.asarray(V - product(V) + x[self.reference])
 
     def _solve(self, right: np.ndarray, transposed: bool = False) -> np.ndarray:
         if self._lu is None:
             n = len(right)
-            apply = self._apply_transposed if transposed else self._apply
-            operator = splinalg.LinearOperator((n, n), matvec=apply, dtype=np.float64)
+            operator = splinalg.LinearOperator((n, n), matvec=lambda x: self._apply(x, transposed), dtype=np.float64)
             solution, _ = splinalg.gmres(operator, right, rtol=1e-14, restart=150, maxiter=3)
             # A solution a thousand times its right-hand side carries that much more round-off.
             scale = max(float(np.abs(right).max()), 1e-3 * float(np.abs(solution).max()))
-            residual = float(np.abs(apply(solution) - right).max())
+            residual = float(np.abs(self._apply(solution, transposed) - right).max())
             if residual <= self.linear.residual * scale:
                 return np.asarray(solution)
             if n > self.linear.factorised_size:

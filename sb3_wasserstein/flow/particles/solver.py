@@ -194,19 +194,68 @@ def solve(
     :param max_iterations: most evaluations that are followed by a step
     :return: the policy, and J after each step
     """
-    history: list[float] = []
-    newton = method == "newton"
-    if continuation and newton and mdp.grid.size > options.coarse_start[min(mdp.grid.dim, 3) - 1]:
-        coarse = mdp.coarsened()
-        corners, shares = mdp.grid.linear_weights(coarse.grid.nodes)
-        nearest = corners.gather(1, shares.argmax(1, keepdim=True)).squeeze(1)
-        start, history = solve(coarse, policy.at_nodes(nearest), method, continuation, max_iterations, options)
-        policy = policy.moved(_refine(start.particles, coarse, mdp))
-    elif continuation:
-        for gamma in options.discounts:
-            if mdp.discount is None or gamma < mdp.discount:
-                policy = _approach(mdp, gamma, policy, method, history, max_iterations, options)
-    return _settle(mdp, policy, method, continuation and newton, history, max_iterations, options), history
+    run = _Run(method, max_iterations, options, [])
+    return run.solve(mdp, policy, continuation), run.history
+
+
+@dataclass
+class _Run:
+    """What the levels of one solve share: all but ``history``, J after each step, are arguments of :func:`solve`."""
+
+    method: str
+    max_iterations: int
+    options: SolverOptions
+    history: list[float]
+
+    def solve(self, mdp: GridMDP, policy: ParticlePolicy, continuation: bool) -> ParticlePolicy:
+        newton = self.method == "newton"
+        if continuation and newton and mdp.grid.size > self.options.coarse_start[min(mdp.grid.dim, 3) - 1]:
+            coarse = mdp.coarsened()
+            corners, shares = mdp.grid.linear_weights(coarse.grid.nodes)
+            nearest = corners.gather(1, shares.argmax(1, keepdim=True)).squeeze(1)
+            start = self.solve(coarse, policy.at_nodes(nearest), continuation)
+            policy = policy.moved(_refine(start.particles, coarse, mdp))
+        elif continuation:
+            for gamma in self.options.discounts:
+                if mdp.discount is None or gamma < mdp.discount:
+                    policy = self._approach(mdp, gamma, policy)
+        return self._settle(mdp, policy, continuation and newton)
+
+    def _approach(self, mdp: GridMDP, gamma: float, policy: ParticlePolicy) -> ParticlePolicy:
+        """A few steps at one discount of the continuation."""
+        at = evaluate(mdp.at(gamma), policy)
+        for number in range(self.options.steps_per_discount):
+            step = STEPS[self.method](at, self.options)
+            promised = float(at.policy.mean(step.promised).mean())
+            if len(self.history) == self.max_iterations or (number and promised <= self.options.worthwhile * at.spread):
+                break
+            at = evaluate(at.mdp, at.policy.moved(step.actions))
+            self.history.append(evaluate(mdp, at.policy).J)
+        return at.policy
+
+    def _settle(self, mdp: GridMDP, policy: ParticlePolicy, jumps: bool) -> ParticlePolicy:
+        """Steps at the problem's own discount until none promises anything; with ``jumps`` no greedy action may either."""
+        options, at = self.options, evaluate(mdp, policy)
+        rounds, waiting = 0, 0
+        while len(self.history) < self.max_iterations:
+            step, spread = STEPS[self.method](at, options), at.spread
+            promised = at.policy.mean(step.promised)
+            at = evaluate(mdp, at.policy.moved(step.actions))
+            self.history.append(at.J)
+            settled = float(at.rho @ promised) <= options.tolerance * at.scale
+            waiting = waiting + 1 if settled else 0
+            if not settled or (float(promised.mean()) > options.value_tolerance * spread and waiting < options.patience):
+                continue
+            if not jumps or rounds == options.max_jumps:
+                break
+            rounds, waiting = rounds + 1, 0
+            least, where = greedy(at, options)
+            with torch.no_grad():
+                behind = at.q(at.policy.particles) - least[:, None] > options.jump * spread
+            if not behind.any():
+                break
+            at = evaluate(mdp, at.policy.moved(torch.where(behind[..., None], where[:, None], at.policy.particles)))
+        return at.policy
 
 
 def _refine(particles: torch.Tensor, coarse: GridMDP, fine: GridMDP) -> torch.Tensor:
@@ -214,57 +263,3 @@ def _refine(particles: torch.Tensor, coarse: GridMDP, fine: GridMDP) -> torch.Te
     source = particles.sort(1).values if coarse.action_dim == 1 else particles
     indices, weights = coarse.grid.linear_weights(fine.grid.nodes)
     return fine.project((weights[:, :, None, None] * source[indices]).sum(1))
-
-
-def _approach(
-    mdp: GridMDP,
-    gamma: float,
-    policy: ParticlePolicy,
-    method: str,
-    history: list[float],
-    max_iterations: int,
-    options: SolverOptions,
-) -> ParticlePolicy:
-    """A few steps at one discount of the continuation."""
-    at = evaluate(mdp.at(gamma), policy)
-    for number in range(options.steps_per_discount):
-        step = STEPS[method](at, options)
-        promised = float(at.policy.mean(step.promised).mean())
-        if len(history) == max_iterations or (number and promised <= options.worthwhile * at.spread):
-            break
-        at = evaluate(at.mdp, at.policy.moved(step.actions))
-        history.append(evaluate(mdp, at.policy).J)
-    return at.policy
-
-
-def _settle(
-    mdp: GridMDP,
-    policy: ParticlePolicy,
-    method: str,
-    jumps: bool,
-    history: list[float],
-    max_iterations: int,
-    options: SolverOptions,
-) -> ParticlePolicy:
-    """Steps at the problem's own discount until none promises anything; with ``jumps`` no greedy action may either."""
-    at = evaluate(mdp, policy)
-    rounds, waiting = 0, 0
-    while len(history) < max_iterations:
-        step, spread = STEPS[method](at, options), at.spread
-        promised = at.policy.mean(step.promised)
-        at = evaluate(mdp, at.policy.moved(step.actions))
-        history.append(at.J)
-        settled = float(at.rho @ promised) <= options.tolerance * at.scale
-        waiting = waiting + 1 if settled else 0
-        if not settled or (float(promised.mean()) > options.value_tolerance * spread and waiting < options.patience):
-            continue
-        if not jumps or rounds == options.max_jumps:
-            break
-        rounds, waiting = rounds + 1, 0
-        least, where = greedy(at, options)
-        with torch.no_grad():
-            behind = at.q(at.policy.particles) - least[:, None] > options.jump * spread
-        if not behind.any():
-            break
-        at = evaluate(mdp, at.policy.moved(torch.where(behind[..., None], where[:, None], at.policy.particles)))
-    return at.policy

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, TypeVar, cast
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy, ContinuousCritic
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
@@ -18,9 +17,8 @@ from torch.nn import functional as F
 from sb3_wasserstein._atomic_io import save_model
 from sb3_wasserstein._validation import check_count, check_flag, check_number
 from sb3_wasserstein.flow.wpo.laws import kl_to, w2_to
-from sb3_wasserstein.flow.wpo.natural import move_naturally
 from sb3_wasserstein.flow.wpo.policies import ACTORS, POLICIES, MlpPolicy, latent_law
-from sb3_wasserstein.flow.wpo.transport import SQUASHES, Velocity, transport_loss, velocity
+from sb3_wasserstein.flow.wpo.transport import SQUASHES, Velocity, move_naturally, transport_loss, velocity
 
 SelfWPO = TypeVar("SelfWPO", bound="WPO")
 
@@ -53,9 +51,11 @@ class WPO(OffPolicyAlgorithm):
     :param natural_damping: δ
     :param cg_iterations: conjugate gradients a step
     :param max_displacement: longest natural step, in latent actions, root mean square over states
-    :param kwargs: what else OffPolicyAlgorithm takes: ``buffer_size, learning_starts, batch_size, tau, gamma, train_freq,
-        gradient_steps, action_noise, replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps, policy_kwargs,
-        stats_window_size, tensorboard_log, verbose, device, seed, sde_sample_freq, use_sde_at_warmup``
+    :param args: what OffPolicyAlgorithm takes next, with its defaults, which are SAC's: ``buffer_size, learning_starts,
+        batch_size, tau, gamma, train_freq, gradient_steps, action_noise``
+    :param kwargs: these by name, and what else OffPolicyAlgorithm takes: ``replay_buffer_class, replay_buffer_kwargs,
+        optimize_memory_usage, n_steps, policy_kwargs, stats_window_size, tensorboard_log, verbose, device, seed,
+        sde_sample_freq, use_sde_at_warmup``
     :raises ValueError: if an argument is out of range, with its name
 
     Example:
@@ -75,15 +75,7 @@ class WPO(OffPolicyAlgorithm):
         policy: str | type[SACPolicy],
         env: GymEnv | str,
         learning_rate: float | Schedule = 3e-4,
-        buffer_size: int = 1_000_000,
-        learning_starts: int = 100,
-        batch_size: int = 256,
-        tau: float = 0.005,
-        gamma: float = 0.99,
-        train_freq: int | tuple[int, str] = 1,
-        gradient_steps: int = 1,
-        action_noise: ActionNoise | None = None,
-        *,
+        *args: Any,
         ent_coef: str | float = "auto",
         target_update_interval: int = 1,
         target_entropy: str | float = "auto",
@@ -99,28 +91,18 @@ class WPO(OffPolicyAlgorithm):
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
-        for name, value, choices in (
-            ("actor", actor, ACTORS),
-            ("prox", prox, tuple(PROXIMAL)),
-            ("squash_velocity", squash_velocity, SQUASHES),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {choices}, got {value!r}")
-        for name, count in (
-            ("n_action_samples", n_action_samples),
-            ("cg_iterations", cg_iterations),
-            ("target_update_interval", target_update_interval),
-        ):
-            check_count(name, count)
-        if target_entropy != "auto":
-            check_number("target_entropy", target_entropy)
-        for name, size in (
-            ("prox_coef", prox_coef),
-            ("natural_damping", natural_damping),
-            ("max_displacement", max_displacement),
-        ):
-            if check_number(name, size) <= 0:
-                raise ValueError(f"{name} must be finite and > 0, got {size!r}")
+        self.actor_type = _check_choice("actor", actor, ACTORS)
+        self.prox = _check_choice("prox", prox, tuple(PROXIMAL))
+        self.squash_velocity = _check_choice("squash_velocity", squash_velocity, SQUASHES)
+        self.n_action_samples = check_count("n_action_samples", n_action_samples)
+        self.cg_iterations = check_count("cg_iterations", cg_iterations)
+        self.target_update_interval = check_count("target_update_interval", target_update_interval)
+        self.prox_coef = _check_positive("prox_coef", prox_coef)
+        self.natural_damping = _check_positive("natural_damping", natural_damping)
+        self.max_displacement = _check_positive("max_displacement", max_displacement)
+        self.natural_gradient = check_flag("natural_gradient", natural_gradient)
+        self.target_entropy = target_entropy if target_entropy == "auto" else check_number("target_entropy", target_entropy)
+        _initial_temperature(ent_coef)
         if actor != "gaussian":
             if kwargs.get("use_sde"):
                 raise ValueError(
@@ -129,36 +111,12 @@ class WPO(OffPolicyAlgorithm):
             if isinstance(policy, type) and not issubclass(policy, MlpPolicy):
                 raise ValueError(f"policy must be a name or a subclass of wpo's MlpPolicy for actor={actor!r}, got {policy}")
             kwargs["policy_kwargs"] = {**(kwargs.get("policy_kwargs") or {}), "actor_type": actor}
-        super().__init__(
-            policy,
-            env,
-            learning_rate,
-            buffer_size,
-            learning_starts,
-            batch_size,
-            tau,
-            gamma,
-            train_freq,
-            gradient_steps,
-            action_noise,
-            supported_action_spaces=(spaces.Box,),
-            support_multi_env=True,
-            **kwargs,
-        )
+        kwargs |= {"supported_action_spaces": (spaces.Box,), "support_multi_env": True}
+        super().__init__(policy, env, learning_rate, *args, **kwargs)
         self.ent_coef = ent_coef
-        self.target_entropy = target_entropy
-        self.target_update_interval = target_update_interval
-        self.n_action_samples = int(n_action_samples)
-        self.actor_type = actor
-        self.prox, self.prox_coef = prox, float(prox_coef)
-        self.squash_velocity = squash_velocity
-        self.natural_gradient = check_flag("natural_gradient", natural_gradient)
-        self.natural_damping, self.cg_iterations = float(natural_damping), int(cg_iterations)
-        self.max_displacement = float(max_displacement)
         self.log_ent_coef: torch.Tensor | None = None
         self.ent_coef_optimizer: torch.optim.Optimizer | None = None
         self.actor_target: Actor | None = None
-        _initial_temperature(ent_coef)
         if _init_setup_model:
             self._setup_model()
 
@@ -253,8 +211,8 @@ class WPO(OffPolicyAlgorithm):
         torch.autograd.backward(loss)
         if self.natural_gradient:
             rate = float(self.actor.optimizer.param_groups[0]["lr"])
-            limits = (self.natural_damping, self.cg_iterations, self.max_displacement)
-            found["displacement"] = move_naturally(self.actor, observations, rate, *limits)
+            options = (self.natural_damping, self.cg_iterations, self.max_displacement)
+            found["displacement"] = move_naturally(self.actor, observations, rate, *options)
         else:
             self.actor.optimizer.step()
         found["ent_coef"] = temperature.item()
@@ -296,6 +254,18 @@ class WPO(OffPolicyAlgorithm):
         if self.ent_coef_optimizer is None:
             return states, ["ent_coef_tensor"]
         return [*states, "ent_coef_optimizer"], ["log_ent_coef"]
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+    return value
+
+
+def _check_positive(name: str, value: float) -> float:
+    if check_number(name, value) <= 0:
+        raise ValueError(f"{name} must be finite and > 0, got {value!r}")
+    return float(value)
 
 
 def _average(weights: torch.Tensor, values: torch.Tensor) -> float:

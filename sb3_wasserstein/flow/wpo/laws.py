@@ -8,9 +8,6 @@ from dataclasses import dataclass
 
 import torch
 
-# SB3's guard of the logarithm of tanh's slope.
-_SLOPE = 1e-6
-
 
 @dataclass(frozen=True)
 class Draw:
@@ -76,15 +73,14 @@ class LatentLaw:
         standard = (latents[:, :, None] - self.means) / self.stds
         each = (-0.5 * standard**2 - self.stds.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
         density = torch.logsumexp(each + self.log_weights, -1)
-        return density - torch.log(1 - torch.tanh(latents) ** 2 + _SLOPE).sum(-1)
+        return density - _log_slope(latents)
 
     def mode(self) -> torch.Tensor:
         """The centre where the latent density is highest, (B, k)."""
         if self.means.shape[1] == 1:
             return self.means[:, 0]
         centres = self.means.transpose(0, 1)
-        density = self.log_prob(centres) + torch.log(1 - torch.tanh(centres) ** 2 + _SLOPE).sum(-1)
-        best = density.argmax(0)
+        best = (self.log_prob(centres) + _log_slope(centres)).argmax(0)
         return self.means[torch.arange(len(best)), best]
 
     def coordinates(self) -> torch.Tensor:
@@ -94,6 +90,11 @@ class LatentLaw:
         """
         scale = (0.5 * self.log_weights.detach()).exp()[..., None]
         return torch.cat([scale * self.means, scale * self.stds], 1).flatten(1)
+
+
+def _log_slope(latents: torch.Tensor) -> torch.Tensor:
+    """The logarithm of tanh's slope, summed over the dimensions of the action, with SB3's guard of 1e-6."""
+    return torch.log(1 - torch.tanh(latents) ** 2 + 1e-6).sum(-1)
 
 
 def w2_to(law: LatentLaw, other: LatentLaw) -> torch.Tensor:

@@ -18,16 +18,14 @@ from sb3_wasserstein._validation import check_count, check_number
 from sb3_wasserstein.flow.wpo.laws import LatentLaw
 
 ACTORS = ("gaussian", "mixture", "particles")
-_COMPONENTS = {"mixture": 4, "particles": 16}
-# How far towards the bounds the components start, in actions.
-_REACH = 0.9
+COMPONENTS = {"mixture": 4, "particles": 16}
 
 
 def spread(components: int, dim: int) -> torch.Tensor:
-    """Latent positions (components, dim) that are spread evenly over the box of actions, in [−1, 1]."""
+    """Latent positions (components, dim) whose actions are spread evenly over nine tenths of the box [−1, 1]."""
     engine = torch.quasirandom.SobolEngine(dim)  # type: ignore[no-untyped-call]
     points = engine.draw(components) + 0.5 / components
-    return torch.atanh(_REACH * (2 * points.clamp(max=1.0) - 1))
+    return torch.atanh(0.9 * (2 * points.clamp(max=1.0) - 1))
 
 
 class MixtureActor(Actor):
@@ -142,7 +140,7 @@ class MlpPolicy(SACPolicy):
 
     :param actor_type: "gaussian": SB3's own actor; "mixture": K Gaussians with weights; "particles": K points
     :param n_components: K; None: 4 for a mixture, 16 particles
-    :param bandwidth: width of a particle in latent units, where one unit leads from action 0 to .76
+    :param bandwidth: width of a particle in latent units, where one unit leads from action 0 to 0.76
     :param max_std: the widest that a mixture's component gets, in latent units: narrow ones keep their places while the
         temperature is high; None: SB3's bound, e²
     :param min_weight: the least weight of a mixture's component, at most 1/K, where all weigh the same
@@ -173,14 +171,11 @@ class MlpPolicy(SACPolicy):
             raise ValueError(f"bandwidth must be > 0, got {bandwidth!r}")
         if max_std is not None and check_number("max_std", max_std) <= 0:
             raise ValueError(f"max_std must be > 0, got {max_std!r}")
-        if not 0 <= check_number("min_weight", min_weight) <= 1 / (n_components or _COMPONENTS["mixture"]):
+        if not 0 <= check_number("min_weight", min_weight) <= 1 / (n_components or COMPONENTS["mixture"]):
             raise ValueError(f"min_weight must be in [0, 1/n_components], got {min_weight!r}")
-        for name, value, unset in (("max_std", max_std, None), ("min_weight", min_weight, 0.0)):
-            if value != unset and actor_type != "mixture":
-                raise ValueError(f"{name} needs actor='mixture', got actor={actor_type!r}")
-        self.actor_type = actor_type
-        self.n_components = n_components
-        self.bandwidth = bandwidth
+        if actor_type != "mixture" and (max_std is not None or min_weight > 0):
+            raise ValueError(f"max_std and min_weight need actor='mixture', got actor={actor_type!r}")
+        self.actor_type, self.n_components, self.bandwidth = actor_type, n_components, bandwidth
         self.max_std, self.min_weight = max_std, min_weight
         super().__init__(*args, **kwargs)
 
@@ -195,7 +190,7 @@ class MlpPolicy(SACPolicy):
         particles = self.actor_type == "particles"
         kwargs = self._update_features_extractor(self.actor_kwargs, features_extractor)
         return MixtureActor(
-            n_components=self.n_components or _COMPONENTS[self.actor_type],
+            n_components=self.n_components or COMPONENTS[self.actor_type],
             bandwidth=self.bandwidth if particles else None,
             max_std=self.max_std,
             min_weight=self.min_weight,
@@ -206,6 +201,7 @@ class MlpPolicy(SACPolicy):
 class CnnPolicy(MlpPolicy):
     """
     :class:`MlpPolicy` on images.
+
     :param args: :class:`MlpPolicy`'s
     :param features_extractor_class: from images to features
     :param kwargs: :class:`MlpPolicy`'s
@@ -223,6 +219,7 @@ class CnnPolicy(MlpPolicy):
 class MultiInputPolicy(MlpPolicy):
     """
     :class:`MlpPolicy` on Dict observations.
+
     :param args: :class:`MlpPolicy`'s
     :param features_extractor_class: from a dict of observations to features
     :param kwargs: :class:`MlpPolicy`'s
