@@ -177,7 +177,7 @@ class Target:
         if exact.is_dir():
             raise IsADirectoryError(f"path of a target is a folder: {os.fspath(path)!r}")
         try:
-            arrays = read_arrays(read_bounded(exact if exact.exists() else _npz(path)))
+            arrays = read_arrays(read_bounded(exact if exact.exists() else _npz(path)), "points|weights|is_sample")
             return cls(arrays["points"], arrays["weights"])
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path} is not a target that Target.save wrote: {error}") from error

@@ -1,7 +1,12 @@
 """A population that trains in a second."""
 
+import os
+import signal
+import sys
 import time
 import warnings
+from contextlib import suppress
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -40,6 +45,41 @@ class FromOrigin(Goals):
     def step(self, action):
         if self.slow:
             time.sleep(self.slow)
+        return super().step(action)
+
+
+class OddError(ValueError):
+    """Cannot be made again from its message."""
+
+    def __init__(self, name, value):
+        super().__init__(f"{name} is {value}")
+
+
+class Ordered(FromOrigin):
+    """The first environment that finds the file ``orders`` removes it, and does what it says."""
+
+    def __init__(self, orders):
+        super().__init__()
+        self.orders = Path(orders)
+        if self.orders.name == "now":
+            raise OddError("speed", "too large")
+
+    def step(self, action):
+        with suppress(FileNotFoundError):
+            order = self.orders.read_text()
+            self.orders.unlink()
+            if order == "raise":
+                raise OddError("speed", "too large")
+            if order == "interrupt":
+                raise KeyboardInterrupt
+            if order == "exit":
+                sys.exit(3)
+            if order == "die":
+                os._exit(3)
+            if order == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if order == "hang":
+                time.sleep(1000)
         return super().step(action)
 
 

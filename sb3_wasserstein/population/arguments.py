@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import warnings
+from importlib.util import find_spec
 from typing import Any
 
 import gymnasium as gym
@@ -13,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_wasserstein._validation import check_path
+from sb3_wasserstein._validation import check_count, check_number, check_path
 from sb3_wasserstein.duals import SinkhornDual, make_dual
 
 
@@ -61,13 +63,49 @@ def check_environment(env: Any, env_kwargs: Any) -> None:
         raise TypeError(f"env_kwargs must be a dict of the environment's arguments, or None; got {env_kwargs!r}")
 
 
+def check_n_envs(n_envs: Any) -> int:
+    """
+    :param n_envs: number of environments of each member
+    :return: the number
+    :raises ValueError: if it is no count, or above 2¹⁴: a file that asks for more would fill the memory
+    """
+    if check_count("n_envs", n_envs) > 2**14:
+        raise ValueError(f"n_envs must be at most {2**14}; got {n_envs!r}")
+    return int(n_envs)
+
+
 def check_callback(callback: Any) -> None:
     """
     :param callback: SB3's
-    :raises TypeError: if it is none of what SB3 takes
+    :raises TypeError: if SB3 does not take it, or if it cannot be copied for each member
     """
     if callback is not None and not isinstance(callback, (list, BaseCallback)) and not callable(callback):
         raise TypeError(f"callback must be a BaseCallback, a list of them, a function or None; got {callback!r}")
+    try:
+        copy.deepcopy(callback)
+    # What a user's object raises when it is copied can be anything.
+    except Exception as error:
+        raise TypeError(
+            f"callback cannot be copied for each member ({type(error).__name__}: {error}): a callback may not hold processes "
+            "or open files; EvalCallback takes a DummyVecEnv here, and no SubprocVecEnv"
+        ) from error
+
+
+def check_timeout(member_timeout: Any, executor: str) -> float | None:
+    """
+    :param member_timeout: seconds, or None
+    :param executor: where members live
+    :return: seconds, or None for no limit
+    :raises TypeError: if it is no number
+    :raises ValueError: if it is not positive, or if the executor cannot interrupt a member
+    """
+    if member_timeout is None:
+        return None
+    if check_number("member_timeout", member_timeout) <= 0:
+        raise ValueError(f"member_timeout must be a number of seconds > 0, or None; got {member_timeout!r}")
+    if executor == "serial":
+        raise ValueError("member_timeout needs executor='process' or 'ray': a member in this process cannot be interrupted")
+    return float(member_timeout)
 
 
 def registered(env: Any) -> EnvSpec | None:
@@ -78,6 +116,15 @@ def registered(env: Any) -> EnvSpec | None:
     return gym.spec(env) if isinstance(env, str) else None
 
 
-def as_text(path: str | os.PathLike[str] | None) -> str | None:
-    """:return: the path as SB3 wants it"""
-    return None if path is None else os.fspath(check_path("tensorboard_log", path))
+def log_folder(path: str | os.PathLike[str] | None) -> str | None:
+    """
+    :param path: tensorboard_log
+    :return: the path as SB3 takes it
+    :raises TypeError: if it is no path
+    :raises ImportError: if TensorBoard is not installed
+    """
+    if path is None:
+        return None
+    if find_spec("tensorboard") is None:
+        raise ImportError("tensorboard_log needs TensorBoard: pip install 'sb3-wasserstein[logging]'")
+    return os.fspath(check_path("tensorboard_log", path))

@@ -1,8 +1,8 @@
 """
-A population on disk: a folder that is whole at every moment.
+A population on disk: a folder that can be loaded at every moment.
 
-Each round that is saved is a folder of its own inside; ``checkpoint.json`` names the one that counts, and is replaced in one
-step. A kill at any moment leaves the last one that was complete.
+Each checkpoint is a folder of its own inside; ``checkpoint.json`` names the one that counts, and is replaced in one step. A
+kill at any moment leaves the last one that was complete. Several processes may save to one folder: the last one counts.
 """
 
 from __future__ import annotations
@@ -14,20 +14,24 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein._atomic_io import read_arrays, read_bounded
+from sb3_wasserstein._atomic_io import check_model, read_arrays, read_bounded, read_small, write_whole
 from sb3_wasserstein._validation import check_count
+from sb3_wasserstein.population.arguments import check_n_envs
 from sb3_wasserstein.population.member import Snapshot
 
 POINTER = "checkpoint.json"
 FORMAT = 1
-#: environments of a member that a file may ask for
-MOST_ENVS = 2**14
+#: bytes that a JSON file here may have, when it is written and when it is read: it takes up to 24 times as much memory
+MOST_JSON = 2**21
+#: names of the arrays in population.npz
+ARRAYS = r"(first_)?cloud_\d+|reached_\d+|tried_\d+|returns|feature_scale|generators_\d+_[a-z_]+"
 
 
 class Checkpoint(NamedTuple):
@@ -42,56 +46,58 @@ class Checkpoint(NamedTuple):
     members: list[Snapshot]
 
 
-def check_folder(folder: Path, population: str) -> None:
+def check_folder(folder: Path, population: str) -> dict[str, Any] | None:
     """
     :param folder: where a population is to be written
     :param population: its identity
+    :return: the pointer that the folder holds, None where it holds none
     :raises NotADirectoryError: if something else stands in its place
     :raises ValueError: if it holds another population
     """
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(f"folder {str(folder)!r} cannot be made: {str(path)!r} is a file")
-    if (folder / POINTER).exists() and _pointer(folder)["population"] != population:
+    if not (folder / POINTER).exists():
+        return None
+    pointer = _pointer(folder)
+    if pointer["population"] != population:
         raise ValueError(f"folder {str(folder)!r} holds the checkpoint of another population: choose another, or remove it")
+    return pointer
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """
+    Nothing in the folder is removed but what the replaced pointer named. A kill in the middle leaves a folder ``data-...``
+    that no pointer names, and that may be removed.
+
     :param folder: made where it is missing
     :param checkpoint: what to write
-    :raises ValueError: if the folder holds another population
+    :raises ValueError: if the folder holds another population, or if the checkpoint could not be read again
     :raises OSError: if it cannot be written; what was there before stays
     """
-    check_folder(folder, checkpoint.description["population"])
+    population = checkpoint.description["population"]
+    check_folder(folder, population)
+    files = _files(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
     data = Path(tempfile.mkdtemp(prefix="data-", dir=folder))
     try:
-        files = {"population.json": json.dumps(checkpoint.description).encode()}
-        buffer = io.BytesIO()
-        generators = {
-            f"generators_{k}_{name}": array
-            for k, member in enumerate(checkpoint.members)
-            for name, array in member.generators.items()
-        }
-        np.savez(buffer, allow_pickle=False, **checkpoint.arrays, **generators)
-        files["population.npz"] = buffer.getvalue()
-        for k, member in enumerate(checkpoint.members):
-            files[f"member_{k}.zip"] = member.blob
-            files[f"member_{k}.pt"] = member.behaviour
         for name, content in files.items():
             _write(data / name, content)
+        # Another process may have saved in the meantime: what is replaced is what stands there now.
+        replaced = check_folder(folder, population)
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        pointer = {"format": FORMAT, "population": checkpoint.description["population"], "data": data.name, "sha256": sums}
-        _write(folder / f"{data.name}.json", json.dumps(pointer).encode())
-        os.replace(folder / f"{data.name}.json", folder / POINTER)
+        pointer = {"format": FORMAT, "population": population, "data": data.name, "sha256": sums}
+        text = _json(POINTER, pointer)
+        write_whole(folder / POINTER, lambda path: _write(path, text))
     except BaseException:
         shutil.rmtree(data, ignore_errors=True)
-        (folder / f"{data.name}.json").unlink(missing_ok=True)
         raise
-    for old in folder.glob("data-*"):
-        if old.name != data.name:
-            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
+    if replaced is not None and replaced["data"] != data.name:
+        for name in replaced["sha256"]:
+            (folder / replaced["data"] / name).unlink(missing_ok=True)
+        # A file of the user's that was put there keeps its folder.
+        with suppress(OSError):
+            (folder / replaced["data"]).rmdir()
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -107,13 +113,52 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         )
     pointer = _pointer(folder)
     try:
-        files = {name: _read(folder / pointer["data"] / name, sum_) for name, sum_ in pointer["sha256"].items()}
-        description = json.loads(files["population.json"])
-        _check_description(description)
-        arrays = read_arrays(files["population.npz"])
-        members = [_member(files, k, arrays) for k in range(int(description["n_policies"]))]
+        return _read_data(folder / pointer["data"], pointer["sha256"])
     except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
+        # Another process may have replaced this checkpoint, and removed its files, since its name was read.
+        if _pointer(folder) != pointer:
+            return read_checkpoint(folder)
         raise ValueError(f"folder {str(folder)!r} is damaged ({type(error).__name__}: {error})") from error
+
+
+def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    generators = {
+        f"generators_{k}_{name}": array
+        for k, member in enumerate(checkpoint.members)
+        for name, array in member.generators.items()
+    }
+    arrays = io.BytesIO()
+    np.savez(arrays, allow_pickle=False, **checkpoint.arrays, **generators)
+    files = {"population.json": _json("population.json", checkpoint.description), "population.npz": arrays.getvalue()}
+    for k, member in enumerate(checkpoint.members):
+        files[f"member_{k}.zip"] = member.blob
+        files[f"member_{k}.pt"] = member.behaviour
+    return files
+
+
+def _json(name: str, value: dict[str, Any]) -> bytes:
+    content = json.dumps(value).encode()
+    if len(content) > MOST_JSON:
+        raise ValueError(f"{name} of this population would have {len(content)} bytes, more than the {MOST_JSON} that are read")
+    return content
+
+
+def _read_data(data: Path, sums: dict[str, str]) -> Checkpoint:
+    def read(name: str) -> bytes:
+        content = read_small(data / name, MOST_JSON) if name.endswith(".json") else read_bounded(data / name)
+        if hashlib.sha256(content).hexdigest() != sums[name]:
+            raise ValueError(f"{name} is not what was written")
+        return content
+
+    description = json.loads(read("population.json"))
+    _check_description(description)
+    arrays = read_arrays(read("population.npz"), ARRAYS)
+    members = []
+    for k in range(int(description["n_policies"])):
+        blob, prefix = read(f"member_{k}.zip"), f"generators_{k}_"
+        check_model(blob)
+        generators = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        members.append(Snapshot(blob, read(f"member_{k}.pt"), generators))
     return Checkpoint(description, arrays, members)
 
 
@@ -135,28 +180,24 @@ def _check_description(description: dict[str, Any]) -> None:
         raise ValueError(f"population.json has {len(description['seeds'])} seeds of {n_policies} members")
     for seed in (description["seed"], *description["seeds"]):
         check_count("seed", seed, 0)
-    if check_count("n_envs", description["n_envs"]) > MOST_ENVS:
-        raise ValueError(f"population.json asks for {description['n_envs']} environments a member")
+    check_n_envs(description["n_envs"])
+    names = description.get("env_kwargs", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"population.json: env_kwargs must be a list of names, got {names!r:.80}")
 
 
 def _pointer(folder: Path) -> dict[str, Any]:
     try:
-        pointer = json.loads(_read(folder / POINTER))
+        pointer = json.loads(read_small(folder / POINTER, MOST_JSON))
         known = pointer["format"] == FORMAT and isinstance(pointer["population"], str) and isinstance(pointer["sha256"], dict)
         # A name and nothing else: it must not lead out of the folder.
         plain = re.fullmatch(r"data-[A-Za-z0-9_]+", pointer["data"]) is not None
         plain = plain and all(re.fullmatch(r"[a-z0-9_]+\.(json|npz|zip|pt)", name) for name in pointer["sha256"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{str(folder / POINTER)!r} is not what Population.save writes ({error!r})") from error
     if not (known and plain):
-        raise ValueError(f"{str(folder / POINTER)!r} is not what Population.save writes here: {pointer}")
+        raise ValueError(f"{str(folder / POINTER)!r} is not what Population.save writes here: {pointer!s:.300}")
     return dict(pointer)
-
-
-def _member(files: dict[str, bytes], number: int, arrays: dict[str, NDArray[Any]]) -> Snapshot:
-    prefix = f"generators_{number}_"
-    generators = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    return Snapshot(files[f"member_{number}.zip"], files[f"member_{number}.pt"], generators)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -164,10 +205,3 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _read(path: Path, sha256: str | None = None) -> bytes:
-    content = read_bounded(path)
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(f"{path.name} is not what was written")
-    return content

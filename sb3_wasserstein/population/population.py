@@ -17,17 +17,19 @@ from sb3_wasserstein._validation import check_count, check_path
 from sb3_wasserstein.duals import SinkhornDual, dual_from_config
 from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
 from sb3_wasserstein.population.arguments import (
-    as_text,
     check_callback,
     check_coefficient,
     check_environment,
+    check_n_envs,
+    check_timeout,
+    log_folder,
     pair_dual,
     registered,
 )
 from sb3_wasserstein.population.checkpoint import Checkpoint, check_folder, read_checkpoint, write_checkpoint
 from sb3_wasserstein.population.exchange import Exchange
-from sb3_wasserstein.population.executors import EXECUTORS, Executor, make_executor
-from sb3_wasserstein.population.member import MemberSpec, Snapshot, member_class
+from sb3_wasserstein.population.executors import EXECUTORS, Executor, MemberError, make_executor
+from sb3_wasserstein.population.member import MemberSpec, member_class
 from sb3_wasserstein.population.rounds import Rounds
 from sb3_wasserstein.population.rules import Rules
 from sb3_wasserstein.population.schedule import RepulsionSchedule
@@ -59,6 +61,8 @@ class Population:
     :param neighbours: "nearest": from the nearest other, by soft-min; "mean": from all others alike
     :param executor: where members live: "serial" in this process; "process" in spawned ones (a script then needs
         ``if __name__ == "__main__":``); "ray" on a cluster. The result is the same
+    :param member_timeout: seconds that a member in another process may take for a training and the next rollout before its
+        process is ended and it fails; None for no limit. Several times what a round takes is safe
     :param n_envs: number of environments of each member
     :param env_kwargs: the environment's arguments
     :param seed: of everything
@@ -92,6 +96,7 @@ class Population:
         repulsion: str = "mutual",
         neighbours: str = "nearest",
         executor: str = "serial",
+        member_timeout: float | None = None,
         n_envs: int = 1,
         env_kwargs: dict[str, Any] | None = None,
         seed: int | None = None,
@@ -100,9 +105,10 @@ class Population:
     ) -> None:
         cls = member_class(algorithm)
         check_count("n_policies", n_policies, 2)
-        check_count("n_envs", n_envs, 1)
+        check_n_envs(n_envs)
         if executor not in EXECUTORS:
             raise ValueError(f"executor={executor!r} is not known; use one of {list(EXECUTORS)}")
+        timeout = check_timeout(member_timeout, executor)
         if algorithm_kwargs.pop("target", None) is not None:
             raise ValueError("target does not go with a population, whose members are each other's: use WassersteinPPO")
         check_environment(env, env_kwargs)
@@ -116,14 +122,14 @@ class Population:
             algorithm_kwargs.get("episode_window", 256),
         )
         self._prepare(cls, n_policies, rules, pair_dual(algorithm_kwargs), make_embedding(embedding), seed)
-        kwargs = {**algorithm_kwargs, "embedding": embedding, "tensorboard_log": as_text(tensorboard_log)}
+        kwargs = {**algorithm_kwargs, "embedding": embedding, "tensorboard_log": log_folder(tensorboard_log)}
         seeds = np.random.SeedSequence(self.seed).generate_state(n_policies)
         spec = registered(env)
         specs = [
             MemberSpec(cls, policy, env, n_envs, env_kwargs, int(seeds[k] >> 1), f"member_{k}", kwargs, spec)
             for k in range(n_policies)
         ]
-        self._open(specs, executor, tensorboard_log)
+        self._open(specs, executor, timeout, tensorboard_log)
 
     def _prepare(
         self,
@@ -142,9 +148,9 @@ class Population:
         self.exchange = Exchange(self.n_policies, rules, dual, isinstance(embedding, StateOccupancy), self.seed)
         self._identity = uuid.uuid4().hex
 
-    def _open(self, specs: list[MemberSpec], executor: str, tensorboard_log: Any) -> None:
-        self._members: Executor = make_executor(executor, specs)
-        self._rounds = Rounds(self._members, self.exchange, as_text(tensorboard_log))
+    def _open(self, specs: list[MemberSpec], executor: str, timeout: float | None, tensorboard_log: Any) -> None:
+        self._members: Executor = make_executor(executor, specs, timeout)
+        self._rounds = Rounds(self._members, self.exchange, log_folder(tensorboard_log))
 
     def learn(
         self,
@@ -167,7 +173,8 @@ class Population:
         :param checkpoint_every: number of rounds between
         :return: the population
         :raises MemberError: if a member fails, with its number and its own traceback; the others have finished their round,
-            and can be saved
+            and the population can be saved and can learn on. A member whose process has died is made again for that from the
+            end of one of its last trainings
         """
         check_count("total_timesteps", total_timesteps, 1)
         check_count("checkpoint_every", checkpoint_every, 1)
@@ -195,7 +202,7 @@ class Population:
         members = getattr(self._members, "members", None)
         if members is not None:
             return [member.model for member in members]
-        return [self._loaded(snapshot.blob) for snapshot in self._snapshots()]
+        return [self._loaded(snapshot.blob) for snapshot in self._members.snapshots()]
 
     @property
     def distances(self) -> NDArray[np.float64]:
@@ -204,7 +211,8 @@ class Population:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """
-        Write a checkpoint that :meth:`load` goes on from. It replaces the folder's last one in one step.
+        Write a checkpoint that :meth:`load` goes on from. It replaces the folder's last one in one step; other files in the
+        folder stay.
 
         :param folder: made where it is missing
         :raises ValueError: if the folder holds another population
@@ -212,7 +220,7 @@ class Population:
         """
         path = check_path("folder", folder)
         check_folder(path, self._identity)
-        snapshots = self._snapshots()
+        snapshots = self._members.snapshots()
         states, arrays = self.exchange.state()
         spec = self._members.specs[0]
         description = {
@@ -220,6 +228,7 @@ class Population:
             "n_policies": self.n_policies,
             "algorithm": self.algorithm.__name__,
             "n_envs": spec.n_envs,
+            "env_kwargs": sorted(spec.env_kwargs or {}),
             "seeds": [spec.seed for spec in self._members.specs],
             "seed": self.seed,
             "embedding": self.embedding.config(),
@@ -248,6 +257,7 @@ class Population:
         schedule: RepulsionSchedule | None = None,
         embedding: Embedding | None = None,
         executor: str = "serial",
+        member_timeout: float | None = None,
         tensorboard_log: str | os.PathLike[str] | None = None,
     ) -> Population:
         """
@@ -260,6 +270,7 @@ class Population:
         :param schedule: where it was a function: functions are not saved
         :param embedding: where it was made of a function
         :param executor: "serial", "process" or "ray"
+        :param member_timeout: as for the constructor
         :param tensorboard_log: folder
         :return: the population
         :raises FileNotFoundError: if there is no checkpoint
@@ -267,6 +278,7 @@ class Population:
         """
         description, arrays, snapshots = read_checkpoint(check_path("folder", folder))
         check_environment(env, env_kwargs)
+        timeout = check_timeout(member_timeout, executor)
         population = cls.__new__(cls)
         rules = dict(description["rules"])
         rules["schedule"] = schedule or rules.get("schedule")
@@ -289,14 +301,28 @@ class Population:
         population._prepare(member, len(snapshots), known_rules, dual, recipe, description["seed"])
         population._identity = identity
         population.exchange.load_state(states, arrays)
-        kwargs: dict[str, Any] = {"tensorboard_log": as_text(tensorboard_log)}
+        kwargs: dict[str, Any] = {"tensorboard_log": log_folder(tensorboard_log)}
         if embedding is not None:
             kwargs["embedding"] = embedding
         specs = []
         for k, snapshot in enumerate(snapshots):
             made = MemberSpec(member, None, env, n_envs, env_kwargs, seeds[k], f"member_{k}", kwargs, registered(env))
             specs.append(replace(made, **snapshot._asdict()))
-        population._open(specs, executor, tensorboard_log)
+        lacking = description.get("env_kwargs") if env_kwargs is None else None
+        if lacking:
+            warnings.warn(
+                f"the population was made with env_kwargs of {lacking}, which are not saved: pass env_kwargs= to load()",
+                stacklevel=2,
+            )
+        try:
+            population._open(specs, executor, timeout, tensorboard_log)
+        except (MemberError, TypeError, ValueError) as error:
+            if not lacking:
+                raise
+            raise ValueError(
+                f"env does not make the population's environment without env_kwargs, which are not saved: it was made with "
+                f"{lacking}. Pass env_kwargs= to load() ({error})"
+            ) from error
         return population
 
     def close(self) -> None:
@@ -308,10 +334,6 @@ class Population:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _snapshots(self) -> list[Snapshot]:
-        found = self._members.call("snapshot", dict.fromkeys(range(self.n_policies), ()))
-        return [found[k] for k in range(self.n_policies)]
 
     def _loaded(self, blob: bytes) -> WassersteinOnPolicyMixin:
         with warnings.catch_warnings():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,9 +16,6 @@ from stable_baselines3.common.utils import configure_logger
 from sb3_wasserstein.population.exchange import Exchange, Report, Turn
 from sb3_wasserstein.population.executors import Executor, MemberError
 from sb3_wasserstein.population.images import images
-
-#: fraction of the training between images
-IMAGES_EVERY = 0.1
 
 
 class Rounds:
@@ -93,9 +90,11 @@ class Rounds:
                 save()
         except MemberError:
             if save is not None:
-                # Where the member's process has died, there is nothing of it to save, and the last checkpoint stays.
-                with suppress(MemberError):
+                try:
                     save()
+                # The member's failure is what the user has to know first.
+                except (MemberError, OSError) as error:
+                    warnings.warn(f"no checkpoint could be written after a member had failed: {error}", stacklevel=2)
             raise
         finally:
             if bar is not None:
@@ -110,7 +109,8 @@ class Rounds:
             logger.record(f"wasserstein/coef_{k}", turn.coef)
         logger.record("wasserstein/fresh_starts", sum(self.exchange.restarts.values()))
         if self.tensorboard_log is not None and progress >= self._next_images:
-            self._next_images = progress + IMAGES_EVERY
+            # Ten times in a training.
+            self._next_images = progress + 0.1
             for name, figure in images(self.exchange, turns).items():
                 logger.record(f"wasserstein/{name}", TensorBoardFigure(figure, close=False), exclude="stdout")
         logger.dump(timesteps)

@@ -1,17 +1,22 @@
 """Where members live changes nothing; what goes wrong there is told, and harms nobody else."""
 
 import os
+import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from small_population import ROUND, Faulty, FromOrigin, make, parameters
+from small_population import ROUND, Faulty, FromOrigin, Ordered, make, parameters
 
+from sb3_wasserstein import Population
 from sb3_wasserstein.envs import Goals
 from sb3_wasserstein.population import MemberError
 
 LOCK = threading.Lock()
+TESTS = Path(__file__).parents[1]
 
 
 def test_processes_are_as_serial():
@@ -80,6 +85,116 @@ def test_a_member_that_fails(executor, tmp_path):
 def test_what_cannot_be_sent(kwargs, name):
     with pytest.raises(ValueError, match=f"^{name} cannot be sent"):
         make(2, executor="process", **kwargs)
+
+
+CAUSES = {
+    "raise": "OddError: speed is too large",
+    "interrupt": "KeyboardInterrupt",
+    "exit": "SystemExit: 3",
+    "die": "ended with code 3",
+    "kill": "killed by SIGKILL",
+    "hang": "not answered within member_timeout=4 s",
+}
+
+
+def fails_and_goes_on(population, orders, order, cause, folder):
+    """A member fails for the cause; the checkpoint is written, and the population is saved, loaded and learns on."""
+    before = [model.num_timesteps for model in population.models]
+    orders.write_text(order)
+    with pytest.raises(MemberError, match=rf"member \d failed in collect(?s:.*){cause}") as caught:
+        population.learn(2 * ROUND, reset_num_timesteps=False, checkpoint=folder, checkpoint_every=1)
+    member, other = caught.value.member, 1 - caught.value.member
+    after = [model.num_timesteps for model in population.models]
+    assert after[member] >= before[member]
+    assert after[other] >= before[other] + ROUND
+    with pytest.warns(UserWarning, match="env_kwargs"), Population.load(folder, FromOrigin) as loaded:
+        assert [model.num_timesteps for model in loaded.models] == after
+    population.learn(ROUND, reset_num_timesteps=False)
+    assert [model.num_timesteps for model in population.models] == [steps + ROUND for steps in after]
+
+
+@pytest.mark.parametrize("order", ["raise", "exit"])
+def test_a_member_that_fails_in_this_process(order, tmp_path):
+    orders = tmp_path / "orders"
+    with make(2, Ordered, env_kwargs={"orders": str(orders)}) as population:
+        fails_and_goes_on(population, orders, order, CAUSES[order], tmp_path / "p")
+
+
+def test_a_member_that_fails_in_a_process(tmp_path):
+    """One after the other, in one population: an environment's process is made again where it has died."""
+    orders = tmp_path / "orders"
+    with make(2, Ordered, env_kwargs={"orders": str(orders)}, executor="process") as population:
+        for order in ("raise", "interrupt", "exit", "die", "kill"):
+            fails_and_goes_on(population, orders, order, CAUSES[order], tmp_path / "p")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["process", "ray"])
+def test_a_member_that_hangs(executor, tmp_path):
+    if executor == "ray":
+        pytest.importorskip("ray")
+    orders = tmp_path / "orders"
+    kwargs = {"env_kwargs": {"orders": str(orders)}, "executor": executor, "member_timeout": 60}
+    with make(2, Ordered, **kwargs) as population:
+        population.learn(ROUND)
+        population._members.timeout = 4.0
+        fails_and_goes_on(population, orders, "hang", CAUSES["hang"], tmp_path / "p")
+
+
+@pytest.mark.parametrize("executor", ["serial", "process"])
+def test_an_exception_that_cannot_be_made_again(executor, tmp_path):
+    with pytest.raises(MemberError, match=r"member 0 failed in __init__(?s:.*)OddError: speed is too large"):
+        make(2, Ordered, executor=executor, env_kwargs={"orders": str(tmp_path / "now")})
+
+
+SCRIPT = """
+import multiprocessing, sys
+sys.path.insert(0, {tests!r})
+from small_population import make
+def main():
+    population = make(2, executor="process")
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    population.learn(10**9)
+"""
+
+
+def running(pid):
+    """Whether there is such a process, and it is not only waiting to be collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
+def test_a_killed_parent_leaves_no_processes(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(tests=str(TESTS)) + 'if __name__ == "__main__":\n    main()\n')
+    with subprocess.Popen([sys.executable, "-W", "ignore", str(script)], stdout=subprocess.PIPE) as parent:
+        children = parent.stdout.readline().split()
+        time.sleep(0.5)
+        parent.kill()
+    assert len(children) == 2
+    children = [child.decode() for child in children]
+    patience = time.monotonic() + 20
+    while any(map(running, children)) and time.monotonic() < patience:
+        time.sleep(0.1)
+    assert not any(map(running, children))
+
+
+def test_a_script_without_a_main_guard_is_told_so(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT.format(tests=str(TESTS)) + "main()\n")
+    done = subprocess.run([sys.executable, "-W", "ignore", str(tmp_path / "script.py")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.rstrip().splitlines()[-1].startswith("RuntimeError: Its process ended with code 1")
+    assert 'if __name__ == "__main__":' in done.stderr.rstrip().splitlines()[-1]
+
+
+def test_a_timeout_is_of_other_processes():
+    with pytest.raises(ValueError, match="member_timeout needs executor='process' or 'ray'"):
+        make(2, member_timeout=10)
+    with pytest.raises(ValueError, match="member_timeout must be a number of seconds > 0"):
+        make(2, executor="process", member_timeout=0)
 
 
 @pytest.mark.slow

@@ -10,10 +10,11 @@ __all__ = ["EXECUTORS", "Executor", "MemberError", "make_executor"]
 EXECUTORS = ("serial", "process", "ray")
 
 
-def make_executor(name: str, specs: list[MemberSpec]) -> Executor:
+def make_executor(name: str, specs: list[MemberSpec], timeout: float | None = None) -> Executor:
     """
     :param name: "serial", "process" or "ray"
     :param specs: one for each member
+    :param timeout: seconds that a member may take for one call, None for no limit; for "process" and "ray"
     :return: with its members made
     :raises ValueError: if the name is not known, or if members cannot be sent to other processes
     :raises ImportError: if ray is asked for and not installed
@@ -35,9 +36,9 @@ def make_executor(name: str, specs: list[MemberSpec]) -> Executor:
     if name == "process":
         from sb3_wasserstein.population.executors.process import ProcessExecutor
 
-        return ProcessExecutor(specs)
+        return ProcessExecutor(specs, timeout)
     if name == "ray":
         from sb3_wasserstein.population.executors.cluster import RayExecutor
 
-        return RayExecutor(specs)
+        return RayExecutor(specs, timeout)
     raise ValueError(f"executor={name!r} is not known; use one of {list(EXECUTORS)}")

@@ -2,120 +2,96 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
 from typing import Any
 
 import cloudpickle
 import torch as th
 
-from sb3_wasserstein.population.executors.base import Executor, MemberError, carried_out, made, raise_first
-from sb3_wasserstein.population.executors.process import pickled
-from sb3_wasserstein.population.member import LASTING, Member, MemberSpec
-
-#: how often a member is made again within one call before the population gives up
-MOST_RESTARTS = 3
+from sb3_wasserstein.population.executors.base import Answer, Failure, Host, RemoteExecutor, Request
+from sb3_wasserstein.population.member import MemberSpec
 
 
-class RayExecutor(Executor):
+class RayExecutor(RemoteExecutor):
     """
     One actor for each member, placed by Ray (core actors, no RLlib); arguments travel through its object store. A member whose
     node dies is made again, anywhere, from its last snapshot, and repeats the round.
 
     :param specs: one for each member
+    :param timeout: seconds that a member may take for one call before its actor is killed, None for no limit
+    :param most_restarts: how often a member is made again within one call before the call fails
     :raises ImportError: if ray is not installed
     :raises ValueError: if what a member is made from cannot be pickled; the message names it
     """
 
-    def __init__(self, specs: list[MemberSpec]) -> None:
+    def __init__(self, specs: list[MemberSpec], timeout: float | None = None, most_restarts: int = 3) -> None:
         try:
             import ray
         except ImportError as error:
             raise ImportError("executor='ray' needs Ray: pip install 'sb3-wasserstein[ray]'") from error
-        super().__init__(specs)
-        for spec in specs:
-            pickled(spec)
+        super().__init__(specs, timeout)
+        self.most_restarts = most_restarts
+        self.n_restarts = 0
         self._ray = ray
         if not ray.is_initialized():
             ray.init(include_dashboard=False, log_to_driver=False)
         # Spread over the nodes, and never waiting for a free core: members work in lockstep.
-        self._actor_class = ray.remote(max_restarts=0, num_cpus=0, scheduling_strategy="SPREAD")(RayMember)
-        self._actors = [self._actor(k) for k in range(len(specs))]
-        #: arguments of the last ``begin`` of each member: its absolute number of steps, and its callback
-        self._begun: dict[int, tuple[int, Any]] = {}
-        self.n_restarts = 0
-
-    def call(self, method: str, arguments: dict[int, tuple[Any, ...]], then: str | None = None) -> dict[int, Any]:
-        results: dict[int, Any] = {}
-        errors: dict[int, MemberError] = {}
-        references = {k: self._actors[k].call.remote(method, given, then) for k, given in arguments.items()}
-        for k, reference in references.items():
-            try:
-                results[k] = self._result(k, method, arguments[k], then, reference)
-            except MemberError as error:
-                errors[k] = error
-        raise_first(errors)
-        return results
+        self._actor_class = ray.remote(max_restarts=0, num_cpus=0, scheduling_strategy="SPREAD")(Host)
+        self._actors: dict[int, Any] = {}
+        #: each member's last ``begin``: its absolute number of steps, and the arguments
+        self._begun: dict[int, tuple[int, bytes]] = {}
+        self._make()
 
     def close(self) -> None:
-        for actor in self._actors:
+        for actor in self._actors.values():
             self._ray.kill(actor)
-        self._actors = []
+        self._actors = {}
+
+    def _living(self) -> set[int]:
+        return set(self._actors)
+
+    def _ask(self, requests: dict[int, Request]) -> dict[int, Answer]:
+        for k in requests.keys() - self._actors.keys():
+            self._actors[k] = self._actor(k)
+        references = {k: self._actors[k].answer.remote(request) for k, request in requests.items()}
+        begin = time.monotonic()
+        return {k: self._answer(k, requests[k], reference, begin) for k, reference in references.items()}
 
     def _actor(self, member: int) -> Any:
-        return self._actor_class.remote(member, cloudpickle.dumps(self.specs[member]), th.get_num_threads())
+        return self._actor_class.remote(cloudpickle.dumps(self.specs[member]), th.get_num_threads())
 
-    def _result(self, member: int, method: str, given: tuple[Any, ...], then: str | None, reference: Any) -> Any:
-        for _ in range(MOST_RESTARTS):
+    def _answer(self, member: int, request: Request, reference: Any, begin: float) -> Answer:
+        doing = request.method or "__init__"
+        died = ""
+        for _ in range(1 + self.most_restarts):
+            left = None if self.timeout is None else max(0.0, begin + self.timeout - time.monotonic())
             try:
-                result, snapshot = self._ray.get(reference)
-            except self._ray.exceptions.RayTaskError as error:
-                raise error.cause from None
-            except self._ray.exceptions.RayActorError as error:
-                died = error
+                answer: Answer = self._ray.get(reference, timeout=left)
+            except self._ray.exceptions.GetTimeoutError:
+                self._ray.kill(self._actors.pop(member))
+                text = f"It has not answered within member_timeout={self.timeout:g} s, and was ended."
+                return Answer(failure=Failure(doing, text))
+            # Its process or node has died, or what it answered was lost with the node.
+            except self._ray.exceptions.RayError as error:
+                died = str(error)
+                begin = time.monotonic()
+                reference = self._again(member, request)
             else:
-                if method == "begin":
-                    self._begun[member] = (result, given[1])
-                if snapshot is not None:
-                    spec = self.specs[member]
-                    lasting = {name: value for name, value in spec.kwargs.items() if name in LASTING}
-                    self.specs[member] = replace(spec, kwargs=lasting, **snapshot._asdict())
-                return result
-            reference = self._again(member, method, given, then)
-        raise MemberError(member, method, f"it died {MOST_RESTARTS} times, the last time so: {died}")
+                if request.method == "begin" and answer.failure is None:
+                    self._begun[member] = answer.result, request.arguments
+                return answer
+        self._ray.kill(self._actors.pop(member))
+        return Answer(failure=Failure(doing, f"It was made again {self.most_restarts} times, and died each time: {died}"))
 
-    def _again(self, member: int, method: str, given: tuple[Any, ...], then: str | None) -> Any:
-        """Make a member whose node has died again from its last round, and bring it to where it was."""
+    def _again(self, member: int, request: Request) -> Any:
+        """Make a member whose node has died again from its last snapshot, and bring it to where it was."""
         self.n_restarts += 1
+        self._ray.kill(self._actors[member])
         actor = self._actors[member] = self._actor(member)
-        if method != "begin" and member in self._begun:
-            actor.call.remote("begin_again", self._begun[member])
-            if method == "train":
-                actor.call.remote("collect", ())
-        return actor.call.remote(method, given, then)
-
-
-class RayMember:
-    """
-    A member as an actor.
-
-    :param member: its number
-    :param spec: what it is made from, by cloudpickle
-    :param threads: of torch
-    """
-
-    def __init__(self, member: int, spec: bytes, threads: int) -> None:
-        th.set_num_threads(threads)
-        self._number = member
-        self._spec = spec
-        self._member: Member | None = None
-
-    def call(self, method: str, arguments: tuple[Any, ...], then: str | None = None) -> tuple[Any, Any]:
-        """:return: what the member returned, and its snapshot as the round's training left it"""
-        # Made with the first call: an error in an actor's constructor would look like the death of its node.
-        if self._member is None:
-            self._member = made(self._number, cloudpickle.loads(self._spec))
-        result = carried_out(self._number, self._member, method, arguments)
-        snapshot = carried_out(self._number, self._member, "snapshot", ()) if method in ("begin", "train") else None
-        if then is not None:
-            result = carried_out(self._number, self._member, then, ())
-        return result, snapshot
+        if request.method in ("collect", "train", "end") and member in self._begun:
+            total, arguments = self._begun[member]
+            callback = cloudpickle.loads(arguments)[1]
+            actor.answer.remote(Request("begin_again", cloudpickle.dumps((total, callback))))
+            if request.method == "train":
+                actor.answer.remote(Request("collect", cloudpickle.dumps(())))
+        return actor.answer.remote(request)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sb3_wasserstein.population.executors.base import Executor, MemberError, carried_out, made, raise_first
-from sb3_wasserstein.population.member import MemberSpec
+from sb3_wasserstein.population.executors.base import Executor, Failure
+from sb3_wasserstein.population.member import Member, MemberSpec
 
 
 class SerialExecutor(Executor):
@@ -17,19 +17,29 @@ class SerialExecutor(Executor):
 
     def __init__(self, specs: list[MemberSpec]) -> None:
         super().__init__(specs)
-        self.members = [made(k, spec) for k, spec in enumerate(specs)]
+        self.members: list[Member] = []
+        for k, spec in enumerate(specs):
+            try:
+                self.members.append(Member(spec))
+            except (Exception, SystemExit) as error:
+                raise Failure.of("__init__", error).error(k) from error
 
     def call(self, method: str, arguments: dict[int, tuple[Any, ...]], then: str | None = None) -> dict[int, Any]:
         results: dict[int, Any] = {}
-        errors: dict[int, MemberError] = {}
+        errors: dict[int, tuple[Exception, BaseException]] = {}
         for k, given in arguments.items():
+            doing = method
             try:
-                results[k] = carried_out(k, self.members[k], method, given)
+                results[k] = getattr(self.members[k], doing)(*given)
                 if then is not None:
-                    results[k] = carried_out(k, self.members[k], then, ())
-            except MemberError as error:
-                errors[k] = error
-        raise_first(errors)
+                    doing = then
+                    results[k] = getattr(self.members[k], doing)()
+            # A KeyboardInterrupt is the user's here.
+            except (Exception, SystemExit) as error:
+                errors[k] = Failure.of(doing, error).error(k), error
+        if errors:
+            failed, cause = errors[min(errors)]
+            raise failed from cause
         return results
 
     def close(self) -> None:
