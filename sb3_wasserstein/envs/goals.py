@@ -1,4 +1,4 @@
-"""A plane with several goals, each as good as the others: S1 §4.2's task for policies that should differ."""
+"""A plane with several goals, each as good as the others (Abdullah et al. 2018, §4.2): for policies that should differ."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_wasserstein._validation import check_array, check_count, check_number
+from sb3_wasserstein._validation import check_array, check_choice, check_count, check_positive
 
 Segment = tuple[tuple[float, float], tuple[float, float]]
-REWARDS = ("negative_distance", "inverse")
 
 
 class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
     """
-    A point in the plane, rewarded for being near a goal (S1 §4.2). Goals do not end the episode.
+    A point in the plane, rewarded for being near a goal (Abdullah et al. 2018, §4.2). Goals do not end the episode.
 
-    The observation is the position; an episode starts at the origin ± .05 and is ``truncated`` after ``horizon`` steps. The
-    action, projected on the unit disc, times ``step`` is the displacement; the default 16 steps of .1 reach 1.6.
+    The observation is the position; an episode starts at the origin ± 0.05 and is ``truncated`` after ``horizon`` steps. The
+    action, projected on the unit disc, times ``step`` is the displacement; the default 16 steps of 0.1 reach 1.6.
 
     :param goals: (k, 2) positions
     :param horizon: number of steps
@@ -56,20 +55,14 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.goals = check_array("goals", goals)
         if self.goals.ndim != 2 or self.goals.shape[1] != 2 or len(self.goals) == 0:
             raise ValueError(f"goals must be a finite (k, 2) array with k >= 1; got {goals!r}")
-        self.walls = check_array("walls", walls)
-        if self.walls.size == 0:
-            self.walls = self.walls.reshape(0, 2, 2)
+        self.walls = check_array("walls", walls) if np.size(walls) else np.zeros((0, 2, 2))
         if self.walls.shape[1:] != (2, 2):
             raise ValueError(f"walls must be finite segments ((x0, y0), (x1, y1)); got {walls!r}")
-        if check_number("step", step) <= 0:
-            raise ValueError(f"step must be finite and > 0; got {step!r}")
-        if reward not in REWARDS:
-            raise ValueError(f"reward must be one of {REWARDS}; got {reward!r}")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f'render_mode must be "rgb_array" or None; got {render_mode!r}')
         self.horizon = check_count("horizon", horizon)
-        self.step_length = float(step)
-        self.reward = reward
+        self.step_length = check_positive("step", step)
+        self.reward = check_choice("reward", reward, ("negative_distance", "inverse"))
         self.render_mode = render_mode
         self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -122,6 +115,6 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
             t = (offset[0] * along[1] - offset[1] * along[0]) / determinant
             u = (offset[0] * move[1] - offset[1] * move[0]) / determinant
             if 0.0 <= t <= fraction and 0.0 <= u <= 1.0:
-                # A hair's breadth off the wall: on it, the next step could leave on the far side.
+                # A millionth off the wall: on the wall, the next step could leave on the far side.
                 fraction = max(0.0, t - 1e-6 / self.step_length)
         return fraction

@@ -11,7 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from sb3_wasserstein._validation import check_array, check_count, check_number, check_path, check_seed
+from sb3_wasserstein._validation import (
+    check_array,
+    check_callable,
+    check_choice,
+    check_count,
+    check_number,
+    check_path,
+    check_positive,
+    check_seed,
+)
 from sb3_wasserstein.flow.neural.chains import Chains, Initial, Window, gaussian
 from sb3_wasserstein.flow.neural.metric import Direction, Parameters, WassersteinMetric, natural_direction
 from sb3_wasserstein.flow.neural.policy import NeuralPolicy, mlp_around, read, write
@@ -19,10 +28,6 @@ from sb3_wasserstein.flow.particles.mdp import Dynamics
 
 if TYPE_CHECKING:
     from stable_baselines3.common.logger import Logger
-
-METHODS = ("natural", "gradient", "adam")
-# The curvature is estimated every so many updates and averaged with this memory.
-_CURVATURE_EVERY, _CURVATURE_MEMORY = 4, 0.7
 
 
 def annealed(progress_remaining: float) -> float:
@@ -98,29 +103,25 @@ class NaturalGradient:
         verbose: int = 0,
         tensorboard_log: str | None = None,
     ) -> None:
-        for name, function in (("dynamics", dynamics), ("cost", cost)):
-            if not callable(function):
-                raise TypeError(f"{name} must be a callable of (states, actions), got {type(function).__name__}")
-        if method not in METHODS:
-            raise ValueError(f"method must be one of {METHODS}, got {method!r}")
+        check_callable("dynamics", dynamics, "(states, actions)")
+        check_callable("cost", cost, "(states, actions)")
+        self.method = check_choice("method", method, ("natural", "gradient", "adam"))
         if np.shape(windows) != (2,) or check_count("windows", windows[0], 2) > check_count("windows", windows[1], 2):
             raise ValueError(f"windows must be (first, last) with 2 <= first <= last, got {windows}")
         self.cg_iterations = check_count("cg_iterations", cg_iterations)
         self.metric_samples = check_count("metric_samples", metric_samples)
         if not 0 <= check_number("restart", restart) < 1:
             raise ValueError(f"restart must lie in [0, 1), got {restart!r}")
-        for name, size in (("damping", damping), ("max_displacement", max_displacement)):
-            if check_number(name, size) <= 0:
-                raise ValueError(f"{name} must be finite and > 0, got {size!r}")
-        if not callable(learning_rate) and check_number("learning_rate", learning_rate) <= 0:
-            raise ValueError(f"learning_rate must be > 0, got {learning_rate!r}")
+        self.damping = check_positive("damping", damping)
+        self.max_displacement = check_positive("max_displacement", max_displacement)
+        rate = learning_rate if callable(learning_rate) else check_positive("learning_rate", learning_rate)
+        self.learning_rate = rate if callable(rate) else lambda progress_remaining: rate
         check_seed(seed)
         spread = torch.as_tensor(check_array("noise", noise))
         if spread.ndim not in (1, 2) or spread.numel() == 0:
             raise ValueError(f"noise must be (d,) or (d, m), got shape {tuple(spread.shape)}")
-        self.method, self.windows, self.damping = method, (int(windows[0]), int(windows[1])), damping
-        self.max_displacement, self.verbose, self.tensorboard_log = max_displacement, verbose, tensorboard_log
-        self.learning_rate = learning_rate if callable(learning_rate) else lambda progress_remaining: learning_rate
+        self.windows = (int(windows[0]), int(windows[1]))
+        self.verbose, self.tensorboard_log = verbose, tensorboard_log
         self.action_low, self.action_high = _bound("action_low", action_low), _bound("action_high", action_high)
         if not (self.action_low < self.action_high).all():
             raise ValueError(f"action_low must lie below action_high, got {action_low!r} and {action_high!r}")
@@ -162,8 +163,8 @@ class NaturalGradient:
         check_count("total_timesteps", total_timesteps)
         check_count("log_interval", log_interval)
         check_count("checkpoint_interval", checkpoint_interval)
-        if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be a function of the learner, or None; got {callback!r}")
+        if callback is not None:
+            check_callable("callback", callback, "the learner")
         if checkpoint is not None and check_path("checkpoint", checkpoint).exists():
             self.load_checkpoint(checkpoint)
         logger = configure_logger(self.verbose, self.tensorboard_log, tb_log_name, True)

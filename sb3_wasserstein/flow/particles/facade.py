@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from scipy.stats import qmc
 
-from sb3_wasserstein._validation import check_count, check_number
-from sb3_wasserstein.flow.grid.grid import Grid, as_tensor
+from sb3_wasserstein._validation import check_callable, check_choice, check_count, check_number
+from sb3_wasserstein.flow.grid.grid import Grid, as_tensor, per_dimension
 from sb3_wasserstein.flow.particles import derivatives, geodesics, langevin, solver
-from sb3_wasserstein.flow.particles.mdp import Dynamics, Evaluation, GridMDP, evaluate
+from sb3_wasserstein.flow.particles.mdp import Dynamics, Evaluation, GridMDP, check_memory, evaluate, initial_law
 from sb3_wasserstein.flow.particles.policy import GridPolicy, ObservationToState, ParticlePolicy
 from sb3_wasserstein.flow.particles.solver import Result, SolverOptions
 
@@ -64,10 +64,25 @@ class ParticleFlow:
         initial: torch.Tensor | np.ndarray | Sequence[float] | None = None,
     ) -> None:
         m = check_count("n_particles", n_particles)
-        self.mdp = GridMDP.checked(dynamics, cost, grid, action_low, action_high, noise, discount, initial, m)
+        check_callable("dynamics", dynamics, "(states, actions)")
+        check_callable("cost", cost, "(states, actions)")
+        if not isinstance(grid, Grid):
+            raise TypeError(f"grid must be a Grid(low, high, cells), got {type(grid).__name__}")
+        k = max(np.size(action_low), np.size(action_high))
+        low = torch.as_tensor(per_dimension("action_low", action_low, k))
+        high = torch.as_tensor(per_dimension("action_high", action_high, k))
+        if (low >= high).any():
+            raise ValueError(f"action_low must lie below action_high, got {low.tolist()} and {high.tolist()}")
+        std = per_dimension("noise", noise, grid.dim)
+        if (std < 0).any() or (std > grid.high - grid.low).any():
+            raise ValueError(f"noise must be a standard deviation, from 0 to the width of the grid; got {std.tolist()}")
+        if discount is not None and not 0 <= check_number("discount", discount) < 1:
+            raise ValueError(f"discount must lie in [0, 1), or be None for the ergodic cost, got {discount}")
+        check_memory(grid, k, m)
+        self.mdp = GridMDP(dynamics, cost, grid, low, high, std, discount, initial_law(initial, grid.size))
+        self.mdp.check_callables()
         self.observation_to_state: ObservationToState | None = None
         self._evaluated: tuple[int, int, Evaluation] | None = None
-        k = self.mdp.action_dim
         self._weights = torch.full((grid.size, m), 1 / m, dtype=torch.float64)
         # In one dimension midpoints of equal intervals, else a Halton sequence: spread over the box, the same everywhere.
         unit = (np.arange(m)[:, None] + 0.5) / m if k == 1 else qmc.Halton(k, scramble=False).random(m + 1)[1:]
@@ -171,7 +186,7 @@ class ParticleFlow:
         :param options: tolerances and limits
         :raises ValueError: where the solution leaves mass at the grid's edge, or its chain is reducible
         """
-        default = 300 if _check_method(method) == "newton" else 20_000
+        default = 300 if check_choice("method", method, solver.STEPS) == "newton" else 20_000
         limit = default if max_iterations is None else check_count("max_iterations", max_iterations)
         if not isinstance(options, SolverOptions):
             raise TypeError(f"options must be SolverOptions(...), got {options!r}")
@@ -187,7 +202,7 @@ class ParticleFlow:
     def step(self, method: str = "newton") -> float:
         """One step of the flow in place, without continuation; returns J before the step."""
         at = self.evaluation()
-        self._set(at.policy.moved(solver.STEPS[_check_method(method)](at, SolverOptions()).actions))
+        self._set(at.policy.moved(solver.STEPS[check_choice("method", method, solver.STEPS)](at, SolverOptions()).actions))
         return at.J
 
     def langevin(self, temperature: float, sweeps: int = 40, steps: int = 25, seed: int | None = None) -> float:
@@ -281,9 +296,3 @@ class ParticleFlow:
         :param seed: of the draws when ``deterministic`` is False
         """
         return GridPolicy(self.policy, self.grid, observation_to_state or self.observation_to_state, seed)
-
-
-def _check_method(method: str) -> str:
-    if method not in solver.STEPS:
-        raise ValueError(f"method must be one of {list(solver.STEPS)}, got {method!r}")
-    return method

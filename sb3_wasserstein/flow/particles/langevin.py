@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sb3_wasserstein._validation import check_count, check_number, check_seed
+from sb3_wasserstein._validation import check_count, check_positive, check_seed
 from sb3_wasserstein.flow.particles.derivatives import Derivatives, differentiate
 from sb3_wasserstein.flow.particles.mdp import Evaluation, GridMDP, evaluate
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
@@ -115,8 +115,7 @@ def langevin(
     for name, count in (("sweeps", sweeps), ("steps", steps)):
         check_count(name, count)
     check_seed(seed)
-    if check_number("temperature", temperature) <= 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
+    check_positive("temperature", temperature)
     m = policy.weights.shape[1]
     if m < 2:
         raise ValueError(f"n_particles must be at least 2 for an entropy, got {m}")

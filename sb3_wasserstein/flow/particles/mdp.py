@@ -13,9 +13,8 @@ import numpy as np
 import scipy.sparse as sparse
 import torch
 
-from sb3_wasserstein._validation import check_count, check_number
 from sb3_wasserstein.flow.grid.chain import AxisNoise, Chain, LinearSolver, Transition
-from sb3_wasserstein.flow.grid.grid import Grid, as_tensor, per_dimension
+from sb3_wasserstein.flow.grid.grid import Grid, as_tensor
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
 
 Dynamics: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -28,7 +27,7 @@ class GridMDP:
 
     In dimensions where some action leads off the grid, next states past the last interval pay a smooth penalty. Where a next
     state is clamped to the box nothing depends on the action any more, and "do nothing" on an unstable plant would look
-    stationary; the penalty's slope leads back inside. :meth:`checked` makes an MDP of a user's arguments.
+    stationary; the penalty's slope leads back inside.
 
     :param dynamics: batched callable, states (B, d) and actions (B, k) -> next states (B, d), differentiable by torch
     :param cost: batched callable, states and actions -> cost (B,)
@@ -54,45 +53,14 @@ class GridMDP:
     linear: LinearSolver = field(default_factory=LinearSolver)
     edge_penalty: float = 4000.0
 
-    @classmethod
-    def checked(
-        cls,
-        dynamics: Dynamics,
-        cost: Dynamics,
-        grid: Grid,
-        action_low: float | Sequence[float] | np.ndarray,
-        action_high: float | Sequence[float] | np.ndarray,
-        noise: float | Sequence[float] | np.ndarray,
-        discount: float | None,
-        initial: torch.Tensor | np.ndarray | Sequence[float] | None,
-        n_particles: int,
-    ) -> GridMDP:
+    def check_callables(self) -> None:
         """
-        The MDP of a user's arguments, which are those of :class:`~sb3_wasserstein.flow.ParticleFlow`.
+        Call dynamics and cost at nodes of the grid.
 
-        :raises ValueError: on bounds, shapes, dtypes or NaN, or a grid that does not fit into memory
-        :raises TypeError: on callables that depend on the action, but not differentiably
+        :raises ValueError: on shapes, dtypes or NaN
+        :raises TypeError: where they depend on the action, but not differentiably
         """
-        if not isinstance(grid, Grid):
-            raise TypeError(f"grid must be a Grid(low, high, cells), got {type(grid).__name__}")
-        for name, function in (("dynamics", dynamics), ("cost", cost)):
-            if not callable(function):
-                raise TypeError(f"{name} must be a callable of (states, actions), got {type(function).__name__}")
-        k = max(np.size(action_low), np.size(action_high))
-        low = torch.as_tensor(per_dimension("action_low", action_low, k))
-        high = torch.as_tensor(per_dimension("action_high", action_high, k))
-        if (low >= high).any():
-            raise ValueError(f"action_low must lie below action_high, got {low.tolist()} and {high.tolist()}")
-        std = per_dimension("noise", noise, grid.dim)
-        if (std < 0).any() or (std > grid.high - grid.low).any():
-            raise ValueError(f"noise must be a standard deviation, from 0 to the width of the grid; got {std.tolist()}")
-        if discount is not None and not 0 <= check_number("discount", discount) < 1:
-            raise ValueError(f"discount must lie in [0, 1), or be None for the ergodic cost, got {discount}")
-        _check_memory(grid, k, check_count("n_particles", n_particles))
-        mdp = cls(dynamics, cost, grid, low, high, std, discount, _law(initial, grid.size))
-        # These call the user's functions: a mistake in them shows here.
-        _ = mdp._penalty, mdp._edges
-        return mdp
+        _ = self._penalty, self._edges
 
     def at(self, discount: float | None) -> GridMDP:
         """The same MDP at another discount; what has been computed about it is shared."""
@@ -229,14 +197,15 @@ class GridMDP:
         return below, above
 
 
-def _law(initial: torch.Tensor | np.ndarray | Sequence[float] | None, n: int) -> torch.Tensor:
+def initial_law(initial: torch.Tensor | np.ndarray | Sequence[float] | None, n: int) -> torch.Tensor:
+    """A user's μ₀ as a law on n nodes; None is uniform."""
     law = torch.ones(n, dtype=torch.float64) if initial is None else as_tensor("initial", initial).flatten()
     if law.shape != (n,) or not torch.isfinite(law).all() or (law < 0).any() or law.sum() <= 0:
         raise ValueError(f"initial must be a law on the {n} nodes, non-negative, finite, not all 0; got {tuple(law.shape)}")
     return law / law.sum()
 
 
-def _check_memory(grid: Grid, k: int, n_particles: int) -> None:
+def check_memory(grid: Grid, k: int, n_particles: int) -> None:
     """Estimate the memory that the flow will need, before anything is allocated."""
     n, corners = grid.size, 4**grid.dim
     particles = n * n_particles * (6 * corners + 10 * k)

@@ -15,7 +15,7 @@ from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch.nn import functional as F
 
 from sb3_wasserstein._atomic_io import save_model
-from sb3_wasserstein._validation import check_count, check_flag, check_number
+from sb3_wasserstein._validation import check_choice, check_count, check_flag, check_number, check_positive
 from sb3_wasserstein.flow.wpo.laws import kl_to, w2_to
 from sb3_wasserstein.flow.wpo.policies import ACTORS, POLICIES, MlpPolicy, latent_law
 from sb3_wasserstein.flow.wpo.transport import SQUASHES, Velocity, move_naturally, transport_loss, velocity
@@ -91,15 +91,15 @@ class WPO(OffPolicyAlgorithm):
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.actor_type = _check_choice("actor", actor, ACTORS)
-        self.prox = _check_choice("prox", prox, tuple(PROXIMAL))
-        self.squash_velocity = _check_choice("squash_velocity", squash_velocity, SQUASHES)
+        self.actor_type = check_choice("actor", actor, ACTORS)
+        self.prox = check_choice("prox", prox, PROXIMAL)
+        self.squash_velocity = check_choice("squash_velocity", squash_velocity, SQUASHES)
         self.n_action_samples = check_count("n_action_samples", n_action_samples)
         self.cg_iterations = check_count("cg_iterations", cg_iterations)
         self.target_update_interval = check_count("target_update_interval", target_update_interval)
-        self.prox_coef = _check_positive("prox_coef", prox_coef)
-        self.natural_damping = _check_positive("natural_damping", natural_damping)
-        self.max_displacement = _check_positive("max_displacement", max_displacement)
+        self.prox_coef = check_positive("prox_coef", prox_coef)
+        self.natural_damping = check_positive("natural_damping", natural_damping)
+        self.max_displacement = check_positive("max_displacement", max_displacement)
         self.natural_gradient = check_flag("natural_gradient", natural_gradient)
         self.target_entropy = target_entropy if target_entropy == "auto" else check_number("target_entropy", target_entropy)
         _initial_temperature(ent_coef)
@@ -254,18 +254,6 @@ class WPO(OffPolicyAlgorithm):
         if self.ent_coef_optimizer is None:
             return states, ["ent_coef_tensor"]
         return [*states, "ent_coef_optimizer"], ["log_ent_coef"]
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
-    return value
-
-
-def _check_positive(name: str, value: float) -> float:
-    if check_number(name, value) <= 0:
-        raise ValueError(f"{name} must be finite and > 0, got {value!r}")
-    return float(value)
 
 
 def _average(weights: torch.Tensor, values: torch.Tensor) -> float:

@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, SACPolicy
 from torch import nn
 
-from sb3_wasserstein._validation import check_count, check_number
+from sb3_wasserstein._validation import check_choice, check_count, check_number, check_positive
 from sb3_wasserstein.flow.wpo.laws import LatentLaw
 
 ACTORS = ("gaussian", "mixture", "particles")
@@ -163,14 +163,12 @@ class MlpPolicy(SACPolicy):
         min_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        if actor_type not in ACTORS:
-            raise ValueError(f"actor must be one of {ACTORS}, got {actor_type!r}")
+        check_choice("actor", actor_type, ACTORS)
         if n_components is not None:
             check_count("n_components", n_components)
-        if check_number("bandwidth", bandwidth) <= 0:
-            raise ValueError(f"bandwidth must be > 0, got {bandwidth!r}")
-        if max_std is not None and check_number("max_std", max_std) <= 0:
-            raise ValueError(f"max_std must be > 0, got {max_std!r}")
+        check_positive("bandwidth", bandwidth)
+        if max_std is not None:
+            check_positive("max_std", max_std)
         if not 0 <= check_number("min_weight", min_weight) <= 1 / (n_components or COMPONENTS["mixture"]):
             raise ValueError(f"min_weight must be in [0, 1/n_components], got {min_weight!r}")
         if actor_type != "mixture" and (max_std is not None or min_weight > 0):
