@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sb3_wasserstein.compare import Comparison, compare
+from sb3_wasserstein.drift import DriftCallback
 from sb3_wasserstein.duals import behaviour_distance
 from sb3_wasserstein.population import Population
 from sb3_wasserstein.recording import TrajectoryEmbeddingWrapper
@@ -18,6 +20,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "WPO",
+    "Comparison",
+    "DriftCallback",
     "DualCallback",
     "Population",
     "Target",
@@ -28,6 +32,7 @@ __all__ = [
     "WassersteinTD3",
     "behaviour_distance",
     "collect_embeddings",
+    "compare",
 ]
 
 

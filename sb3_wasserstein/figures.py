@@ -33,7 +33,7 @@ def plot_grid_paths(
         >>> len(plot_grid_paths(np.zeros((2, 3)), {"PPO": [[3, 0, 1, 2]]}, reference=[3, 4, 5, 2]).axes)
         2
     """
-    figure_class = _matplotlib_figure()
+    figure_class = matplotlib_figure()
     heights = check_array("heights", heights)
     if heights.ndim != 2 or not heights.size:
         raise ValueError(f"heights must be (rows, columns); got shape {heights.shape}")
@@ -84,7 +84,7 @@ def plot_behaviour(cloud: ArrayLike, target: ArrayLike, potential: Callable[[Any
         >>> len(plot_behaviour(cloud, [[2.0, 0.0]], lambda points: points[:, 0]).axes)
         2
     """
-    figure = _matplotlib_figure()(figsize=(5.6, 4.4), layout="constrained")
+    figure = matplotlib_figure()(figsize=(5.6, 4.4), layout="constrained")
     panel = figure.subplots()
     cloud, target = check_array("cloud", cloud), check_array("target", target)
     if cloud.ndim != 2 or not cloud.size:
@@ -144,7 +144,7 @@ def plot_parting(rounds: Mapping[str, tuple[ArrayLike, ArrayLike]], goals: Array
         >>> len(plot_parting({"at the end": (left, right)}, goals=[(-1.0, 1.0), (1.0, 1.0)]).axes)
         2
     """
-    figure = _matplotlib_figure()(figsize=(2.9 * len(rounds) + 0.7, 2.9), layout="constrained")
+    figure = matplotlib_figure()(figsize=(2.9 * len(rounds) + 0.7, 2.9), layout="constrained")
     panels = figure.subplots(1, len(rounds), squeeze=False, sharex=True, sharey=True)[0]
     axis = np.linspace(-1.6, 1.6, 81)
     plane = np.stack(np.meshgrid(axis, axis), axis=-1)
@@ -189,7 +189,7 @@ def plot_plane(
         >>> len(plot_plane({"value": np.arange(6.0)}, cells=(2, 3), low=(0.0, 0.0), high=(1.0, 1.0)).axes)
         2
     """
-    figure = _matplotlib_figure()(figsize=(4.4 * len(panels), 3.4), layout="constrained")
+    figure = matplotlib_figure()(figsize=(4.4 * len(panels), 3.4), layout="constrained")
     extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
     for panel, (title, values) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         image = panel.imshow(np.reshape(values, tuple(cells)).T, origin="lower", aspect="auto", extent=extent)
@@ -219,7 +219,7 @@ def _plane(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
     return centre, axes, ("first principal component", "second principal component")
 
 
-def _matplotlib_figure() -> type[Figure]:
+def matplotlib_figure() -> type[Figure]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -18,6 +18,7 @@ class Trajectory:
     :param observations: shape (T + 1, ...), or a dict of such arrays for a ``Dict`` space
     :param actions: shape (T, ...), or None where they are not known
     :param rewards: shape (T,), or None where they are not known
+    :param terminated: whether the episode ended by itself (True) or by a time limit (False); None where it is not known
     :raises ValueError: if there is no observation, or if the lengths do not fit each other
 
     Example:
@@ -29,6 +30,7 @@ class Trajectory:
     observations: Observations
     actions: NDArray[Any] | None = None
     rewards: NDArray[Any] | None = None
+    terminated: bool | None = None
 
     def __post_init__(self) -> None:
         observations: Observations

@@ -16,6 +16,7 @@ from sb3_wasserstein._validation import check_count, check_seed
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 from sb3_wasserstein.recording.reader import EpisodeReader
 from sb3_wasserstein.recording.recorder import Recorder
+from sb3_wasserstein.recording.rollout import Episode
 
 #: states of an occupancy measure that a collection keeps, over all episodes
 MAX_STATES = 4096
@@ -48,6 +49,25 @@ def collect_embeddings(
         >>> collect_embeddings(model, "CartPole-v1", "final_state", n_episodes=3, seed=0).shape
         (3, 4)
     """
+    episodes = collect_episodes(model, env, embedding, n_episodes, deterministic, seed)
+    points = [episode.points for episode in episodes]
+    if make_embedding(embedding).samples_states:
+        keep = math.ceil(MAX_STATES / len(points))
+        points = [states[:: math.ceil(len(states) / keep)] for states in points]
+    return np.concatenate(points)
+
+
+def collect_episodes(
+    model: Any,
+    env: str | gym.Env[Any, Any] | VecEnv,
+    embedding: EmbeddingLike,
+    n_episodes: int = 100,
+    deterministic: bool = False,
+    seed: int | None = None,
+) -> list[Episode]:
+    """
+    As :func:`collect_embeddings`, whose arguments it takes. :return: the episodes, each with its points and its return
+    """
     check_count("n_episodes", n_episodes)
     check_seed(seed)
     if not callable(getattr(model, "predict", None)):
@@ -56,7 +76,7 @@ def collect_embeddings(
     if isinstance(env, str):
         made = gym.make(env)
         try:
-            return collect_embeddings(model, made, embedding, n_episodes, deterministic, seed)
+            return collect_episodes(model, made, embedding, n_episodes, deterministic, seed)
         finally:
             made.close()
     if not isinstance(env, (gym.Env, VecEnv)):
@@ -67,9 +87,9 @@ def collect_embeddings(
     reader = EpisodeReader(env)
     recipe = make_embedding(embedding).with_time_limit(reader.max_episode_steps)
     recorder = reader.recorder(recipe)
-    points: list[NDArray[np.float64]] = []
+    episodes: list[Episode] = []
     last: Any = None
-    ended: dict[int, NDArray[np.float64]] = {}
+    ended: dict[int, Episode] = {}
 
     def record(local: dict[str, Any], _: dict[str, Any]) -> None:
         """evaluate_policy calls this once a step for each environment whose episodes still count."""
@@ -77,19 +97,16 @@ def collect_embeddings(
         if local["new_observations"] is not last:
             last = local["new_observations"]
             reader.record(recorder, last, local["actions"], local["rewards"], local["dones"], local["infos"])
-            ended = {episode.env: episode.points for episode in recorder.flush().episodes}
+            ended = {episode.env: episode for episode in recorder.flush().episodes}
         if local["i"] in ended:
-            points.append(ended[local["i"]])
+            episodes.append(ended[local["i"]])
 
     with th.random.fork_rng(devices=[]):
         if seed is not None:
             th.manual_seed(seed)
             env.seed(seed)
         evaluate_policy(_FromReset(model, recorder, reader), env, int(n_episodes), deterministic, callback=record, warn=False)
-    if recipe.samples_states:
-        keep = math.ceil(MAX_STATES / len(points))
-        points = [states[:: math.ceil(len(states) / keep)] for states in points]
-    return np.concatenate(points)
+    return episodes
 
 
 class _FromReset:

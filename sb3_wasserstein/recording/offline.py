@@ -32,6 +32,18 @@ def embed_trajectories(
     :return: (n, dim) one point a trajectory; for a state occupancy a sample of each one's states
     :raises ValueError: if there are none, or if the embedding cannot read them
     """
+    return np.concatenate(embed_each(trajectories, embedding, observation_space, states_per_trajectory))
+
+
+def embed_each(
+    trajectories: Sequence[Trajectory],
+    embedding: Embedding,
+    observation_space: spaces.Space[Any] | None = None,
+    states_per_trajectory: int = 256,
+) -> list[NDArray[np.float64]]:
+    """
+    As :func:`embed_trajectories`, whose arguments it takes. :return: (k, dim) points of each trajectory
+    """
     if len(trajectories) == 0:
         raise ValueError("trajectories is empty: at least one is needed")
     space = observation_space or infer_space([trajectory.observations for trajectory in trajectories], embedding)
@@ -45,10 +57,12 @@ def embed_trajectories(
         if isinstance(embedding, StateOccupancy):
             terminated = embedding.horizon is not None and len(trajectory) < embedding.horizon
             offset = (index + 0.5) / len(trajectories)
-            points.extend(states[time] for time in embedding.times(len(trajectory), terminated, states_per_trajectory, offset))
+            points.append(
+                np.stack([states[k] for k in embedding.times(len(trajectory), terminated, states_per_trajectory, offset)])
+            )
         else:
-            points.append(states[-1])
-    return np.stack(points)
+            points.append(states[-1][None])
+    return points
 
 
 def _followed(trajectory: Trajectory, checked: CheckedEmbedding, every_state: bool) -> list[NDArray[np.float64]]:

@@ -1,0 +1,362 @@
+"""Are two behaviours the same? A distance with its interval, and a permutation test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_wasserstein._validation import check_count, check_flag, check_seed
+from sb3_wasserstein.cloud import as_cloud
+from sb3_wasserstein.duals.sinkhorn import SinkhornDual
+from sb3_wasserstein.embeddings import Trajectory, make_embedding
+from sb3_wasserstein.embeddings.registry import EmbeddingLike
+from sb3_wasserstein.recording.collect import collect_episodes
+from sb3_wasserstein.recording.offline import embed_each
+from sb3_wasserstein.recording.trajectories import as_trajectories
+from sb3_wasserstein.targets import Target
+from sb3_wasserstein.transport.batched import batched_sinkhorn
+from sb3_wasserstein.transport.costs import Cost, check_positive
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """
+    How often :func:`compare` takes its samples apart.
+
+    :param n_splits: random splits into halves that the distance is the mean over
+    :param n_subsamples: half-samples that the interval comes from
+    :param n_permutations: exchanges of episodes between the two behaviours that the p-value comes from
+    :param test_epsilon: ε of the test, in median ground costs. The test needs no small ε: at 0.5 its power is as good as at
+        0.05, and 500 permutations take a second
+    """
+
+    n_splits: int = 10
+    n_subsamples: int = 100
+    n_permutations: int = 500
+    test_epsilon: float = 0.5
+
+
+@dataclass(frozen=True)
+class FeatureDifference:
+    """
+    How one feature of the embedding differs.
+
+    :param feature: its index
+    :param distance: Wasserstein-1 distance between its two laws, in the unit of :attr:`Comparison.distance`
+    :param mean_a: its mean in the first behaviour, in its own unit
+    :param mean_b: its mean in the second
+    """
+
+    feature: int
+    distance: float
+    mean_a: float
+    mean_b: float
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """
+    A sample of a behaviour.
+
+    :param episodes: (k_i, dim) points of each episode: one, or a sample of its states for a state occupancy
+    :param returns: (n,) returns of the episodes, None where nobody knows them
+    :param name: for texts and figures
+    """
+
+    episodes: list[Floats]
+    returns: Floats | None
+    name: str
+
+    @property
+    def points(self) -> Floats:
+        """(k, dim) points of all episodes."""
+        return np.concatenate(self.episodes)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    What :func:`compare` found.
+
+    :param distance: Sinkhorn divergence between the behaviours, less what two samples of one behaviour are apart
+    :param interval: (low, high), which contains the distance at ``level``
+    :param p_value: probability of a difference at least as large between two samples of one behaviour
+    :param noise: for each behaviour, how far apart two halves of its own sample are at most, at ``level``
+    :param features: how single features differ, the largest difference first
+    :param level: confidence level of interval and noise
+    :param unit: of the distance
+    :param n_episodes: number of episodes of each behaviour
+    :param returns: mean return of each behaviour, None where it is not known
+    """
+
+    distance: float
+    interval: tuple[float, float]
+    p_value: float
+    noise: tuple[float, float]
+    features: tuple[FeatureDifference, ...]
+    level: float
+    unit: str
+    n_episodes: tuple[int, int]
+    returns: tuple[float | None, float | None]
+    behaviours: tuple[Behaviour, Behaviour] = field(repr=False, compare=False)
+
+    def __str__(self) -> str:
+        a, b = self.behaviours
+        differ = self.p_value < 1.0 - self.level
+        lines = [
+            f"{a.name} and {b.name} {'behave differently' if differ else 'cannot be told apart'} (p = {self.p_value:.3g}).",
+            f"distance  {self.distance:.3g} {self.unit}, {100 * self.level:g} % interval "
+            f"[{self.interval[0]:.3g}, {self.interval[1]:.3g}]",
+            f"noise     {self.noise[0]:.3g} within {a.name}, {self.noise[1]:.3g} within {b.name}",
+            f"episodes  {self.n_episodes[0]} and {self.n_episodes[1]}",
+        ]
+        if None not in self.returns:
+            lines.append(f"returns   {self.returns[0]:.4g} and {self.returns[1]:.4g}")
+        lines += [
+            f"feature {item.feature}: {item.distance:.3g} apart, means {item.mean_a:.3g} and {item.mean_b:.3g}"
+            for item in self.features[:3]
+        ]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """:return: JSON-plain, without the episodes"""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("behaviours", "features")}
+        pairs = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        return {**pairs, "features": [asdict(item) for item in self.features]}
+
+    def plot(self) -> Figure:
+        """
+        :return: a figure of both clouds, of the coupling between them, and of the features that differ most
+        :raises ImportError: without matplotlib; the message names the extra
+        """
+        from sb3_wasserstein.report import plot_comparison
+
+        return plot_comparison(self)
+
+    def report(self, path: str | Path) -> None:
+        """
+        Write one self-contained page.
+
+        :param path: of an HTML file
+        :raises ImportError: without matplotlib; the message names the extra
+        :raises OSError: if the file cannot be written
+        """
+        from sb3_wasserstein.report import write_report
+
+        write_report(self, path)
+
+
+def compare(
+    a: Any,
+    b: Any,
+    env: Any = None,
+    *,
+    embedding: EmbeddingLike = "mean_state",
+    n_episodes: int = 100,
+    n_permutations: int = 500,
+    level: float = 0.95,
+    seed: int | None = None,
+    epsilon: float = 0.05,
+    cost: Cost = "euclidean",
+    standardize: bool = True,
+    deterministic: bool = False,
+    names: tuple[str, str] = ("a", "b"),
+    resampling: Resampling | None = None,
+) -> Comparison:
+    """
+    Compare two behaviours.
+
+    The distance is cross-fitted: both samples are split into halves at random, and what halves of one behaviour are apart is
+    subtracted from what halves of different behaviours are apart. So it is zero on average where the behaviours are equal, in
+    any dimension and at any ε. The p-value is that of a permutation test, which is exact for any number of episodes. Episodes
+    stay whole in halves and in permutations, also where each of their states is a point of the law.
+
+    :param a: a model (anything with SB3's ``predict``), a Target, an (n, dim) array of embeddings, or recorded episodes in any
+        form that :func:`~sb3_wasserstein.recording.trajectories.as_trajectories` knows
+    :param b: the same
+    :param env: environment of the models: id, Env or VecEnv; None takes each model's own
+    :param embedding: what a behaviour is, for models and trajectories
+    :param n_episodes: number of episodes of each model
+    :param n_permutations: number of permutations of the test
+    :param level: confidence level of the interval, in (0, 1)
+    :param seed: of the environments, of the actions and of the resampling
+    :param epsilon: ε, in units of the median ground cost
+    :param cost: a scipy metric name, a callable or a ``SaturatingCost``
+    :param standardize: whether each feature is divided by its standard deviation in both samples together: the distance is
+        then in standard deviations
+    :param deterministic: whether models act without noise
+    :param names: of the behaviours, for texts and figures
+    :param resampling: see :class:`Resampling`; its ``n_permutations`` gives way to the argument above
+    :return: the comparison
+    :raises ValueError: if an argument is out of range, if the dimensions differ, or with fewer than 4 episodes
+    :raises TypeError: if ``a`` or ``b`` is none of these
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein import compare
+        >>> rng = np.random.default_rng(0)
+        >>> comparison = compare(rng.normal(size=(50, 2)), rng.normal(size=(50, 2)) + [2.0, 0.0], seed=0)
+        >>> comparison.p_value < 0.05, comparison.features[0].feature
+        (True, 0)
+    """
+    check_count("n_episodes", n_episodes, 4)
+    check_count("n_permutations", n_permutations)
+    if not 0.0 < check_positive(level, "level") < 1.0:
+        raise ValueError(f"level must lie between 0 and 1; got {level!r}")
+    check_flag("standardize", standardize)
+    rng = np.random.default_rng(check_seed(seed))
+    how = resampling or Resampling()
+    recipe = make_embedding(embedding)
+    behaviours = (
+        _behaviour("a", names[0], a, env, recipe, n_episodes, deterministic, seed, rng),
+        _behaviour("b", names[1], b, env, recipe, n_episodes, deterministic, None if seed is None else seed + 1, rng),
+    )
+    if behaviours[0].points.shape[1] != behaviours[1].points.shape[1]:
+        raise ValueError(
+            f"a has dimension {behaviours[0].points.shape[1]} and b {behaviours[1].points.shape[1]}: give both with the same "
+            "embedding"
+        )
+    spread = np.concatenate([behaviour.points for behaviour in behaviours]).std(axis=0)
+    scale = np.where(spread > 0, spread, 1.0) if standardize else np.ones_like(spread)
+    one, other = ([points / scale for points in behaviour.episodes] for behaviour in behaviours)
+
+    sinkhorn = SinkhornDual(epsilon, cost)
+    sinkhorn.update(np.concatenate(one), np.concatenate(other))
+    unit = sinkhorn.epsilon_ / epsilon
+    measure, test = ({"epsilon": factor * unit, "cost": cost, "relative": False} for factor in (epsilon, how.test_epsilon))
+    distance = divergences([(one, other)], how.n_splits, rng, measure)[0]
+    halves = [(_half(one, rng), _half(other, rng)) for _ in range(how.n_subsamples)]
+    drawn = divergences(halves, 2, rng, measure)
+    low, high = np.quantile(drawn - drawn.mean(), [0.5 - 0.5 * level, 0.5 + 0.5 * level])
+    pooled = one + other
+    permuted = [_parted(pooled, len(one), rng) for _ in range(n_permutations)]
+    tested = divergences([(one, other), *permuted], 2, rng, test)
+    p_value = float((1 + (tested[1:] >= tested[0]).sum()) / (n_permutations + 1))
+    noise = tuple(float(np.quantile(_self_divergences(law, how.n_subsamples, rng, measure), level)) for law in (one, other))
+    return Comparison(
+        distance=float(distance),
+        interval=(float(distance - high), float(distance - low)),
+        p_value=p_value,
+        noise=(noise[0], noise[1]),
+        features=_features(behaviours, scale),
+        level=level,
+        unit="standard deviations" if standardize else "units of the cost",
+        n_episodes=(len(one), len(other)),
+        returns=tuple(None if item.returns is None else float(item.returns.mean()) for item in behaviours),  # type: ignore[arg-type]
+        behaviours=behaviours,
+    )
+
+
+def divergences(
+    pairs: Sequence[tuple[list[Floats], list[Floats]]], n_splits: int, rng: np.random.Generator, sinkhorn: dict[str, Any]
+) -> Floats:
+    """
+    Cross-fitted Sinkhorn divergences: ½ Σ W_ε(a_i, b_i) − ½ W_ε(a_1, a_2) − ½ W_ε(b_1, b_2) over the halves of both samples,
+    averaged over random splits. All four clouds are independent and of as many episodes, so its mean is zero for equal laws.
+
+    :param pairs: samples of two behaviours, by episode
+    :param n_splits: number of random splits of each pair
+    :param rng: generator of the splits
+    :param sinkhorn: ε and cost, as for :func:`batched_sinkhorn`
+    :return: one number a pair
+    """
+    xs: list[Floats] = []
+    ys: list[Floats] = []
+    for one, other in pairs:
+        half = min(len(one), len(other)) // 2
+        for _ in range(n_splits):
+            a1, a2 = _halves(one, half, rng)
+            b1, b2 = _halves(other, half, rng)
+            xs += [a1, a2, a1, b1]
+            ys += [b1, b2, a2, b2]
+    costs = batched_sinkhorn(xs, ys, **sinkhorn)[1].reshape(len(pairs), n_splits, 4)
+    signed: Floats = 0.5 * (costs @ np.array([1.0, 1.0, -1.0, -1.0])).mean(axis=1)
+    return signed
+
+
+def _self_divergences(law: list[Floats], n: int, rng: np.random.Generator, sinkhorn: dict[str, Any]) -> Floats:
+    """Divergences between random halves of one sample."""
+    return divergences([_parted(law, len(law) // 2, rng) for _ in range(n)], 1, rng, sinkhorn)
+
+
+def _halves(law: list[Floats], half: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    order = rng.permutation(len(law))
+    return np.concatenate([law[i] for i in order[:half]]), np.concatenate([law[i] for i in order[half : 2 * half]])
+
+
+def _half(law: list[Floats], rng: np.random.Generator) -> list[Floats]:
+    return [law[i] for i in rng.permutation(len(law))[: max(2, len(law) // 2)]]
+
+
+def _parted(law: list[Floats], first: int, rng: np.random.Generator) -> tuple[list[Floats], list[Floats]]:
+    order = rng.permutation(len(law))
+    return [law[i] for i in order[:first]], [law[i] for i in order[first:]]
+
+
+def _features(behaviours: tuple[Behaviour, Behaviour], scale: Floats) -> tuple[FeatureDifference, ...]:
+    from scipy.stats import wasserstein_distance
+
+    a, b = (behaviour.points for behaviour in behaviours)
+    found = [
+        FeatureDifference(k, float(wasserstein_distance(a[:, k] / scale[k], b[:, k] / scale[k])), x, y)
+        for k, (x, y) in enumerate(zip(a.mean(axis=0).tolist(), b.mean(axis=0).tolist(), strict=True))
+    ]
+    return tuple(sorted(found, key=lambda item: -item.distance))
+
+
+def _is_cloud(value: Any) -> bool:
+    """Whether these are points, not trajectories: a row is a point of numbers."""
+    if isinstance(value, np.ndarray):
+        return value.dtype != object and value.ndim < 3
+    return (
+        isinstance(value, (list, tuple)) and len(value) > 0 and not isinstance(value[0], Trajectory) and np.ndim(value[0]) == 1
+    )
+
+
+def _behaviour(
+    argument: str,
+    name: str,
+    value: Any,
+    env: Any,
+    embedding: Any,
+    n_episodes: int,
+    deterministic: bool,
+    seed: int | None,
+    rng: np.random.Generator,
+) -> Behaviour:
+    """What ``value`` is, as a sample of episodes."""
+    returns = None
+    if isinstance(value, Behaviour):
+        return value
+    if callable(getattr(value, "predict", None)):
+        where = env if env is not None else value.get_env() if hasattr(value, "get_env") else None
+        if where is None:
+            raise ValueError(f"{argument} is a model without an environment: pass env= (an id, an Env or a VecEnv)")
+        collected = collect_episodes(value, where, embedding, n_episodes, deterministic, seed)
+        episodes = [episode.points for episode in collected]
+        returns = np.array([episode.episode_return for episode in collected])
+    elif isinstance(value, Target):
+        points, weights = value.draw(n_episodes)
+        if np.ptp(weights) > 0:
+            points = points[rng.choice(len(points), n_episodes, p=weights)]
+        episodes = list(points[:, None])
+    elif _is_cloud(value):
+        episodes = list(as_cloud(value, argument)[:, None])
+    else:
+        trajectories = as_trajectories(value, argument)
+        episodes = embed_each(trajectories, embedding)
+        if all(item.rewards is not None for item in trajectories):
+            returns = np.array([float(np.sum(item.rewards)) for item in trajectories if item.rewards is not None])
+    if len(episodes) < 4:
+        raise ValueError(f"{argument} has {len(episodes)} episodes: a comparison needs at least 4, and 30 to be of use")
+    return Behaviour(episodes, returns, name)
