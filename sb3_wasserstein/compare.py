@@ -111,22 +111,19 @@ class Comparison:
     behaviours: tuple[Behaviour, Behaviour] = field(repr=False, compare=False)
 
     def __str__(self) -> str:
-        a, b = self.behaviours
-        differ = self.p_value < 1.0 - self.level
-        lines = [
-            f"{a.name} and {b.name} {'behave differently' if differ else 'cannot be told apart'} (p = {self.p_value:.3g}).",
-            f"distance  {self.distance:.3g} {self.unit}, {100 * self.level:g} % interval "
-            f"[{self.interval[0]:.3g}, {self.interval[1]:.3g}]",
-            f"noise     {self.noise[0]:.3g} within {a.name}, {self.noise[1]:.3g} within {b.name}",
-            f"episodes  {self.n_episodes[0]} and {self.n_episodes[1]}",
-        ]
-        if None not in self.returns:
-            lines.append(f"returns   {self.returns[0]:.4g} and {self.returns[1]:.4g}")
+        lines = [self.verdict, *(f"{name:9} {value}" for name, value in self._numbers().items())]
         lines += [
             f"feature {item.feature}: {item.distance:.3g} apart, means {item.mean_a:.3g} and {item.mean_b:.3g}"
             for item in self.features[:3]
         ]
         return "\n".join(lines)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: whether the behaviours differ at ``level``."""
+        a, b = (behaviour.name for behaviour in self.behaviours)
+        found = "behave differently" if self.p_value < 1.0 - self.level else "cannot be told apart"
+        return f"{a} and {b} {found} (p = {self.p_value:.3g})."
 
     def to_dict(self) -> dict[str, Any]:
         """:return: JSON-plain, without the episodes"""
@@ -134,14 +131,19 @@ class Comparison:
         pairs = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
         return {**pairs, "features": [asdict(item) for item in self.features]}
 
-    def plot(self) -> Figure:
+    def plot(self, n_features: int = 4) -> Figure:
         """
-        :return: a figure of both clouds, of the coupling between them, and of the features that differ most
+        :param n_features: number of features that get a histogram, those that differ most
+        :return: a figure of both clouds, of the coupling between them, and of these features
         :raises ImportError: without matplotlib; the message names the extra
         """
-        from sb3_wasserstein.report import plot_comparison
+        from sb3_wasserstein.report import plot_two_clouds
 
-        return plot_comparison(self)
+        titles = {
+            item.feature: f"feature {item.feature}: {item.distance:.2g} {self.unit} apart"
+            for item in self.features[:n_features]
+        }
+        return plot_two_clouds({behaviour.name: behaviour.points for behaviour in self.behaviours}, titles)
 
     def report(self, path: str | Path) -> None:
         """
@@ -151,9 +153,35 @@ class Comparison:
         :raises ImportError: without matplotlib; the message names the extra
         :raises OSError: if the file cannot be written
         """
-        from sb3_wasserstein.report import write_report
+        from sb3_wasserstein.report import write_page
 
-        write_report(self, path)
+        a, b = (behaviour.name for behaviour in self.behaviours)
+        write_page(
+            path,
+            title=f"{a} and {b}",
+            verdict=self.verdict,
+            alarming=self.p_value < 1.0 - self.level,
+            numbers=self._numbers(),
+            header=("feature", f"distance ({self.unit})", f"mean of {a}", f"mean of {b}"),
+            table=[
+                (str(item.feature), f"{item.distance:.3g}", f"{item.mean_a:.4g}", f"{item.mean_b:.4g}")
+                for item in self.features[:20]
+            ],
+            figure=self.plot(),
+        )
+
+    def _numbers(self) -> dict[str, str]:
+        low, high = self.interval
+        numbers = {
+            "distance": f"{self.distance:.3g} {self.unit}, {100 * self.level:g} % interval [{low:.3g}, {high:.3g}]",
+            "noise": " and ".join(
+                f"{noise:.3g} within {behaviour.name}" for noise, behaviour in zip(self.noise, self.behaviours, strict=True)
+            ),
+            "episodes": f"{self.n_episodes[0]} and {self.n_episodes[1]}",
+        }
+        if None not in self.returns:
+            numbers["returns"] = f"{self.returns[0]:.4g} and {self.returns[1]:.4g}"
+        return numbers
 
 
 def compare(

@@ -147,7 +147,7 @@ def test_the_report_is_one_page(tmp_path) -> None:
     found = compare(normal(rng, 30, 3), normal(rng, 30, 3, shift=1.0), names=("old <b>", "new"), seed=0, n_permutations=49)
     found.report(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert "The behaviours differ" in page
+    assert "behave differently" in page
     assert "old &lt;b&gt;" in page
     assert "<b>" not in page
     assert not {'src="http', "href="} & set(page.split())

@@ -1,7 +1,8 @@
-"""The figure of a comparison: both clouds, the coupling between them, the features that differ most."""
+"""The figure of a comparison: two clouds, the coupling between them, histograms of features."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,30 +15,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from sb3_wasserstein.compare import Comparison
-
 COLOURS = ("tab:blue", "tab:orange")
 
 
-def plot_comparison(comparison: Comparison, n_features: int = 4, most_points: int = 200) -> Figure:
+def plot_two_clouds(clouds: Mapping[str, NDArray[np.float64]], features: Mapping[int, str], most_points: int = 200) -> Figure:
     """
-    :param comparison: of two behaviours
-    :param n_features: number of features that get a histogram, those that differ most
+    :param clouds: two samples (n, dim), by name
+    :param features: the features that get a histogram, each with its title
     :param most_points: points of each cloud that are coupled and drawn; larger clouds are thinned at a fixed stride
     :return: the figure
     :raises ImportError: without matplotlib; the message names the extra
     """
-    features = comparison.features[:n_features]
     rows = -(-len(features) // 2)
     figure = matplotlib_figure()(figsize=(11.0, 4.2 + 2.4 * rows), layout="constrained")
     top, below = np.asarray(figure.subfigures(2, 1, height_ratios=[4.2, 2.4 * rows]))
     clouds_panel, coupling_panel = top.subplots(1, 2)
-    a, b = comparison.behaviours
-    thinned = [behaviour.points[:: -(-len(behaviour.points) // most_points)] for behaviour in (a, b)]
+    thinned = [points[:: -(-len(points) // most_points)] for points in clouds.values()]
     planes, axes = _planes(thinned)
     for panel in (clouds_panel, coupling_panel):
-        for plane, behaviour, colour in zip(planes, (a, b), COLOURS, strict=True):
-            panel.scatter(plane[:, 0], plane[:, 1], s=14, color=colour, alpha=0.6, label=behaviour.name, zorder=2)
+        for plane, name, colour in zip(planes, clouds, COLOURS, strict=True):
+            panel.scatter(plane[:, 0], plane[:, 1], s=14, color=colour, alpha=0.6, label=name, zorder=2)
         panel.set_xlabel(axes[0])
         panel.set_ylabel(axes[1])
     clouds_panel.set_title("episodes in the plane")
@@ -45,12 +42,12 @@ def plot_comparison(comparison: Comparison, n_features: int = 4, most_points: in
     coupling_panel.set_title("where each episode would have to go")
     _draw_coupling(coupling_panel, thinned, planes)
     panels = below.subplots(rows, 2, squeeze=False).ravel()
-    for panel, item in zip(panels, features, strict=False):
-        values = [behaviour.points[:, item.feature] for behaviour in (a, b)]
-        bins = np.histogram_bin_edges(np.concatenate(values), bins="auto" if len(values[0]) < 5000 else 60)
-        for value, behaviour, colour in zip(values, (a, b), COLOURS, strict=True):
-            panel.hist(value, bins=bins, density=True, alpha=0.5, color=colour, label=behaviour.name)
-        panel.set_title(f"feature {item.feature}: {item.distance:.2g} {comparison.unit} apart", fontsize=10)
+    for panel, (feature, title) in zip(panels, features.items(), strict=False):
+        values = [points[:, feature] for points in clouds.values()]
+        bins = np.histogram_bin_edges(np.concatenate(values), bins=30)
+        for value, name, colour in zip(values, clouds, COLOURS, strict=True):
+            panel.hist(value, bins=bins, density=True, alpha=0.5, color=colour, label=name)
+        panel.set_title(title, fontsize=10)
     for panel in panels[len(features) :]:
         panel.set_visible(False)
     return figure

@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sb3_wasserstein._atomic_io import write_whole
-from sb3_wasserstein.report.figure import plot_comparison
 
 if TYPE_CHECKING:
-    from sb3_wasserstein.compare import Comparison
+    from matplotlib.figure import Figure
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -34,7 +34,7 @@ img {{ max-width: 100%; height: auto; }}
  alt="Both behaviours in the plane, the coupling between them, and the features that differ most">
 <h2>Features, the largest difference first</h2>
 <div class="scroll"><table>
-<tr><th>feature</th><th>distance ({unit})</th><th>mean of {a}</th><th>mean of {b}</th></tr>{features}
+<tr>{header}</tr>{table}
 </table></div>
 <p>The distance is a Sinkhorn divergence. It is zero on average where both behaviours are equal; the p-value is that of a
 permutation test over whole episodes. The noise of a behaviour is what two halves of its own sample are apart at most, at the
@@ -43,45 +43,45 @@ same level.</p>
 """
 
 
-def write_report(comparison: Comparison, path: str | Path) -> None:
+def write_page(
+    path: str | Path,
+    *,
+    title: str,
+    verdict: str,
+    alarming: bool,
+    numbers: Mapping[str, str],
+    header: Sequence[str],
+    table: Sequence[Sequence[str]],
+    figure: Figure,
+) -> None:
     """
-    :param comparison: of two behaviours
     :param path: of the page; what stood there stays if the page cannot be written
-    :raises ImportError: without matplotlib; the message names the extra
+    :param title: of the page, plain text as all that follows
+    :param verdict: one sentence
+    :param alarming: whether the verdict is set off as a warning
+    :param numbers: what is told first, by name
+    :param header: of the table
+    :param table: its rows
+    :param figure: what is drawn between the two
     :raises OSError: if the file cannot be written
     """
     image = io.BytesIO()
-    plot_comparison(comparison).savefig(image, format="png", dpi=110)
-    a, b = (html.escape(behaviour.name) for behaviour in comparison.behaviours)
-    percent = f"{100 * comparison.level:g} %"
-    differ = comparison.p_value < 1.0 - comparison.level
-    rows = [
-        ("distance", f"{comparison.distance:.3g} {comparison.unit}"),
-        (f"{percent} interval", f"{comparison.interval[0]:.3g} to {comparison.interval[1]:.3g}"),
-        ("p-value", f"{comparison.p_value:.3g}"),
-        (f"noise of {a}", f"{comparison.noise[0]:.3g}"),
-        (f"noise of {b}", f"{comparison.noise[1]:.3g}"),
-        ("episodes", f"{comparison.n_episodes[0]} and {comparison.n_episodes[1]}"),
-    ]
-    if None not in comparison.returns:
-        rows.append(("mean returns", f"{comparison.returns[0]:.4g} and {comparison.returns[1]:.4g}"))
+    figure.savefig(image, format="png", dpi=110)
     page = PAGE.format(
-        title=f"{a} and {b}",
-        colour="#fde8d8" if differ else "#e3f1e3",
-        verdict=f"The behaviours {'differ' if differ else 'cannot be told apart'} (p = {comparison.p_value:.3g}).",
-        numbers="".join(f'<tr><th>{name}</th><td class="number">{value}</td></tr>' for name, value in rows),
+        title=html.escape(title),
+        colour="#fde8d8" if alarming else "#e3f1e3",
+        verdict=html.escape(verdict),
+        numbers="".join(f"<tr><th>{html.escape(name)}</th>{_cell(value)}</tr>" for name, value in numbers.items()),
         figure=base64.b64encode(image.getvalue()).decode(),
-        unit=html.escape(comparison.unit),
-        a=a,
-        b=b,
-        features="".join(
-            f'<tr><td>{item.feature}</td><td class="number">{item.distance:.3g}</td>'
-            f'<td class="number">{item.mean_a:.4g}</td><td class="number">{item.mean_b:.4g}</td></tr>'
-            for item in comparison.features[:20]
-        ),
+        header="".join(f"<th>{html.escape(name)}</th>" for name in header),
+        table="".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in table),
     )
 
     def write(place: Path) -> None:
         place.write_text(page, encoding="utf-8")
 
     write_whole(Path(path), write)
+
+
+def _cell(value: str) -> str:
+    return f'<td class="number">{html.escape(value)}</td>'
