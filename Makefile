@@ -25,10 +25,14 @@ docs: $(STAMP)
 graph:
 	$(PYTHON) tests/import_graph.py
 
+# The table of claims and what the CSVs say of them: benchmarks/README.md.
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
 # SB3's own tests, from its source distribution: what they need besides.
 sb3-suite: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pandas opencv-python-headless ale-py pygame
-	$(BIN)/python benchmarks/sb3_suite.py --out benchmarks/results/sb3_suite.csv
+	$(BIN)/python -m benchmarks.integration.sb3_suite --out benchmarks/results/sb3_suite.csv
 
 # Branch coverage of the package, child processes excepted.
 coverage: $(STAMP)

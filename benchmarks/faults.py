@@ -70,7 +70,7 @@ def train(kind: str, folder: Path) -> None:
     members = Population(PPO, "MlpPolicy", Goals, 2, n_envs=4, seed=0, **kwargs)
     save = members.save
 
-    def told(place):
+    def told(place) -> None:
         save(place)
         print("checkpoint", flush=True)
 

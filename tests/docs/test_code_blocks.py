@@ -114,8 +114,12 @@ def test_commands_name_what_there_is(page):
     makefile, pyproject = (ROOT / "Makefile").read_text(), (ROOT / "pyproject.toml").read_text()
     for target in re.findall(r"(?:^    |`)make ([a-z][\w-]*)", text, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), f"make {target}"
-    for script, options in re.findall(r"\bpython ((?:benchmarks|examples|tests)/[\w/]+\.py)((?: [^`\n#|]+)?)", text):
-        source = (ROOT / script).read_text()
+    modules = re.findall(r"\bpython -m (benchmarks[\w.]*)((?: [^`\n#|]+)?)", text)
+    common = (ROOT / "benchmarks" / "_lib" / "study.py").read_text()
+    scripts = [(f"{module.replace('.', '/')}.py", options, common) for module, options in modules if "." in module]
+    files = re.findall(r"\bpython ((?:benchmarks|examples|tests)/[\w/]+\.py)((?: [^`\n#|]+)?)", text)
+    for script, options, shared in [*scripts, *((name, options, "") for name, options in files)]:
+        source = (ROOT / script).read_text() + shared
         for option in re.findall(r"--[\w-]+", options):
             assert f'"{option}"' in source, f"{script} {option}"
     for extras in re.findall(r"sb3-wasserstein\[([\w,]+)\]", text):

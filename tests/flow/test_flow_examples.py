@@ -40,23 +40,3 @@ def test_example(name, words, tmp_path):
     assert len(script.read_text().splitlines()) < 60
     assert words in run(script, "--quick", "--figure", str(figure))
     assert figure.stat().st_size > 10_000
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "arguments", "count"),
-    [("oscillators", ("--only", "natural"), 2), ("wpo", (), 2), ("wpo_wall", (), 4)],
-)
-def test_resumable_benchmark(name, arguments, count, tmp_path):
-    """A second run finds every row in the table and adds none."""
-    table = tmp_path / "rows.csv"
-    for _ in range(2):
-        run(ROOT / "benchmarks" / f"{name}.py", "--quick", "--csv", str(table), *arguments)
-        assert len(table.read_text().splitlines()) == 1 + count
-
-
-@pytest.mark.slow
-def test_benchmark(tmp_path):
-    table = tmp_path / "flow.csv"
-    assert "hold" in run(ROOT / "benchmarks" / "flow.py", "--quick", "--csv", str(table))
-    assert len(table.read_text().splitlines()) > 20

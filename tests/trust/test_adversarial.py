@@ -18,8 +18,8 @@ TARGET = np.random.default_rng(0).normal(size=(8, 4))
 def adversary(monkeypatch):
     from pathlib import Path
 
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    from soak import Adversary
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    from benchmarks.cost.soak import Adversary
 
     return Adversary
 

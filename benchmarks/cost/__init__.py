@@ -1,0 +1,1 @@
+"""What regularisation, long trainings and populations cost."""

@@ -1,0 +1,1 @@
+"""Distances between many behaviours at once."""

@@ -1,0 +1,1 @@
+"""The particle flow and the natural gradient (Dus 2026)."""

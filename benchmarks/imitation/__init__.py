@@ -1,0 +1,1 @@
+"""Learning from states alone, without a reward."""

@@ -1,0 +1,1 @@
+"""The duals against other solvers: accuracy, time, memory."""

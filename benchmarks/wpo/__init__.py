@@ -1,0 +1,1 @@
+"""WPO, the flow without a model, against SAC."""
