@@ -97,6 +97,13 @@ class Comparison:
     :param unit: of the distance
     :param n_episodes: number of episodes of each behaviour
     :param returns: mean return of each behaviour, None where it is not known
+
+    Example:
+        >>> import numpy as np
+        >>> from sb3_wasserstein import compare
+        >>> cloud = np.random.default_rng(0).normal(size=(40, 2))
+        >>> print(str(compare(cloud, 3.0 + cloud[::-1], seed=0)).splitlines()[0])
+        a and b behave differently (p = 0.002).
     """
 
     distance: float

@@ -2,5 +2,3 @@
 
 from sb3_wasserstein.report.figure import plot_two_clouds as plot_two_clouds
 from sb3_wasserstein.report.page import write_page as write_page
-
-__all__ = ["plot_two_clouds", "write_page"]
