@@ -97,6 +97,7 @@ class Comparison:
     :param unit: of the distance
     :param n_episodes: number of episodes of each behaviour
     :param returns: mean return of each behaviour, None where it is not known
+    :param behaviours: the samples themselves
 
     Example:
         >>> import numpy as np
