@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_wasserstein._validation import check_count, check_number
+from sb3_wasserstein._validation import check_choice, check_count, check_number
 
 
 class ControlTask(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
@@ -49,8 +49,8 @@ class ControlTask(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         horizon: int,
         render_mode: str | None,
     ) -> None:
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f'render_mode must be "rgb_array" or None; got {render_mode!r}')
+        if render_mode is not None:
+            check_choice("render_mode", render_mode, self.metadata["render_modes"])
         self.noise, self.initial_std, self.state_limit = noise, initial_std, state_limit
         self.horizon = check_count("horizon", horizon)
         self.render_mode = render_mode

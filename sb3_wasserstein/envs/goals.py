@@ -58,8 +58,8 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.walls = check_array("walls", walls) if np.size(walls) else np.zeros((0, 2, 2))
         if self.walls.shape[1:] != (2, 2):
             raise ValueError(f"walls must be finite segments ((x0, y0), (x1, y1)); got {walls!r}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f'render_mode must be "rgb_array" or None; got {render_mode!r}')
+        if render_mode is not None:
+            check_choice("render_mode", render_mode, self.metadata["render_modes"])
         self.horizon = check_count("horizon", horizon)
         self.step_length = check_positive("step", step)
         self.reward = check_choice("reward", reward, ("negative_distance", "inverse"))

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_wasserstein._validation import check_array, check_count, check_number
+from sb3_wasserstein._validation import check_array, check_choice, check_count, check_number
 
 Cell = tuple[int, int]
 
@@ -77,8 +77,8 @@ class HillyGrid(gym.Env[np.int64, np.int64]):
         self.timeout_penalty = check_number("timeout_penalty", timeout_penalty)
         if self.timeout_penalty < 0:
             raise ValueError(f"timeout_penalty must be finite and >= 0; got {timeout_penalty!r}")
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f'render_mode must be "ansi", "rgb_array" or None; got {render_mode!r}')
+        if render_mode is not None:
+            check_choice("render_mode", render_mode, self.metadata["render_modes"])
         self.time_limit = check_count("time_limit", time_limit)
         self.render_mode = render_mode
         self.observation_space = spaces.Discrete(rows * columns)
@@ -149,9 +149,7 @@ class HillyGrid(gym.Env[np.int64, np.int64]):
 
 def _checked_heights(heights: str | ArrayLike) -> NDArray[np.int64]:
     if isinstance(heights, str):
-        if heights not in HEIGHT_MAPS:
-            raise ValueError(f"heights={heights!r} is not a named map; use one of {list(HEIGHT_MAPS)}, or an array")
-        return HEIGHT_MAPS[heights].copy()
+        return HEIGHT_MAPS[check_choice("heights", heights, HEIGHT_MAPS)].copy()
     array = check_array("heights", heights)
     if array.ndim != 2 or array.size < 2:
         raise ValueError(f"heights must be a (rows, columns) array of at least two cells; got shape {array.shape}")

@@ -38,7 +38,7 @@ def _flow(request):
     return random_policy(CASES[request.param](), spread=0.5)
 
 
-def test_evaluate_agrees_with_dense_linear_algebra(flow):
+def test_evaluate_agrees_with_dense_linear_algebra(flow) -> None:
     J, V, rho = (np.asarray(x) for x in flow.evaluate())
     transition, cost = flow.mdp.chain(flow.policy)
     P = transition.matrix.toarray()
@@ -57,7 +57,7 @@ def test_evaluate_agrees_with_dense_linear_algebra(flow):
         assert pytest.approx(rho @ cost, rel=1e-12) == J
 
 
-def test_gradient_against_central_differences(flow):
+def test_gradient_against_central_differences(flow) -> None:
     start = flow.particles.clone()
     for seed in range(3):
         v = displacement(flow, seed)
@@ -72,7 +72,7 @@ def test_gradient_against_central_differences(flow):
         assert found == pytest.approx(exact, rel=1e-7)
 
 
-def test_hessian_vector_against_differences_of_the_gradient(flow):
+def test_hessian_vector_against_differences_of_the_gradient(flow) -> None:
     start = flow.particles.clone()
     v = displacement(flow, 5)
     local, transport = flow.hessian_vector(v)
@@ -89,14 +89,14 @@ def test_hessian_vector_against_differences_of_the_gradient(flow):
     assert transport.norm() > 1e-2 * local.norm()
 
 
-def test_hessian_is_symmetric(flow):
+def test_hessian_is_symmetric(flow) -> None:
     v, w = displacement(flow, 1), displacement(flow, 2)
     one, two = (sum(flow.hessian_vector(x)) for x in (v, w))
     norm = (flow.inner(one, one) * flow.inner(w, w)) ** 0.5
     assert abs(flow.inner(one, w) - flow.inner(two, v)) <= 1e-12 * norm
 
 
-def test_transport_is_2_rho_dP_dV(flow):
+def test_transport_is_2_rho_dP_dV(flow) -> None:
     """The closed form, with P' and V' from dense matrices."""
     v, h = displacement(flow, 3), 1e-5
     _, transport = flow.hessian_vector(v)
@@ -112,7 +112,7 @@ def test_transport_is_2_rho_dP_dV(flow):
     assert exact == pytest.approx(found, rel=1e-4)
 
 
-def test_transport_vanishes_at_the_optimum():
+def test_transport_vanishes_at_the_optimum() -> None:
     flow = regulator()
     flow.solve()
     v = displacement(flow, 0)
@@ -121,7 +121,7 @@ def test_transport_vanishes_at_the_optimum():
 
 
 @pytest.mark.parametrize("discount", [None, 0.9])
-def test_transport_is_exactly_zero_where_the_action_does_not_enter_the_dynamics(discount):
+def test_transport_is_exactly_zero_where_the_action_does_not_enter_the_dynamics(discount) -> None:
     flow = ParticleFlow(
         lambda s, a: 0.8 * s,
         lambda s, a: s[:, 0] ** 2 + (a[:, 0] - torch.sin(s[:, 0])) ** 2,
@@ -136,19 +136,19 @@ def test_transport_is_exactly_zero_where_the_action_does_not_enter_the_dynamics(
     assert not transport.any()
 
 
-def test_costs_may_ignore_the_action():
+def test_costs_may_ignore_the_action() -> None:
     flow = ParticleFlow(lambda s, a: 0.5 * s + a, lambda s, a: s[:, 0] ** 2, Grid(-3, 3, 41), -1, 1, 2, 0.4)
     assert pytest.approx(0.16, rel=1e-6) == flow.solve().J
 
 
-def test_in_place_changes_of_the_particles_are_noticed():
+def test_in_place_changes_of_the_particles_are_noticed() -> None:
     flow = regulator(61, 2)
     before = flow.evaluate()[0]
     flow.particles[30] += 0.5
     assert flow.evaluate()[0] != before
 
 
-def test_a_bound_holds_what_would_leave_the_box():
+def test_a_bound_holds_what_would_leave_the_box() -> None:
     """However small the slope is that pushes against it."""
     mdp = regulator(11, 1, bound=1.0).mdp
     actions = torch.tensor([[-1.0], [-1.0], [1.0], [1.0], [0.0]], dtype=torch.float64)

@@ -24,7 +24,7 @@ def build(**changes):
     return ParticleFlow(**{**GOOD, **changes})
 
 
-def test_good_arguments_are_good():
+def test_good_arguments_are_good() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         build().solve()
@@ -70,12 +70,12 @@ def test_good_arguments_are_good():
         ({"discount": 0.9, "initial": -torch.ones(21)}, ValueError, "initial"),
     ],
 )
-def test_constructor(changes, error, words):
+def test_constructor(changes, error, words) -> None:
     with pytest.raises(error, match=words):
         build(**changes)
 
 
-def test_setters():
+def test_setters() -> None:
     flow = build()
     with pytest.raises(ValueError, match=r"particles must have shape \(21, 2, 1\)"):
         flow.particles = torch.zeros(21, 3, 1)
@@ -91,7 +91,7 @@ def test_setters():
         flow.solve(method="adam")
 
 
-def test_a_grid_that_does_not_fit_says_so_before_it_is_made():
+def test_a_grid_that_does_not_fit_says_so_before_it_is_made() -> None:
     with pytest.raises(ValueError, match=r"grid with 8,000,000,000 nodes.*GiB.*fewer cells"):
         build(grid=Grid([-1] * 3, [1] * 3, 2000), dynamics=lambda s, a: 0.5 * s + a)
     with pytest.raises(ValueError, match="1,000,000 nodes"):
@@ -100,7 +100,7 @@ def test_a_grid_that_does_not_fit_says_so_before_it_is_made():
         build(n_particles=10**9)
 
 
-def test_mass_at_the_edge_warns_and_stops_a_solve():
+def test_mass_at_the_edge_warns_and_stops_a_solve() -> None:
     flow, _, _ = scalar_lq(41, -0.2, 0.2)
     with pytest.warns(
         RuntimeWarning, match=r"mass at the grid's edge: \d+\.\d+% of its steps.*Grid\(low=\[-0.4\], high=\[0.4\]"
@@ -110,13 +110,13 @@ def test_mass_at_the_edge_warns_and_stops_a_solve():
         flow.solve()
 
 
-def test_only_the_side_that_leaks_is_moved():
+def test_only_the_side_that_leaks_is_moved() -> None:
     flow = ParticleFlow(lambda s, a: s + 0.05 + 0 * a, lambda s, a: s[:, 0] ** 2, Grid(-2, 2, 41), -1, 1, 1, 0.2)
     with pytest.warns(RuntimeWarning, match=r"Grid\(low=\[-2.0\], high=\[4.0\]"):
         flow.evaluate()
 
 
-def test_walls_of_the_physics_are_no_leak():
+def test_walls_of_the_physics_are_no_leak() -> None:
     def dynamics(s, a):
         return (s + 0.05 + 0 * a).clamp(-2, 2)
 
@@ -125,7 +125,7 @@ def test_walls_of_the_physics_are_no_leak():
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.15])
-def test_two_wells_of_the_state_warn_with_the_spectral_gap(noise):
+def test_two_wells_of_the_state_warn_with_the_spectral_gap(noise) -> None:
     """x⁺ = x + .2 (x − x³) stays on its side: J depends on the start."""
     flow = ParticleFlow(
         lambda s, a: s + 0.2 * (s - s**3) + 0 * a, lambda s, a: (s[:, 0] - 1) ** 2, Grid(-2, 2, 121), -1, 1, 1, noise / 3
@@ -136,13 +136,13 @@ def test_two_wells_of_the_state_warn_with_the_spectral_gap(noise):
         flow.solve()
 
 
-def test_a_mixing_chain_has_the_gap_of_its_second_eigenvalue():
+def test_a_mixing_chain_has_the_gap_of_its_second_eigenvalue() -> None:
     flow = regulator(61, 2)
     transition, _ = flow.mdp.chain(flow.policy)
     moduli = np.sort(np.abs(np.linalg.eigvals(transition.matrix.toarray())))
     assert flow.evaluation().chain.spectral_gap() == pytest.approx(1 - moduli[-2], rel=0.05)
 
 
-def test_an_unfinished_solve_says_so():
+def test_an_unfinished_solve_says_so() -> None:
     with pytest.warns(RuntimeWarning, match="max_iterations=3"):
         regulator(61, 2).solve(max_iterations=3)

@@ -33,7 +33,7 @@ def run(script, *arguments):
         ("flow_wall", "right closed"),
     ],
 )
-def test_example(name, words, tmp_path):
+def test_example(name, words, tmp_path) -> None:
     pytest.importorskip("matplotlib")
     figure = tmp_path / "figure.png"
     script = ROOT / "examples" / f"{name}.py"

@@ -12,7 +12,7 @@ from sb3_wasserstein.flow import Grid, ParticleFlow, from_env, mountain_car, pen
 
 
 @pytest.mark.parametrize(("problem", "name"), [(pendulum(9), "Pendulum-v1"), (mountain_car(9), "MountainCarContinuous-v0")])
-def test_known_physics_is_gymnasiums(problem, name):
+def test_known_physics_is_gymnasiums(problem, name) -> None:
     env = gym.make(name).unwrapped
     env.reset(seed=0)
     rng = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def test_known_physics_is_gymnasiums(problem, name):
             np.testing.assert_allclose(np.exp(1j * read[0].item()), np.exp(1j * env.state[0]), atol=1e-6)
 
 
-def test_mountain_car_pays_the_environments_return():
+def test_mountain_car_pays_the_environments_return() -> None:
     """Over one episode, discounted: cost = −(discounted return) + 100 / γ, by construction."""
     problem = mountain_car(9, discount=0.9)
     s = torch.tensor([[0.44, 0.05]], dtype=torch.float64)
@@ -45,7 +45,7 @@ def test_mountain_car_pays_the_environments_return():
     assert total == pytest.approx(100 / 0.9 - (100 - 0.1 * 0.25), rel=1e-4)
 
 
-def test_evaluate_policy_plays_the_real_pendulum():
+def test_evaluate_policy_plays_the_real_pendulum() -> None:
     flow = pendulum(31).flow(2)
     flow.particles = 4 * torch.rand(flow.particles.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 2
     result = flow.solve()
@@ -64,7 +64,7 @@ def test_evaluate_policy_plays_the_real_pendulum():
     assert all(upright)
 
 
-def test_deterministic_is_the_interpolated_mean_and_stochastic_draws_particles():
+def test_deterministic_is_the_interpolated_mean_and_stochastic_draws_particles() -> None:
     flow = regulator(31, 3)
     flow.weights = torch.tensor([[1.0, 2.0, 5.0]]).expand(31, 3)
     nodes = flow.grid.nodes.numpy()
@@ -84,7 +84,7 @@ def test_deterministic_is_the_interpolated_mean_and_stochastic_draws_particles()
     np.testing.assert_array_equal(draws, again)
 
 
-def test_a_policy_is_a_snapshot():
+def test_a_policy_is_a_snapshot() -> None:
     flow = regulator(31, 3)
     policy = flow.as_policy()
     before, _ = policy.predict(np.array([0.3]), deterministic=True)
@@ -93,7 +93,7 @@ def test_a_policy_is_a_snapshot():
 
 
 @pytest.mark.parametrize("periodic", [None, False])
-def test_angles_are_read_from_cos_and_sin(periodic):
+def test_angles_are_read_from_cos_and_sin(periodic) -> None:
     grid = Grid([-np.pi, -8], [np.pi, 8], 9, periodic=periodic)
     flow = ParticleFlow(lambda s, a: 0.5 * s + a, lambda s, a: (s**2).sum(1), grid, -1, 1, 1, 0.1)
     read = flow.as_policy().states(torch.tensor([[np.cos(2.0), np.sin(2.0), 3.0]], dtype=torch.float64))
@@ -102,7 +102,7 @@ def test_angles_are_read_from_cos_and_sin(periodic):
         flow.as_policy().predict(np.zeros(5))
 
 
-def test_any_environment_whose_state_can_be_set():
+def test_any_environment_whose_state_can_be_set() -> None:
     known = pendulum(15)
     found = from_env("Pendulum-v1", known.grid)
     s = known.grid.nodes[(known.grid.nodes[:, 1].abs() < 6)]
@@ -117,7 +117,7 @@ def test_any_environment_whose_state_can_be_set():
     assert flow.as_policy().predict(np.array([1.0, 0.0, 0.0]), deterministic=True)[0].shape == (1,)
 
 
-def test_simulator_refuses_what_it_cannot_do():
+def test_simulator_refuses_what_it_cannot_do() -> None:
     with pytest.raises(ValueError, match="finite Box of one or two actions"):
         from_env("CartPole-v1", Grid(-1, 1, 9))
     with pytest.raises(ValueError, match="env terminates from state"):

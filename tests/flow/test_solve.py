@@ -55,7 +55,7 @@ def dynamic_programme(flow, actions):
 
 
 @pytest.mark.parametrize("kind", ["normal", "uniform", "bimodal", -10.0, -5.0, 0.0, 1.0, 5.0, 10.0])
-def test_every_initialisation_of_the_regulator_ends_at_the_same_j(kind):
+def test_every_initialisation_of_the_regulator_ends_at_the_same_j(kind) -> None:
     reference = regulator(n_particles=1).solve().J
     flow = regulator()
     flow.particles = initial_particles(kind, flow.particles.shape)
@@ -66,7 +66,7 @@ def test_every_initialisation_of_the_regulator_ends_at_the_same_j(kind):
     assert result.gap <= 1e-12
 
 
-def test_no_dynamic_programme_over_fixed_actions_is_better():
+def test_no_dynamic_programme_over_fixed_actions_is_better() -> None:
     flow = regulator(101)
     J = flow.solve().J
     coarse, fine = (dynamic_programme(flow, torch.linspace(-10, 10, n, dtype=torch.float64)[:, None]) for n in (101, 2001))
@@ -76,7 +76,7 @@ def test_no_dynamic_programme_over_fixed_actions_is_better():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_wrong_basin_in_random_nonconvex_problems(seed):
+def test_no_wrong_basin_in_random_nonconvex_problems(seed) -> None:
     """Costs and dynamics with several wells in the action, drawn at random: policy iteration over 501 actions is no better."""
     generator = torch.Generator().manual_seed(seed)
     p = 2 * torch.rand(12, generator=generator, dtype=torch.float64) - 1
@@ -97,7 +97,7 @@ def test_no_wrong_basin_in_random_nonconvex_problems(seed):
     assert result.gap <= 1e-10
 
 
-def test_newton_converges_quadratically():
+def test_newton_converges_quadratically() -> None:
     flow = regulator()
     flow.solve()
     optimum = flow.particles.clone()
@@ -112,7 +112,7 @@ def test_newton_converges_quadratically():
 
 
 @pytest.mark.parametrize("cells", [101, 401])
-def test_linear_quadratic_is_riccati(cells):
+def test_linear_quadratic_is_riccati(cells) -> None:
     flow, J, K = scalar_lq(cells)
     assert pytest.approx(J, rel=1e-8) == flow.solve().J
     x = flow.grid.nodes[:, 0]
@@ -120,14 +120,14 @@ def test_linear_quadratic_is_riccati(cells):
     np.testing.assert_allclose(flow.particles[inner, :, 0], -K * x[inner, None].expand(-1, 4), atol=1e-6)
 
 
-def test_a_fine_grid_starts_from_a_coarse_one():
+def test_a_fine_grid_starts_from_a_coarse_one() -> None:
     flow, J, _ = scalar_lq(1601)
     result = flow.solve()
     assert pytest.approx(J, rel=1e-8) == result.J
     assert result.iterations <= 60
 
 
-def test_double_integrator_is_riccati():
+def test_double_integrator_is_riccati() -> None:
     A, B = np.array([[1, 0.1], [0, 1]]), np.array([[0.005], [0.1]])
     flow = ParticleFlow(
         lambda s, a: s @ torch.tensor(A.T) + a @ torch.tensor(B.T),
@@ -144,7 +144,7 @@ def test_double_integrator_is_riccati():
     np.testing.assert_allclose(flow.particles[inner, 0], -flow.grid.nodes[inner] @ torch.tensor(K.T), atol=1e-3)
 
 
-def test_two_states_and_two_actions():
+def test_two_states_and_two_actions() -> None:
     flow = planar(cells=(13, 13))
     result = flow.solve()
     other = random_policy(planar(cells=(13, 13), n_particles=5), seed=3, spread=2.0)
@@ -152,7 +152,7 @@ def test_two_states_and_two_actions():
     assert result.gap <= 1e-12
 
 
-def test_three_states_and_two_actions_are_riccati():
+def test_three_states_and_two_actions_are_riccati() -> None:
     A, B = np.array([[0.9, 0.1, 0.0], [0.0, 0.8, 0.2], [0.1, 0.0, 0.7]]), 0.5 * np.eye(3)[:, :2]
     flow = ParticleFlow(
         lambda s, a: s @ torch.tensor(A.T) + a @ torch.tensor(B.T),
@@ -170,7 +170,7 @@ def test_three_states_and_two_actions_are_riccati():
 
 
 @pytest.mark.parametrize("discount", [None, 0.9])
-def test_gmres_and_factorisation_agree(discount):
+def test_gmres_and_factorisation_agree(discount) -> None:
     """The same chain by GMRES, whose matrix is never multiplied out, and by sparse LU."""
     found = []
     for nonzeros in (0, 10**9):
@@ -183,7 +183,7 @@ def test_gmres_and_factorisation_agree(discount):
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-11)
 
 
-def test_discounted_regulator_is_value_iteration():
+def test_discounted_regulator_is_value_iteration() -> None:
     flow = regulator(61, 2, discount=0.9)
     result = flow.solve()
     actions = torch.linspace(-10, 10, 1001, dtype=torch.float64)[None, :, None].expand(61, -1, -1)
@@ -195,7 +195,7 @@ def test_discounted_regulator_is_value_iteration():
     assert 0.1 * V.mean() + 1e-10 >= result.J
 
 
-def test_initial_law_weighs_the_discounted_cost():
+def test_initial_law_weighs_the_discounted_cost() -> None:
     flow = regulator(61, 2, discount=0.9)
     start = torch.zeros(61)
     start[10] = 2.0
@@ -204,20 +204,20 @@ def test_initial_law_weighs_the_discounted_cost():
     assert other.evaluate()[0] == pytest.approx(0.1 * float(V[10]), rel=1e-12)
 
 
-def test_gradient_flow_descends_to_the_same_optimum():
+def test_gradient_flow_descends_to_the_same_optimum() -> None:
     flow = regulator(61, 2)
     best = regulator(61, 2).solve().J
     result = flow.solve(method="gradient")
     assert pytest.approx(best, rel=1e-8) == result.J
 
 
-def test_plain_gradient_steps_never_raise_j():
+def test_plain_gradient_steps_never_raise_j() -> None:
     flow = random_policy(regulator(61, 4), spread=2.0)
     history = flow.solve(method="gradient", continuation=False, max_iterations=20_000).history
     assert (np.diff(history) <= 1e-14).all()
 
 
-def test_unstable_plant_is_not_left_alone():
+def test_unstable_plant_is_not_left_alone() -> None:
     """Where the next state is clamped, Q would not depend on the action: doing nothing must not look optimal."""
     flow, J, _ = scalar_lq(101)
     flow.particles = torch.zeros_like(flow.particles)
@@ -225,7 +225,7 @@ def test_unstable_plant_is_not_left_alone():
     assert pytest.approx(J, rel=1e-8) == flow.solve().J
 
 
-def test_actions_stop_at_their_bounds():
+def test_actions_stop_at_their_bounds() -> None:
     flow = regulator(101, 3, bound=0.5)
     result = flow.solve()
     assert result.gap <= 1e-12
@@ -235,7 +235,7 @@ def test_actions_stop_at_their_bounds():
     assert (projected[:, 0, 0].abs() * flow.evaluate()[2]).max() <= 1e-10
 
 
-def test_greedy_gap_sees_what_the_gradient_does_not():
+def test_greedy_gap_sees_what_the_gradient_does_not() -> None:
     """Two wells in the action: the shallow one is critical, and only a jump leaves it."""
 
     def cost(s, a):
@@ -256,12 +256,12 @@ def test_greedy_gap_sees_what_the_gradient_does_not():
     assert (full.particles < 0).all()
 
 
-def test_mesh():
+def test_mesh() -> None:
     fine = regulator(401, 2).solve().J
     assert pytest.approx(fine, rel=2e-4) == regulator(51, 2).solve().J
 
 
-def test_particles_start_at_the_midpoints_of_equal_intervals():
+def test_particles_start_at_the_midpoints_of_equal_intervals() -> None:
     flow, _, _ = scalar_lq(4)
     low, high = float(flow.mdp.low), float(flow.mdp.high)
     np.testing.assert_allclose(flow.particles[0, :, 0], low + (high - low) * np.array([0.125, 0.375, 0.625, 0.875]))

@@ -48,7 +48,7 @@ def weights(algorithm):
     ],
     ids=str,
 )
-def test_it_is_saved_loaded_and_goes_on(kwargs, tmp_path):
+def test_it_is_saved_loaded_and_goes_on(kwargs, tmp_path) -> None:
     first = model(**kwargs).learn(60)
     assert first._n_updates > 0
     assert bool(torch.isfinite(weights(first)).all())
@@ -72,7 +72,7 @@ def test_it_is_saved_loaded_and_goes_on(kwargs, tmp_path):
         assert name in second.get_parameters()
 
 
-def test_a_resumed_training_keeps_target_actor_and_temperature(tmp_path):
+def test_a_resumed_training_keeps_target_actor_and_temperature(tmp_path) -> None:
     first = model(prox="kl").learn(80)
     first.save(tmp_path / "model")
     second = WPO.load(tmp_path / "model")
@@ -82,17 +82,17 @@ def test_a_resumed_training_keeps_target_actor_and_temperature(tmp_path):
     assert not torch.equal(one, torch.cat([p.detach().reshape(-1) for p in first.actor.parameters()]))
 
 
-def test_n_step_returns():
+def test_n_step_returns() -> None:
     assert model(n_steps=3).learn(60)._n_updates > 0
 
 
-def test_a_seed_decides():
+def test_a_seed_decides() -> None:
     one, other = (weights(model(actor="mixture").learn(60)) for _ in range(2))
     assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("actor", ["gaussian", "mixture", "particles"])
-def test_dict_observations_and_several_environments(actor):
+def test_dict_observations_and_several_environments(actor) -> None:
     env = make_vec_env(lambda: SimpleMultiObsEnv(discrete_actions=False, channel_last=False), 2)
     policy_kwargs = {"net_arch": [8], "features_extractor_kwargs": {"cnn_output_dim": 8}}
     found = model(env, "MultiInputPolicy", actor=actor, policy_kwargs=policy_kwargs).learn(60)
@@ -101,7 +101,7 @@ def test_dict_observations_and_several_environments(actor):
 
 
 @pytest.mark.parametrize("actor", ["gaussian", "particles"])
-def test_images(actor):
+def test_images(actor) -> None:
     env = FakeImageEnv(screen_height=40, screen_width=40, n_channels=1, discrete=False)
     policy_kwargs = {"net_arch": [8], "features_extractor_kwargs": {"features_dim": 8}, "share_features_extractor": True}
     assert (
@@ -110,13 +110,13 @@ def test_images(actor):
     )
 
 
-def test_hindsight():
+def test_hindsight() -> None:
     env = BitFlippingEnv(n_bits=3, continuous=True)
     found = model(env, "MultiInputPolicy", replay_buffer_class=HerReplayBuffer, replay_buffer_kwargs={"n_sampled_goal": 2})
     assert found.learn(60)._n_updates > 0
 
 
-def test_normalised_observations_callbacks_and_the_log(tmp_path):
+def test_normalised_observations_callbacks_and_the_log(tmp_path) -> None:
     pytest.importorskip("tensorboard")
     env = VecNormalize(make_vec_env("Pendulum-v1", 1))
     judged = VecNormalize(make_vec_env("Pendulum-v1", 1), training=False)
@@ -126,7 +126,7 @@ def test_normalised_observations_callbacks_and_the_log(tmp_path):
     assert any(path.suffix == ".zip" for path in tmp_path.iterdir())
 
 
-def test_the_gaussian_actor_is_sb3s():
+def test_the_gaussian_actor_is_sb3s() -> None:
     ours = model()
     theirs = SAC("MlpPolicy", "Pendulum-v1", policy_kwargs=NETS, seed=0, device="cpu")
     assert type(ours.actor) is type(theirs.actor)
@@ -135,7 +135,7 @@ def test_the_gaussian_actor_is_sb3s():
 
 
 @pytest.mark.parametrize("actor", ["mixture", "particles"])
-def test_a_policy_is_saved_by_itself(actor, tmp_path):
+def test_a_policy_is_saved_by_itself(actor, tmp_path) -> None:
     found = model(actor=actor, policy_kwargs={**NETS, "n_components": 3})
     assert isinstance(found.actor, MixtureActor)
     assert found.actor.n_components == 3
@@ -147,7 +147,7 @@ def test_a_policy_is_saved_by_itself(actor, tmp_path):
     )
 
 
-def test_a_mixtures_bounds():
+def test_a_mixtures_bounds() -> None:
     """Widths are max_std / (1 + e⁻ˣ), weights m + (1 − K m) softmax: written out in numpy, from the heads' own outputs."""
     kwargs = {**NETS, "n_components": 3, "max_std": 0.3, "min_weight": 0.1}
     found = model(actor="mixture", policy_kwargs=kwargs)
@@ -200,14 +200,14 @@ def shares(algorithm):
 
 
 @pytest.mark.parametrize("actor", ["mixture", "particles"])
-def test_two_modes_are_kept(actor):
+def test_two_modes_are_kept(actor) -> None:
     near, right = shares(model(Bandit(), actor=actor, **TUNED).learn(400))
     assert near > 0.8
     assert 0.4 <= right <= 0.6
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"natural_gradient": True, "learning_rate": 1e-2}], ids=str)
-def test_it_climbs(kwargs):
+def test_it_climbs(kwargs) -> None:
     class Slope(Bandit):
         def step(self, action):
             return np.zeros(1, np.float32), float(-4 * (action[0] - 0.5) ** 2), True, False, {}
@@ -216,7 +216,7 @@ def test_it_climbs(kwargs):
     assert found.predict(np.zeros(1, np.float32), deterministic=True)[0][0] == pytest.approx(0.5, abs=0.1)
 
 
-def test_a_proximal_step_holds_back():
+def test_a_proximal_step_holds_back() -> None:
     def moved(**kwargs):
         found = model(learning_rate=3e-3, ent_coef=0.1, gradient_steps=2, **kwargs)
         start = found.actor.mu.weight.detach().clone()
@@ -253,11 +253,11 @@ def test_a_proximal_step_holds_back():
     ],
     ids=str,
 )
-def test_wpo_refuses_bad_input(kwargs, name):
+def test_wpo_refuses_bad_input(kwargs, name) -> None:
     with pytest.raises(ValueError, match=name):
         model(**kwargs)
 
 
-def test_discrete_actions_are_refused():
+def test_discrete_actions_are_refused() -> None:
     with pytest.raises(AssertionError, match="only supports"):
         model("CartPole-v1")

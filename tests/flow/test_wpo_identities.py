@@ -70,7 +70,7 @@ def gradients(loss, module):
     )
 
 
-def test_variance_rescaled_wpo_is_the_reparametrised_gradient():
+def test_variance_rescaled_wpo_is_the_reparametrised_gradient() -> None:
     """E[∇_θ ∇_a log π · v] with the mean's part times σ² and the width's times σ²/2, sample by sample (Pfau et al. 2025)."""
     network = Network(1, 2)
     law = network(states())
@@ -92,7 +92,7 @@ def test_variance_rescaled_wpo_is_the_reparametrised_gradient():
     assert ours.abs().max() > 1e-2
 
 
-def test_with_entropy_it_is_sacs_expected_update():
+def test_with_entropy_it_is_sacs_expected_update() -> None:
     """SAC's loss, through SB3's own distribution, at Gauss–Hermite nodes: the score it adds has expectation 0 there."""
     network = Network(1, 2)
     law = network(states())
@@ -110,7 +110,7 @@ def test_with_entropy_it_is_sacs_expected_update():
     assert ours.abs().max() > 1e-2
 
 
-def test_the_metric_is_the_limit_of_w2():
+def test_the_metric_is_the_limit_of_w2() -> None:
     """dᵀ G d = lim W₂²(π_θ, π_{θ + t d}) / t², by Richardson's extrapolation of the closed form."""
     network = Network(1, 2)
     at = states()
@@ -130,7 +130,7 @@ def test_the_metric_is_the_limit_of_w2():
     assert (16 * better[1] - better[0]) / 15 == pytest.approx(exact, rel=1e-10)
 
 
-def test_w2_is_pots_and_kl_is_torchs():
+def test_w2_is_pots_and_kl_is_torchs() -> None:
     one, other = Network(1, 2)(states()).detach(), Network(1, 2, seed=1)(states()).detach()
     exact = [
         ot.gaussian.bures_wasserstein_distance(
@@ -146,7 +146,7 @@ def test_w2_is_pots_and_kl_is_torchs():
 
 
 @pytest.mark.parametrize("components", [1, 3])
-def test_log_prob_is_torchs(components):
+def test_log_prob_is_torchs(components) -> None:
     law = Network(components, 2)(states()).detach()
     u = law.draw(6).latents
     mixture = MixtureSameFamily(Categorical(logits=law.log_weights), Independent(Normal(law.means, law.stds), 1))
@@ -157,7 +157,7 @@ def test_log_prob_is_torchs(components):
         np.testing.assert_allclose(law.log_prob(u), squashed.log_prob(torch.tanh(u)).sum(-1), atol=1e-4)
 
 
-def test_a_mixtures_update_is_the_gradient_of_its_soft_value():
+def test_a_mixtures_update_is_the_gradient_of_its_soft_value() -> None:
     """Transport and reaction together against finite differences of ∫ π (Q − τ log π) on a fine line."""
     network = Network(3, 1)
     at = states(4)
@@ -184,7 +184,7 @@ def test_a_mixtures_update_is_the_gradient_of_its_soft_value():
         assert float(ours @ along) == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-5)
 
 
-def test_the_velocity_is_the_written_one():
+def test_the_velocity_is_the_written_one() -> None:
     law = Network(2, 2)(states())
     u = law.draw(2).latents.detach()
     at = velocity(value, law, u, TEMPERATURE)
@@ -197,7 +197,7 @@ def test_the_velocity_is_the_written_one():
     np.testing.assert_allclose(cube.field, 2 * (1 - torch.tanh(u) ** 2), atol=1e-12)
 
 
-def test_draws_have_the_laws_moments():
+def test_draws_have_the_laws_moments() -> None:
     torch.manual_seed(0)
     law = Network(3, 1)(states(2)).detach()
     draw = law.draw(60_000)
@@ -209,14 +209,14 @@ def test_draws_have_the_laws_moments():
     np.testing.assert_allclose((draw.weights * draw.latents[..., 0] ** 2).sum(0), second, atol=0.03)
 
 
-def test_the_mode_is_the_densest_centre():
+def test_the_mode_is_the_densest_centre() -> None:
     law = LatentLaw(torch.tensor([[[0.0], [2.0], [2.1]]]), torch.full((1, 3, 1), 0.2), torch.tensor([[0.4, 0.3, 0.3]]).log())
     assert float(law.mode()) in (2.0, pytest.approx(2.1))
     assert math.isclose(float(law.log_weights.exp().sum()), 1.0, rel_tol=1e-6)
 
 
 @pytest.mark.parametrize("components", [1, 3])
-def test_samples_come_in_pairs_about_their_centre(components):
+def test_samples_come_in_pairs_about_their_centre(components) -> None:
     means, stds = torch.randn(5, components, 2, dtype=torch.float64), torch.rand(5, components, 2, dtype=torch.float64) + 0.1
     law = LatentLaw(means, stds, torch.log_softmax(torch.randn(5, components, dtype=torch.float64), -1))
     latents = law.draw(4 * components).latents.reshape(4, components, 5, 2)

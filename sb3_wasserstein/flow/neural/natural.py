@@ -106,8 +106,11 @@ class NaturalGradient:
         check_callable("dynamics", dynamics, "(states, actions)")
         check_callable("cost", cost, "(states, actions)")
         self.method = check_choice("method", method, ("natural", "gradient", "adam"))
-        if np.shape(windows) != (2,) or check_count("windows", windows[0], 2) > check_count("windows", windows[1], 2):
-            raise ValueError(f"windows must be (first, last) with 2 <= first <= last, got {windows}")
+        if (
+            np.shape(windows) != (2,)
+            or not 2 <= check_count("windows", windows[0]) <= check_count("windows", windows[1]) <= 10**6
+        ):
+            raise ValueError(f"windows must be (first, last) with 2 <= first <= last <= a million, got {windows}")
         self.cg_iterations = check_count("cg_iterations", cg_iterations)
         self.metric_samples = check_count("metric_samples", metric_samples)
         if not 0 <= check_number("restart", restart) < 1:
@@ -131,8 +134,7 @@ class NaturalGradient:
             self.policy = policy
         else:
             self.policy = mlp_around(policy, dim, _action_dim(action_dim, self.action_low, self.action_high), sampler, seed)
-        if check_count("n_chains", n_chains) * dim > 10**9:
-            raise ValueError(f"n_chains={n_chains} chains of {dim} states take more than 4 GB: take fewer")
+        _check_chains(n_chains, dim)
         self.chains = Chains(self.policy, dynamics, cost, spread, sampler, n_chains, restart, seed)
         self.adam = torch.optim.Adam(self.policy.parameters(), lr=1.0)
         self.num_timesteps, self.n_updates = 0, 0
@@ -252,6 +254,10 @@ class NaturalGradient:
         :param steps: steps that are averaged
         :param seed: of the chains, the same for every policy
         """
+        _check_chains(n_chains, len(self.chains.centre))
+        check_count("burn_in", burn_in, 0)
+        check_count("steps", steps)
+        check_seed(seed)
         low, high = (torch.as_tensor(bound).to(self.chains.example) for bound in (self.action_low, self.action_high))
         return self.chains.evaluate(n_chains, burn_in, steps, low, high, seed)
 
@@ -311,14 +317,19 @@ class NaturalGradient:
         self.n_updates = check_count("n_updates", content["n_updates"], 0)
 
 
+def _check_chains(n_chains: int, dim: int) -> None:
+    if check_count("n_chains", n_chains) * dim > 10**9:
+        raise ValueError(f"n_chains={n_chains} chains of {dim} coordinates take more than 4 GB: take fewer")
+
+
 def _bound(name: str, value: float | Sequence[float] | np.ndarray) -> np.ndarray:
     """Bounds of actions, infinite where there are none."""
     try:
         bound = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{name} must be a number or one per action dimension, got {value!r}") from error
-    if np.isnan(bound).any():
-        raise ValueError(f"{name} must not be NaN, got {value!r}")
+    if np.isnan(bound).any() or bound.size == 0:
+        raise ValueError(f"{name} must be a number or one per action dimension, not empty or NaN, got {value!r}")
     return bound
 
 

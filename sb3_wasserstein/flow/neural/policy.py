@@ -73,9 +73,9 @@ def mlp_around(
     """
     if np.ndim(hidden) != 1:
         raise TypeError(f"policy must be a torch module, or the widths of its hidden layers; got {hidden!r}")
-    for width in hidden:
-        if check_count("policy, a hidden layer's width,", width) > 10**6:
-            raise ValueError(f"policy, a hidden layer's width, must be at most a million; got {width}")
+    for name, width in (*(("policy, a hidden layer's width,", width) for width in hidden), ("action_dim", actions)):
+        if check_count(name, width) > 10**6:
+            raise ValueError(f"{name} must be at most a million; got {width}")
     sample = initial(1024, torch.Generator().manual_seed(0))
     # tanh is still nearly linear, up to 3 spreads of the initial law, where a stabilised plant stays.
     scale = 3.0 * float(sample.std(0).max())

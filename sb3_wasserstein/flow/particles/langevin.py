@@ -115,7 +115,7 @@ def langevin(
     for name, count in (("sweeps", sweeps), ("steps", steps)):
         check_count(name, count)
     check_seed(seed)
-    check_positive("temperature", temperature)
+    temperature = check_positive("temperature", temperature)
     m = policy.weights.shape[1]
     if m < 2:
         raise ValueError(f"n_particles must be at least 2 for an entropy, got {m}")

@@ -1,16 +1,15 @@
-"""WPO: an SB3 off-policy algorithm whose update is the Wasserstein flow of the policy."""
+"""WPO: SB3's SAC with another step of the actor, the Wasserstein flow of the policy."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
-from gymnasium import spaces
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.policies import BasePolicy, ContinuousCritic
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
-from stable_baselines3.common.utils import get_parameters_by_name, polyak_update
+from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.sac import SAC
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch.nn import functional as F
 
@@ -25,7 +24,7 @@ SelfWPO = TypeVar("SelfWPO", bound="WPO")
 PROXIMAL = {"none": None, "w2": w2_to, "kl": kl_to}
 
 
-class WPO(OffPolicyAlgorithm):
+class WPO(SAC):
     """
     Wasserstein policy optimisation (Pfau et al. 2025, arXiv 2505.00663) with SB3's SAC networks and replay.
 
@@ -51,9 +50,9 @@ class WPO(OffPolicyAlgorithm):
     :param natural_damping: δ
     :param cg_iterations: conjugate gradients a step
     :param max_displacement: longest natural step, in latent actions, root mean square over states
-    :param args: what OffPolicyAlgorithm takes next, with its defaults, which are SAC's: ``buffer_size, learning_starts,
-        batch_size, tau, gamma, train_freq, gradient_steps, action_noise``
-    :param kwargs: these by name, and what else OffPolicyAlgorithm takes: ``replay_buffer_class, replay_buffer_kwargs,
+    :param args: what SAC takes next: ``buffer_size, learning_starts, batch_size, tau, gamma, train_freq, gradient_steps,
+        action_noise``, in this order
+    :param kwargs: these by name, and what else SAC takes: ``replay_buffer_class, replay_buffer_kwargs,
         optimize_memory_usage, n_steps, policy_kwargs, stats_window_size, tensorboard_log, verbose, device, seed,
         sde_sample_freq, use_sde_at_warmup``
     :raises ValueError: if an argument is out of range, with its name
@@ -65,10 +64,6 @@ class WPO(OffPolicyAlgorithm):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = POLICIES
-    policy: SACPolicy
-    actor: Actor
-    critic: ContinuousCritic
-    critic_target: ContinuousCritic
 
     def __init__(
         self,
@@ -96,13 +91,14 @@ class WPO(OffPolicyAlgorithm):
         self.squash_velocity = check_choice("squash_velocity", squash_velocity, SQUASHES)
         self.n_action_samples = check_count("n_action_samples", n_action_samples)
         self.cg_iterations = check_count("cg_iterations", cg_iterations)
-        self.target_update_interval = check_count("target_update_interval", target_update_interval)
+        check_count("target_update_interval", target_update_interval)
         self.prox_coef = check_positive("prox_coef", prox_coef)
         self.natural_damping = check_positive("natural_damping", natural_damping)
         self.max_displacement = check_positive("max_displacement", max_displacement)
         self.natural_gradient = check_flag("natural_gradient", natural_gradient)
-        self.target_entropy = target_entropy if target_entropy == "auto" else check_number("target_entropy", target_entropy)
-        _initial_temperature(ent_coef)
+        if not (isinstance(target_entropy, str) and target_entropy == "auto"):
+            check_number("target_entropy", target_entropy)
+        _check_temperature(ent_coef)
         if actor != "gaussian":
             if kwargs.get("use_sde"):
                 raise ValueError(
@@ -111,29 +107,13 @@ class WPO(OffPolicyAlgorithm):
             if isinstance(policy, type) and not issubclass(policy, MlpPolicy):
                 raise ValueError(f"policy must be a name or a subclass of wpo's MlpPolicy for actor={actor!r}, got {policy}")
             kwargs["policy_kwargs"] = {**(kwargs.get("policy_kwargs") or {}), "actor_type": actor}
-        kwargs |= {"supported_action_spaces": (spaces.Box,), "support_multi_env": True}
-        super().__init__(policy, env, learning_rate, *args, **kwargs)
-        self.ent_coef = ent_coef
-        self.log_ent_coef: torch.Tensor | None = None
-        self.ent_coef_optimizer: torch.optim.Optimizer | None = None
+        kwargs |= {"ent_coef": ent_coef, "target_entropy": target_entropy, "target_update_interval": target_update_interval}
+        kwargs["_init_setup_model"] = _init_setup_model
         self.actor_target: Actor | None = None
-        if _init_setup_model:
-            self._setup_model()
+        super().__init__(policy, env, learning_rate, *args, **kwargs)
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        self.actor, self.critic, self.critic_target = self.policy.actor, self.policy.critic, self.policy.critic_target
-        self.batch_norm_stats = get_parameters_by_name(self.critic, ["running_"])
-        self.batch_norm_stats_target = get_parameters_by_name(self.critic_target, ["running_"])
-        if self.target_entropy == "auto":
-            self.target_entropy = -float(np.prod(cast(spaces.Box, self.action_space).shape))
-        self.target_entropy = float(self.target_entropy)
-        learned, value = _initial_temperature(self.ent_coef)
-        if learned:
-            self.log_ent_coef = torch.full((1,), value, device=self.device).log().requires_grad_(True)
-            self.ent_coef_optimizer = torch.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1))
-        else:
-            self.ent_coef_tensor = torch.tensor(value, device=self.device)
         if self.prox != "none":
             self.actor_target = self.policy.make_actor()
             self.actor_target.load_state_dict(self.actor.state_dict())
@@ -245,32 +225,23 @@ class WPO(OffPolicyAlgorithm):
         save_model(path, lambda place: parent(place, *args, **kwargs))
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "actor", "critic", "critic_target", "actor_target"]
+        return [*super()._excluded_save_params(), "actor_target"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        states = ["policy", "actor.optimizer", "critic.optimizer"]
-        if self.actor_target is not None:
-            states.append("actor_target")
-        if self.ent_coef_optimizer is None:
-            return states, ["ent_coef_tensor"]
-        return [*states, "ent_coef_optimizer"], ["log_ent_coef"]
+        states, variables = super()._get_torch_save_params()
+        return [*states, *(["actor_target"] if self.actor_target is not None else [])], variables
 
 
 def _average(weights: torch.Tensor, values: torch.Tensor) -> float:
     return float((weights.detach() * values).sum(0).mean())
 
 
-def _initial_temperature(ent_coef: str | float) -> tuple[bool, float]:
-    """Whether the temperature is learned, and its first value."""
-    if isinstance(ent_coef, str) and ent_coef.startswith("auto"):
-        _, _, start = ent_coef.partition("_")
-        value, learned = start or "1.0", True
-    else:
-        value, learned = str(ent_coef), False
+def _check_temperature(ent_coef: str | float) -> None:
+    text = str(ent_coef)
+    learned = text.startswith("auto")
     try:
-        number = float(value)
+        number = float((text.partition("_")[2] or "1.0") if learned else text)
     except ValueError:
         number = float("nan")
     if not (np.isfinite(number) and number >= 0 and not (learned and number == 0)):
         raise ValueError(f'ent_coef must be a number >= 0, "auto", or "auto_" and a number > 0; got {ent_coef!r}')
-    return learned, number
