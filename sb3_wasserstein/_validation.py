@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Iterable
@@ -94,6 +95,33 @@ def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False; got {value!r}")
     return bool(value)
+
+
+def check_options(options: Any) -> None:
+    """
+    Check every field of a dataclass of options by its type: ``int`` is a count from 0 on, ``float`` is a number >= 0, ``bool``
+    is a flag, and ``tuple`` is one or more of them. Fields of other types are left alone.
+
+    :param options: the dataclass
+    :raises TypeError: if a field is of another type
+    :raises ValueError: if a number is negative or not finite
+    """
+    for field in dataclasses.fields(options):
+        outer, _, inner = str(field.type).removesuffix("]").partition("[")
+        value = getattr(options, field.name)
+        if outer == "tuple" and not (isinstance(value, tuple) and value):
+            raise TypeError(f"{field.name} must be a tuple of numbers, not empty; got {value!r}")
+        for entry in value if outer == "tuple" else (value,):
+            _check_option(field.name, (inner or outer).partition(",")[0], entry)
+
+
+def _check_option(name: str, kind: str, value: Any) -> None:
+    if kind == "int":
+        check_count(name, value, 0)
+    elif kind == "bool":
+        check_flag(name, value)
+    elif kind == "float" and check_number(name, value) < 0:
+        raise ValueError(f"{name} must be >= 0; got {value!r}")
 
 
 def check_array(name: str, value: Any) -> NDArray[np.float64]:

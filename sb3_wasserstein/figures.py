@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_wasserstein._validation import check_array
+from sb3_wasserstein._validation import check_array, check_callable, check_count
 from sb3_wasserstein.duals import SinkhornDual
 
 if TYPE_CHECKING:
@@ -37,11 +37,12 @@ def plot_grid_paths(
     heights = check_array("heights", heights)
     if heights.ndim != 2 or not heights.size:
         raise ValueError(f"heights must be (rows, columns); got shape {heights.shape}")
-    if not isinstance(paths, Mapping):
-        raise TypeError(f"paths must be a dict of each policy's walks; got {type(paths).__name__}")
-    if not paths:
-        raise ValueError("paths is empty: at least one policy's walks are needed")
-    walks_of = {name: [_walk(f"paths[{name!r}]", cells, heights.size) for cells in walks] for name, walks in paths.items()}
+    _check_panels("paths", paths)
+    walks_of = {}
+    for name, walks in paths.items():
+        if not isinstance(walks, Iterable):
+            raise TypeError(f"paths[{name!r}] must be a list of walks; got {walks!r}")
+        walks_of[name] = [_walk(f"paths[{name!r}]", cells, heights.size) for cells in walks]
     dashed = None if reference is None else _walk("reference", reference, heights.size)
     figure = figure_class(figsize=(4.2 * len(paths) + 0.6, 3.6), layout="constrained")
     panels = figure.subplots(1, len(paths), squeeze=False)[0]
@@ -86,13 +87,10 @@ def plot_behaviour(cloud: ArrayLike, target: ArrayLike, potential: Callable[[Any
     """
     figure = matplotlib_figure()(figsize=(5.6, 4.4), layout="constrained")
     panel = figure.subplots()
-    cloud, target = check_array("cloud", cloud), check_array("target", target)
-    if cloud.ndim != 2 or not cloud.size:
-        raise ValueError(f"cloud must be (n, dim) with n, dim >= 1; got shape {cloud.shape}")
-    if target.ndim != 2 or target.shape[1] != cloud.shape[1]:
-        raise ValueError(f"target must be (m, {cloud.shape[1]}), as the cloud is; got shape {target.shape}")
-    if potential is not None and not callable(potential):
-        raise TypeError(f"potential must be a function of points (k, dim), or None; got {potential!r}")
+    cloud = _points("cloud", cloud)
+    target = _points("target", target, cloud.shape[1])
+    if potential is not None:
+        check_callable("potential", potential, "(points,)")
     pooled = np.concatenate([cloud, target])
     centre, axes, names = _plane(pooled)
     flat, flat_target = (cloud - centre) @ axes.T, (target - centre) @ axes.T
@@ -144,13 +142,17 @@ def plot_parting(rounds: Mapping[str, tuple[ArrayLike, ArrayLike]], goals: Array
         >>> len(plot_parting({"at the end": (left, right)}, goals=[(-1.0, 1.0), (1.0, 1.0)]).axes)
         2
     """
+    _check_panels("rounds", rounds)
+    stars = _points("goals", goals, 2)
     figure = matplotlib_figure()(figsize=(2.9 * len(rounds) + 0.7, 2.9), layout="constrained")
     panels = figure.subplots(1, len(rounds), squeeze=False, sharex=True, sharey=True)[0]
     axis = np.linspace(-1.6, 1.6, 81)
     plane = np.stack(np.meshgrid(axis, axis), axis=-1)
     image: Any = None
     for panel, (title, paths) in zip(panels, rounds.items(), strict=True):
-        first, second = (np.asarray(path, dtype=np.float64) for path in paths)
+        if not isinstance(paths, Sequence) or len(paths) != 2:
+            raise ValueError(f"rounds[{title!r}] must be the paths of two policies; got {paths!r}")
+        first, second = (check_array(f"rounds[{title!r}]", path) for path in paths)
         dual = SinkhornDual()
         dual.update(*(path.reshape(-1, 2)[:: max(1, path.size // 1024)] for path in (first, second)))
         pull = (dual.potential(plane.reshape(-1, 2)) - dual.potential_y(plane.reshape(-1, 2))).reshape(81, 81)
@@ -159,7 +161,7 @@ def plot_parting(rounds: Mapping[str, tuple[ArrayLike, ArrayLike]], goals: Array
         for path, colour, name in ((first, "#0b3c6f", "policy 1"), (second, "#7f0d1d", "policy 2")):
             for number, episode in enumerate(path[-24:]):
                 panel.plot(*episode.T, color=colour, lw=0.8, alpha=0.6, label=name if number == 0 else None)
-        panel.scatter(*np.asarray(goals).T, marker="*", s=140, color="gold", edgecolor="black", zorder=3, label="goals")
+        panel.scatter(*stars.T, marker="*", s=140, color="gold", edgecolor="black", zorder=3, label="goals")
         panel.set(title=title, aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.0, 1.6), xticks=[], yticks=[])
     legend = figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     for line in legend.get_lines():
@@ -189,13 +191,49 @@ def plot_plane(
         >>> len(plot_plane({"value": np.arange(6.0)}, cells=(2, 3), low=(0.0, 0.0), high=(1.0, 1.0)).axes)
         2
     """
+    _check_panels("panels", panels)
+    _pair("cells", cells)
+    rows, columns = (check_count("cells", number) for number in cells)
+    (left, bottom), (right, top) = _pair("low", low), _pair("high", high)
+    if not isinstance(axes, Sequence) or len(axes) != 2:
+        raise ValueError(f"axes must be the names of two axes; got {axes!r}")
     figure = matplotlib_figure()(figsize=(4.4 * len(panels), 3.4), layout="constrained")
-    extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
     for panel, (title, values) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        image = panel.imshow(np.reshape(values, tuple(cells)).T, origin="lower", aspect="auto", extent=extent)
+        nodes = check_array(f"panels[{title!r}]", values)
+        if nodes.size != rows * columns:
+            raise ValueError(f"panels[{title!r}] must have {rows} x {columns} values, one for each node; got {nodes.size}")
+        extent = (left, right, bottom, top)
+        image = panel.imshow(nodes.reshape(rows, columns).T, origin="lower", aspect="auto", extent=extent)
         panel.set(title=title, xlabel=axes[0], ylabel=axes[1])
         figure.colorbar(image, ax=panel)
     return figure
+
+
+def _check_panels(name: str, value: Any) -> None:
+    """
+    :raises TypeError: if it is no dict
+    :raises ValueError: if it is an empty one
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict of the panels, by title; got {value!r}")
+    if not value:
+        raise ValueError(f"{name} is empty: it needs at least one panel; got {value!r}")
+
+
+def _points(name: str, value: ArrayLike, dim: int | None = None) -> NDArray[np.float64]:
+    """Points (n, dim), at least one."""
+    points = check_array(name, value)
+    if points.ndim != 2 or not points.size or dim not in (None, points.shape[1]):
+        raise ValueError(f"{name} must be (n, {'dim' if dim is None else dim}) with n, dim >= 1; got shape {points.shape}")
+    return points
+
+
+def _pair(name: str, value: ArrayLike) -> tuple[float, float]:
+    """Two numbers."""
+    pair = check_array(name, value)
+    if pair.shape != (2,):
+        raise ValueError(f"{name} must be two numbers; got {value!r}")
+    return float(pair[0]), float(pair[1])
 
 
 def _walk(name: str, cells: ArrayLike, n_cells: int) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ def as_tensor(name: str, value: object) -> torch.Tensor:
         raise TypeError(f"{name} must be numbers, got {type(value).__name__}: {error}") from error
 
 
-def per_dimension(name: str, value: float | Sequence[float] | np.ndarray, dim: int) -> np.ndarray:
+def per_dimension(name: str, value: object, dim: int) -> np.ndarray:
     """A number, or one per dimension, as an array (dim,); a ValueError that names the argument where it is neither."""
     array = check_array(name, value)
     if array.ndim > 1 or array.size not in (1, dim) or dim == 0:
@@ -66,12 +66,12 @@ class Grid:
         counts = per_dimension("cells", cells, self.dim)
         if (self.low >= self.high).any():
             raise ValueError(f"low must lie below high, got low={self.low.tolist()} and high={self.high.tolist()}")
-        if (counts != counts.round()).any() or (counts < 4).any():
-            raise ValueError(
-                f"cells must be whole numbers of at least 4 (the reach of a cubic B-spline), got {counts.tolist()}"
-            )
+        if (counts != counts.round()).any() or not ((counts >= 4) & (counts < 2**63)).all():
+            raise ValueError(f"cells must be whole numbers of at least 4 (the reach of a cubic B-spline), got {cells!r}")
         self.cells: tuple[int, ...] = tuple(int(count) for count in counts)
         flags = per_dimension("periodic", self.full_turns() if periodic is None else periodic, self.dim)
+        if not np.isin(flags, (0, 1)).all():
+            raise ValueError(f"periodic must be True or False, or one of them per dimension; got {periodic!r}")
         self.periodic: tuple[bool, ...] = tuple(bool(flag) for flag in flags)
         intervals = np.array([n if wrap else n - 1 for n, wrap in zip(self.cells, self.periodic, strict=True)], dtype=float)
         self.spacing = (self.high - self.low) / intervals

@@ -23,7 +23,7 @@ from sb3_wasserstein._validation import (
 )
 from sb3_wasserstein.flow.neural.chains import Chains, Initial, Window, gaussian
 from sb3_wasserstein.flow.neural.metric import Direction, Parameters, WassersteinMetric, natural_direction
-from sb3_wasserstein.flow.neural.policy import NeuralPolicy, mlp_around, read, write
+from sb3_wasserstein.flow.neural.policy import NeuralPolicy, as_bound, mlp_around, read, write
 from sb3_wasserstein.flow.particles.mdp import Dynamics
 
 if TYPE_CHECKING:
@@ -119,13 +119,15 @@ class NaturalGradient:
         self.max_displacement = check_positive("max_displacement", max_displacement)
         rate = learning_rate if callable(learning_rate) else check_positive("learning_rate", learning_rate)
         self.learning_rate = rate if callable(rate) else lambda progress_remaining: rate
+        if tensorboard_log is not None:
+            check_path("tensorboard_log", tensorboard_log)
         check_seed(seed)
         spread = torch.as_tensor(check_array("noise", noise))
         if spread.ndim not in (1, 2) or spread.numel() == 0:
             raise ValueError(f"noise must be (d,) or (d, m), got shape {tuple(spread.shape)}")
         self.windows = (int(windows[0]), int(windows[1]))
         self.verbose, self.tensorboard_log = verbose, tensorboard_log
-        self.action_low, self.action_high = _bound("action_low", action_low), _bound("action_high", action_high)
+        self.action_low, self.action_high = as_bound("action_low", action_low), as_bound("action_high", action_high)
         if not (self.action_low < self.action_high).all():
             raise ValueError(f"action_low must lie below action_high, got {action_low!r} and {action_high!r}")
         dim = len(spread)
@@ -320,17 +322,6 @@ class NaturalGradient:
 def _check_chains(n_chains: int, dim: int) -> None:
     if check_count("n_chains", n_chains) * dim > 10**9:
         raise ValueError(f"n_chains={n_chains} chains of {dim} coordinates take more than 4 GB: take fewer")
-
-
-def _bound(name: str, value: float | Sequence[float] | np.ndarray) -> np.ndarray:
-    """Bounds of actions, infinite where there are none."""
-    try:
-        bound = np.asarray(value, dtype=np.float64)
-    except (OverflowError, TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a number or one per action dimension, got {value!r}") from error
-    if np.isnan(bound).any() or bound.size == 0:
-        raise ValueError(f"{name} must be a number or one per action dimension, not empty or NaN, got {value!r}")
-    return bound
 
 
 def _action_dim(given: int | None, low: np.ndarray, high: np.ndarray) -> int:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sb3_wasserstein._atomic_io import read_bounded, read_tensors, write_whole
-from sb3_wasserstein._validation import check_count, check_path
+from sb3_wasserstein._validation import check_array, check_count, check_path, check_seed
 
 
 class MLP(nn.Module):
@@ -123,6 +123,17 @@ def _network(shape: dict[str, Any], state: dict[str, Any]) -> MLP:
     return MLP(**shape).to(next(iter(state.values())).dtype)
 
 
+def as_bound(name: str, value: float | Sequence[float] | np.ndarray) -> np.ndarray:
+    """Bounds of actions, infinite where there are none."""
+    try:
+        bound = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be a number or one per action dimension, got {value!r}") from error
+    if bound.size == 0 or np.isnan(bound).any():
+        raise ValueError(f"{name} must not be empty, nor NaN; got {value!r}")
+    return bound
+
+
 class NeuralPolicy:
     """
     A policy network behind SB3's ``predict``; :meth:`save` and :meth:`load` keep it in a file of tensors.
@@ -152,8 +163,8 @@ class NeuralPolicy:
         if not isinstance(module, nn.Module):
             raise TypeError(f"module must be a torch module, got {type(module).__name__}")
         self.module = module
-        self.low, self.high = (np.asarray(bound, dtype=np.float64) for bound in (action_low, action_high))
-        self._rng = np.random.default_rng(seed)
+        self.low, self.high = as_bound("action_low", action_low), as_bound("action_high", action_high)
+        self._rng = np.random.default_rng(check_seed(seed))
 
     def predict(
         self,
@@ -169,14 +180,17 @@ class NeuralPolicy:
         :return: float32 actions, (k,) or (B, k)
         """
         example = next(self.module.parameters())
-        array = np.asarray(observation)
+        array = check_array("observation", observation)
         states = torch.as_tensor(array.reshape(1, -1) if array.ndim <= 1 else array).to(example)
         arguments = [states]
         if width := int(getattr(self.module, "noise_dim", 0)):
             noise = np.zeros((len(states), width)) if deterministic else self._rng.standard_normal((len(states), width))
             arguments.append(torch.as_tensor(noise).to(example))
-        with torch.no_grad():
-            actions = self.module(*arguments).cpu().numpy()
+        try:
+            with torch.no_grad():
+                actions = self.module(*arguments).cpu().numpy()
+        except RuntimeError as error:
+            raise ValueError(f"observation of shape {array.shape} does not fit the network: {error}") from error
         actions = np.clip(actions, self.low, self.high).astype(np.float32)
         return (actions[0] if array.ndim <= 1 else actions), state
 

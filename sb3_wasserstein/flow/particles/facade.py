@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.stats import qmc
 
-from sb3_wasserstein._validation import check_callable, check_choice, check_count, check_number
+from sb3_wasserstein._validation import check_callable, check_choice, check_count, check_flag, check_number
 from sb3_wasserstein.flow.grid.grid import Grid, as_tensor, per_dimension
 from sb3_wasserstein.flow.particles import derivatives, geodesics, langevin, solver
 from sb3_wasserstein.flow.particles.mdp import Dynamics, Evaluation, GridMDP, check_memory, evaluate, initial_law
@@ -64,20 +64,12 @@ class ParticleFlow:
         initial: torch.Tensor | np.ndarray | Sequence[float] | None = None,
     ) -> None:
         m = check_count("n_particles", n_particles)
-        check_callable("dynamics", dynamics, "(states, actions)")
-        check_callable("cost", cost, "(states, actions)")
-        if not isinstance(grid, Grid):
-            raise TypeError(f"grid must be a Grid(low, high, cells), got {type(grid).__name__}")
+        std = check_task(dynamics, cost, grid, noise, discount)
         k = max(np.size(action_low), np.size(action_high))
         low = torch.as_tensor(per_dimension("action_low", action_low, k))
         high = torch.as_tensor(per_dimension("action_high", action_high, k))
         if (low >= high).any():
             raise ValueError(f"action_low must lie below action_high, got {low.tolist()} and {high.tolist()}")
-        std = per_dimension("noise", noise, grid.dim)
-        if (std < 0).any() or (std > grid.high - grid.low).any():
-            raise ValueError(f"noise must be a standard deviation, from 0 to the width of the grid; got {std.tolist()}")
-        if discount is not None and not 0 <= check_number("discount", discount) < 1:
-            raise ValueError(f"discount must lie in [0, 1), or be None for the ergodic cost, got {discount}")
         check_memory(grid, k, m)
         self.mdp = GridMDP(dynamics, cost, grid, low, high, std, discount, initial_law(initial, grid.size))
         self.mdp.check_callables()
@@ -190,6 +182,7 @@ class ParticleFlow:
         limit = default if max_iterations is None else check_count("max_iterations", max_iterations)
         if not isinstance(options, SolverOptions):
             raise TypeError(f"options must be SolverOptions(...), got {options!r}")
+        check_flag("continuation", continuation)
         policy, history = solver.solve(self.mdp, self.policy, method, continuation, limit, options)
         self._set(policy)
         at = self.evaluation()
@@ -295,4 +288,25 @@ class ParticleFlow:
             has (cos, sin) for each periodic dimension
         :param seed: of the draws when ``deterministic`` is False
         """
-        return GridPolicy(self.policy, self.grid, observation_to_state or self.observation_to_state, seed)
+        to_state = self.observation_to_state if observation_to_state is None else observation_to_state
+        return GridPolicy(self.policy, self.grid, to_state, seed)
+
+
+def check_task(dynamics: Dynamics, cost: Dynamics, grid: Grid, noise: object, discount: float | None) -> np.ndarray:
+    """
+    Check what states a control problem, all but its actions.
+
+    :return: the noise per dimension, (d,)
+    :raises TypeError: if ``grid`` is no Grid, or if ``dynamics`` or ``cost`` cannot be called
+    :raises ValueError: if ``noise`` or ``discount`` is out of range
+    """
+    if not isinstance(grid, Grid):
+        raise TypeError(f"grid must be a Grid(low, high, cells); got {grid!r}")
+    check_callable("dynamics", dynamics, "(states, actions)")
+    check_callable("cost", cost, "(states, actions)")
+    std = per_dimension("noise", noise, grid.dim)
+    if (std < 0).any() or (std > grid.high - grid.low).any():
+        raise ValueError(f"noise must be a standard deviation, from 0 to the width of the grid; got {noise!r}")
+    if discount is not None and not 0 <= check_number("discount", discount) < 1:
+        raise ValueError(f"discount must lie in [0, 1), or be None for the ergodic cost; got {discount!r}")
+    return std

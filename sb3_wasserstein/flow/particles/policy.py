@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from sb3_wasserstein._validation import check_array
+from sb3_wasserstein._validation import check_array, check_callable, check_seed
 from sb3_wasserstein.flow.grid.grid import Grid
 
 # observations (B, obs) -> states (B, d)
@@ -68,8 +68,10 @@ class GridPolicy:
         self.policy = ParticlePolicy(policy.particles.clone(), policy.weights.clone())
         self.grid = grid
         self._mean = (self.policy.particles * self.policy.weights[..., None]).sum(1)
+        if observation_to_state is not None:
+            check_callable("observation_to_state", observation_to_state, "(observations)")
         self._observation_to_state = observation_to_state
-        self._rng = np.random.default_rng(seed)
+        self._rng = np.random.default_rng(check_seed(seed))
 
     def states(self, observations: torch.Tensor) -> torch.Tensor:
         """The states (B, d) that observations (B, obs) stand for."""

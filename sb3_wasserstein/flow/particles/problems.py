@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from sb3_wasserstein._validation import check_count, check_number
+from sb3_wasserstein._validation import check_callable, check_count, check_number
 from sb3_wasserstein.flow.grid.grid import Grid
-from sb3_wasserstein.flow.particles.facade import ParticleFlow
+from sb3_wasserstein.flow.particles.facade import ParticleFlow, check_task
 from sb3_wasserstein.flow.particles.mdp import Dynamics
 from sb3_wasserstein.flow.particles.policy import ObservationToState
 
@@ -46,6 +46,11 @@ class Problem:
     noise: float | Sequence[float]
     observation_to_state: ObservationToState | None = None
     discount: float | None = None
+
+    def __post_init__(self) -> None:
+        check_task(self.dynamics, self.cost, self.grid, self.noise, self.discount)
+        if self.observation_to_state is not None:
+            check_callable("observation_to_state", self.observation_to_state, "(observations)")
 
     def flow(self, n_particles: int = 4, initial: torch.Tensor | np.ndarray | None = None) -> ParticleFlow:
         """
@@ -84,6 +89,7 @@ def pendulum(cells: int | Sequence[int] = 61, noise: float = 0.0) -> Problem:
         angle = torch.remainder(s[:, 0] + math.pi, 2 * math.pi) - math.pi
         return angle**2 + 0.1 * s[:, 1] ** 2 + 0.001 * a[:, 0] ** 2
 
+    check_number("noise", noise)
     grid = Grid([-math.pi, -8.0], [math.pi, 8.0], cells)
 
     def state(observations: torch.Tensor) -> torch.Tensor:
@@ -237,6 +243,8 @@ def from_env(
     low = getattr(getattr(env, "action_space", None), "low", None)
     if low is None or low.ndim != 1 or not 1 <= len(low) <= 2 or not np.isfinite([low, env.action_space.high]).all():
         raise ValueError(f"env must have a finite Box of one or two actions, got {getattr(env, 'action_space', env)!r}")
+    check_callable("set_state", set_state, "(env, state)")
+    check_callable("get_state", get_state, "(env)")
     if check_count("action_nodes", action_nodes, 2) > 100:
         raise ValueError(f"action_nodes must be at most 100, of which every state is stepped at each; got {action_nodes}")
     env.reset(seed=0)

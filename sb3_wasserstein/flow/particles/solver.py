@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 
+from sb3_wasserstein._validation import check_options
 from sb3_wasserstein.flow.particles.derivatives import ActionValue, Derivatives, differentiate
 from sb3_wasserstein.flow.particles.mdp import Evaluation, GridMDP, evaluate
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
@@ -57,6 +58,9 @@ class SolverOptions:
     armijo: float = 1e-4
     halvings: int = 12
     scan: tuple[int, int, int] = (65, 17, 7)
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True)
