@@ -21,17 +21,6 @@ class RunningMeans:
     :param ends: (T, n) where an episode ended
     :param sums: (n, dim) of the running episodes before the first step
     :param counts: (n,) of how many points
-
-    Example:
-        >>> import numpy as np
-        >>> from gymnasium.spaces import Discrete
-        >>> from sb3_wasserstein.embeddings import VisitHistogram
-        >>> from sb3_wasserstein.embeddings.running import Ends
-        >>> bound = VisitHistogram().bind(Discrete(3), None)
-        >>> bound.reset(np.array([0]), np.array([True]))
-        >>> after, _ = bound.scan(np.array([[1], [1]]), np.zeros(0, dtype=int), Ends(np.zeros((2, 1), dtype=bool)))
-        >>> after[-1].round(2), bound.means.index.ravel()
-        (array([[0.33, 0.67, 0.  ]]), array([1, 1]))
     """
 
     points: NDArray[np.float64]

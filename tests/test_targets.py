@@ -79,8 +79,9 @@ def test_from_trajectories_of_states_holds_the_end():
     states = np.arange(4.0)[:, None]
     held = Target.from_trajectories([states], StateOccupancy(horizon=9)).points.ravel()
     assert sorted(held) == [0, 1, 2, 3, 3, 3, 3, 3, 3, 3]
-    with pytest.raises(ValueError, match="horizon"):
-        Target.from_trajectories([states], StateOccupancy())
+    # Without a horizon it is the longest episode.
+    both = Target.from_trajectories([states, states[2:]], StateOccupancy()).points.ravel()
+    assert sorted(both) == [0, 1, 2, 2, 3, 3, 3, 3]
 
 
 def test_from_sampler():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from gymnasium import spaces
@@ -16,16 +17,28 @@ from sb3_wasserstein.embeddings.features import (
     features_config,
     features_from_config,
 )
-from sb3_wasserstein.embeddings.trajectory import Mask, Observations
-from sb3_wasserstein.means import RunningMeans
+from sb3_wasserstein.embeddings.observations import Floats, Mask, Observations, put, take
+from sb3_wasserstein.embeddings.steps import Scan, Steps
 
-if TYPE_CHECKING:
-    from sb3_wasserstein.embeddings.running import Ends
+
+class ScanError(Exception):
+    """
+    A step failed in :meth:`BoundEmbedding.scan`; the cause is the error that the embedding raised.
+
+    :param time: index of the step
+    :param env: index of the environment, None where all were embedded together
+    """
+
+    def __init__(self, time: int, env: int | None = None) -> None:
+        super().__init__(time, env)
+        self.time, self.env = time, env
 
 
 class BoundEmbedding(ABC):
     """
     The running state of an embedding over ``n_envs`` episodes in parallel.
+
+    An embedding of one's own defines :meth:`reset`, :meth:`update` and :meth:`value`; :meth:`scan` follows from them.
 
     :param dim: dimension of the embedding space
     :param n_envs: number of parallel environments
@@ -43,8 +56,6 @@ class BoundEmbedding(ABC):
     """
 
     has_prefixes: bool = True
-    #: what the last scan's values are means of, where they are means of few points (:class:`Scanning`)
-    means: RunningMeans | None = None
 
     def __init__(self, dim: int, n_envs: int) -> None:
         self.dim = dim
@@ -71,37 +82,60 @@ class BoundEmbedding(ABC):
         """
 
     @abstractmethod
-    def value(self) -> NDArray[np.float64]:
-        """:return: (n_envs, dim) embedding of each episode so far, a fresh array"""
+    def value(self) -> Floats:
+        """:return: (n_envs, dim) embedding of each episode so far, a new array"""
 
-    def value_of(self, env: int) -> NDArray[np.float64]:
-        """:return: (dim,) embedding of the episode so far in one environment"""
-        return self.value()[env]  # type: ignore[no-any-return]
-
-
-@runtime_checkable
-class Scanning(Protocol):
-    """A bound embedding may have this besides, where a whole rollout at once is faster than step by step."""
-
-    def scan(
-        self, observations: Observations, resets: Observations, ends: Ends
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def scan(self, steps: Steps) -> Scan:
         """
-        Follow a rollout, to the same state and values as :meth:`BoundEmbedding.update` gives.
+        Follow T steps at once; afterwards the state is that of :meth:`update` and :meth:`reset`, step by step.
 
-        :param observations: (T, n_envs, ...) after each step, terminal ones at the ends
-        :param resets: (k, ...) the first observation of each new episode, in the order of the ends
-        :param ends: where episodes end
-        :return: (T, n_envs, dim) values after each step and (k, dim) at each new episode's begin, fresh arrays
+        :param steps: what the environments returned
+        :return: the embeddings after each step, at each new episode's begin, and of the episodes that ended
+        :raises ScanError: from the error of the step that failed
         """
+        after: list[Floats] = []
+        first: list[Floats] = []
+        finals: list[Floats] = []
+        everywhere = np.ones(self.n_envs, dtype=bool)
+        for time, ended in enumerate(steps.ends.mask):
+            actions, rewards = (None if part is None else part[time] for part in (steps.actions, steps.rewards))
+            try:
+                self.update(take(steps.observations, time), actions, rewards, everywhere)
+                if self.has_prefixes:
+                    after.append(self.value())
+                if ended.any():
+                    # Without prefixes only the ends have a value.
+                    finals.extend(np.asarray(after[-1] if self.has_prefixes else self.value())[ended])
+                    observations = copy.deepcopy(take(steps.observations, time))
+                    begun = len(finals) - int(ended.sum())
+                    put(observations, ended, take(steps.first, slice(begun, len(finals))))
+                    self.reset(observations, ended)
+                    if self.has_prefixes:
+                        first.extend(np.asarray(self.value())[ended])
+            except Exception as error:
+                raise ScanError(time) from error
+        none = np.zeros((0, self.dim))
+        return Scan(
+            np.array(after) if self.has_prefixes else None,
+            np.array(first) if first else none,
+            np.array(finals) if finals else none,
+        )
+
+
+Recipe = TypeVar("Recipe", bound="Embedding")
 
 
 class Embedding(ABC):
     """
-    A recipe for the map φ from trajectories to points (S1 §1: "an embedding is a function mapping trajectories to points").
+    A recipe for the map φ from trajectories to points (Abdullah et al. 2018, section 1: "an embedding is a function mapping
+    trajectories to points").
 
-    A recipe holds no state; :meth:`bind` makes a fresh, independent one for a pair of spaces. Subclasses are known by their
+    A recipe holds no state; :meth:`bind` makes a new, independent one for a pair of spaces. Subclasses are known by their
     class name when a model is loaded.
+
+    By default each *episode* is a sample of the law. An embedding with ``samples_states = True`` makes each *state* a sample:
+    its law is an occupancy measure, and ``horizon``, ``after_termination``, ``states_per_episode`` and :meth:`times` say which
+    states count how often. :class:`StateOccupancy` is the built-in one.
 
     Example:
         >>> from gymnasium.spaces import Box
@@ -115,8 +149,14 @@ class Embedding(ABC):
     """
 
     has_prefixes: ClassVar[bool] = True
-    #: True where each *state* is a sample of the law (occupancy), False where each episode is one
+    #: True where each state is a sample of the law (an occupancy measure), False where each episode is one
     samples_states: ClassVar[bool] = False
+    #: with ``samples_states``: number of steps of a full episode, None where nobody has said it or seen one yet
+    horizon: int | None = None
+    #: with ``samples_states``: what a terminal state stands for, see :class:`StateOccupancy`
+    after_termination: str = "ignore"
+    #: with ``samples_states``: upper bound of the states that are kept of an episode
+    states_per_episode: int = 64
     registry: ClassVar[dict[str, type[Embedding]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -131,7 +171,7 @@ class Embedding(ABC):
         :param observation_space: space of the observations that will be given
         :param action_space: space of the actions, or None
         :param n_envs: number of parallel environments
-        :return: a fresh state
+        :return: a new state
         :raises ValueError: if the embedding cannot read this space
         """
 
@@ -171,12 +211,39 @@ class Embedding(ABC):
         except (KeyError, TypeError) as error:
             raise ValueError(f"embedding {name!r} has no such arguments: {arguments} ({error})") from error
 
-    def with_time_limit(self, max_episode_steps: int | None) -> Embedding:
+    @property
+    def holds(self) -> bool:
+        """Whether a terminal state stands for the steps that are left to the horizon."""
+        return self.samples_states and self.after_termination != "ignore"
+
+    def with_time_limit(self: Recipe, max_episode_steps: int | None) -> Recipe:
         """
-        :param max_episode_steps: the environment's time limit, if it has one
-        :return: the recipe completed by it; most recipes do not depend on it
+        :param max_episode_steps: number of steps of a full episode: the environment's time limit, or the longest that is
+            known
+        :return: the recipe with that ``horizon``, unless its arguments say another; :meth:`config` stays as it was. A recipe
+            that does not sample states is returned as it is
         """
-        return self
+        if not self.samples_states or self.arguments().get("horizon") is not None:
+            return self
+        completed = copy.copy(self)
+        completed.horizon = max_episode_steps
+        return completed
+
+    def times(self, length: int, terminated: bool, n_samples: int, offset: float) -> NDArray[np.intp]:
+        """
+        Equally spaced indices into the T + 1 states of an episode: a bounded sample of its occupancy, each of equal weight.
+        An episode that is shorter than the horizon gets its share of the samples, so that a state weighs the same in each.
+
+        :param length: number of steps T
+        :param terminated: whether the episode ended by itself; only then does its last state stand for the steps left
+        :param n_samples: upper bound of the number of indices, which a full episode reaches
+        :param offset: in [0, 1), where in its stratum each sample lies
+        :return: indices in 0 … T, one at least
+        """
+        full = max(length, self.horizon or 0) + 1
+        total = full if terminated and self.holds else length + 1
+        n = total if full <= n_samples else min(total, max(1, int(n_samples * total / full + offset)))
+        return np.minimum(((np.arange(n) + offset) * total / n).astype(np.intp), length)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.arguments().items())})"

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_wasserstein.embeddings.trajectory import Observations
-
-if TYPE_CHECKING:
-    from sb3_wasserstein.embeddings.running import Ends
+from sb3_wasserstein.embeddings.observations import Observations, take
 
 FeatureSpec = Sequence[int] | slice | str | Callable[[Any], Any] | None
 
@@ -58,54 +55,6 @@ def features_from_config(config: Any) -> FeatureSpec:
     return config  # type: ignore[no-any-return]
 
 
-def batch_of_one(observation: Any) -> Observations:
-    """Add a leading axis of length one to a single observation."""
-    if isinstance(observation, dict):
-        return {key: np.asarray(value)[None] for key, value in observation.items()}
-    return np.asarray(observation)[None]
-
-
-def take(observations: Observations, index: Any) -> Any:
-    """``observations[index]`` along the leading axis, key by key for a dict."""
-    if isinstance(observations, dict):
-        return {key: value[index] for key, value in observations.items()}
-    return observations[index]
-
-
-def copied(observations: Observations) -> Observations:
-    """A copy, key by key for a dict."""
-    if isinstance(observations, dict):
-        return {key: value.copy() for key, value in observations.items()}
-    return observations.copy()
-
-
-def stacked(observations: Sequence[Observations]) -> Observations:
-    """T observations (n, ...) as one (T, n, ...), a copy."""
-    if isinstance(observations[0], dict):
-        parts = [part for part in observations if isinstance(part, dict)]
-        return {key: np.array([part[key] for part in parts]) for key in observations[0]}
-    return np.array(observations)
-
-
-def joined(chunks: Sequence[Observations]) -> Observations:
-    """Observations (t, n, ...) one after the other; of a single chunk the chunk itself."""
-    if len(chunks) == 1:
-        return chunks[0]
-    if isinstance(chunks[0], dict):
-        parts = [part for part in chunks if isinstance(part, dict)]
-        return {key: np.concatenate([part[key] for part in parts]) for key in chunks[0]}
-    return np.concatenate([chunk for chunk in chunks if not isinstance(chunk, dict)])
-
-
-def put(observations: Observations, index: tuple[int, ...], value: Any) -> None:
-    """``observations[index] = value``, key by key for a dict."""
-    if isinstance(observations, dict):
-        for key, part in observations.items():
-            part[index] = value[key]
-    else:
-        observations[index] = value
-
-
 class Features:
     """
     The feature map of one observation space: (n, ...) observations to (n, dim) float64.
@@ -135,8 +84,6 @@ class Features:
         elif features is not None:
             self._index = features if isinstance(features, slice) else np.asarray(features, dtype=np.intp)
         self.space = space
-        #: whether features are what the observations are, flattened
-        self.is_plain = features is None and isinstance(space, spaces.Box)
         if self._function is not None:
             try:
                 self.dim = len(self._call_function(space.sample()))
@@ -221,28 +168,3 @@ def one_hot(indices: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.float64]:
     columns = indices.astype(np.intp) + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
     out[np.arange(len(indices))[:, None], columns] = 1.0
     return out
-
-
-def merge_axes(observations: Observations) -> Observations:
-    """(T, n, ...) observations to (T · n, ...)."""
-    if isinstance(observations, dict):
-        return {key: value.reshape((-1, *value.shape[2:])) for key, value in observations.items()}
-    return observations.reshape((-1, *observations.shape[2:]))
-
-
-def scan_features(
-    features: Features, observations: Observations, resets: Observations, ends: Ends
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """
-    :param features: the map
-    :param observations: (T, n, ...) after each step
-    :param resets: (k, ...) the first ones of the new episodes
-    :param ends: where episodes end
-    :return: (T, n, dim) and (k, dim)
-    """
-    shape = (*ends.mask.shape, features.dim)
-    if features.is_plain and isinstance(observations, np.ndarray):
-        after = observations.astype(np.float64).reshape(shape)
-    else:
-        after = features(merge_axes(observations)).reshape(shape)
-    return after, features(resets) if ends.count else np.zeros((0, features.dim))

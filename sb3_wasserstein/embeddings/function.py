@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
 
 from sb3_wasserstein._validation import check_count
-from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding
-from sb3_wasserstein.embeddings.features import take
-from sb3_wasserstein.embeddings.trajectory import Mask, Observations, Trajectory
+from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding, ScanError
+from sb3_wasserstein.embeddings.observations import Floats, Mask, Observations, batch_of_one, each, take
+from sb3_wasserstein.embeddings.steps import Scan, Steps
+from sb3_wasserstein.embeddings.trajectory import Trajectory
 
 
 class FunctionEmbedding(Embedding):
@@ -66,45 +66,42 @@ class _BoundFunction(BoundEmbedding):
     def __init__(self, function: Callable[[Trajectory], Any], dim: int, n_envs: int) -> None:
         super().__init__(dim, n_envs)
         self._function = function
-        self._observations: list[list[Any]] = [[] for _ in range(n_envs)]
-        self._actions: list[list[Any]] = [[] for _ in range(n_envs)]
-        self._rewards: list[list[Any]] = [[] for _ in range(n_envs)]
+        # Of each environment's episode: stretches of (observations, actions, rewards).
+        self._parts: list[list[tuple[Any, Any, Any]]] = [[] for _ in range(n_envs)]
 
     def reset(self, observations: Observations, mask: Mask) -> None:
-        for i in np.flatnonzero(mask):
-            self._observations[i] = [_copy(take(observations, i))]
-            self._actions[i] = []
-            self._rewards[i] = []
+        for env in np.flatnonzero(mask):
+            self._parts[env] = [(batch_of_one(take(observations, env)), None, None)]
 
     def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
-        for i in np.flatnonzero(mask):
-            self._observations[i].append(_copy(take(observations, i)))
-            if actions is not None:
-                self._actions[i].append(np.array(actions[i]))
-            if rewards is not None:
-                self._rewards[i].append(rewards[i])
+        for env in np.flatnonzero(mask):
+            step = [None if part is None else take(part, slice(env, env + 1)) for part in (observations, actions, rewards)]
+            self._parts[env].append((step[0], step[1], step[2]))
 
-    def value_of(self, env: int) -> NDArray[np.float64]:
-        """:return: (dim,) the function's value for the episode of one environment"""
-        observations = self._observations[env]
-        stacked: Observations = (
-            {key: np.stack([step[key] for step in observations]) for key in observations[0]}
-            if isinstance(observations[0], dict)
-            else np.stack(observations)
-        )
-        complete = len(self._actions[env]) == len(observations) - 1
-        trajectory = Trajectory(
-            stacked,
-            np.asarray(self._actions[env]) if complete else None,
-            np.asarray(self._rewards[env]) if len(self._rewards[env]) == len(observations) - 1 else None,
-        )
+    def value(self) -> Floats:
+        return np.stack([self._value(env) for env in range(self.n_envs)])
+
+    def scan(self, steps: Steps) -> Scan:
+        finals = []
+        for j, (env, begin, stop, begun) in enumerate(steps.ends.stretches):
+            if begun is not None:
+                self._parts[env] = [(batch_of_one(take(steps.first, begun)), None, None)]
+            rows = (slice(begin, stop), env)
+            actions, rewards = (None if part is None else part[rows] for part in (steps.actions, steps.rewards))
+            self._parts[env].append((take(steps.observations, rows), actions, rewards))
+            if j < steps.ends.count:
+                try:
+                    finals.append(self._value(env))
+                except Exception as error:
+                    raise ScanError(stop - 1, env) from error
+        return Scan(None, np.zeros((0, self.dim)), np.array(finals) if finals else np.zeros((0, self.dim)))
+
+    def _value(self, env: int) -> Floats:
+        observations, actions, rewards = zip(*self._parts[env], strict=True)
+        # The first part is the reset's observation, to which no action belongs.
+        known = [
+            np.concatenate(parts[1:]) if len(parts) > 1 and all(part is not None for part in parts[1:]) else None
+            for parts in (actions, rewards)
+        ]
+        trajectory = Trajectory(each(lambda *parts: np.concatenate(parts), *observations), *known)
         return np.asarray(self._function(trajectory), dtype=np.float64)
-
-    def value(self) -> NDArray[np.float64]:
-        return np.stack([self.value_of(env) for env in range(self.n_envs)])
-
-
-def _copy(observation: Any) -> Any:
-    if isinstance(observation, dict):
-        return {key: np.array(value) for key, value in observation.items()}
-    return np.array(observation)

@@ -1,20 +1,66 @@
 """Embeddings that summarise the sequence of states: the last, the mean, the path, and each of them."""
 
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
 
 from sb3_wasserstein._validation import check_count
-from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding, FeatureEmbedding
-from sb3_wasserstein.embeddings.features import Features, FeatureSpec, scan_features
-from sb3_wasserstein.embeddings.running import Ends
-from sb3_wasserstein.embeddings.trajectory import Mask, Observations
+from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding
+from sb3_wasserstein.embeddings.features import FeatureSpec
+from sb3_wasserstein.embeddings.observations import Floats, Mask, Observations, merge_axes, take
+from sb3_wasserstein.embeddings.steps import Scan, Steps
 
-#: what a terminal state is after the episode: repeated, repeated and discounted, or nothing
-ENDS = ("hold", "absorb", "ignore")
-Scan = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+class BoundStates(BoundEmbedding):
+    """
+    An embedding that reads each observation as a point and follows the points of each episode.
+
+    :param read: maps observations (m, ...) to points (m, d)
+    :param dim: dimension of the embedding space
+    :param n_envs: number of parallel environments
+    """
+
+    def __init__(self, read: Callable[[Observations], Floats], dim: int, n_envs: int) -> None:
+        super().__init__(dim, n_envs)
+        self._read = read
+        self._value = np.zeros((n_envs, dim))
+
+    @abstractmethod
+    def _start(self, env: int, point: Floats) -> Floats:
+        """Begin an episode. :return: (dim,) its value"""
+
+    @abstractmethod
+    def _follow(self, env: int, points: Floats) -> Floats:
+        """Go on with an episode through (t, d) points. :return: (t, dim) its value at each"""
+
+    def reset(self, observations: Observations, mask: Mask) -> None:
+        for env, point in zip(np.flatnonzero(mask), self._read(take(observations, mask)), strict=True):
+            self._value[env] = self._start(int(env), point)
+
+    def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
+        for env, point in zip(np.flatnonzero(mask), self._read(take(observations, mask)), strict=True):
+            self._value[env] = self._follow(int(env), point[None])[0]
+
+    def value(self) -> Floats:
+        return self._value.copy()
+
+    def scan(self, steps: Steps) -> Scan:
+        mask = steps.ends.mask
+        points = self._read(merge_axes(steps.observations)).reshape(*mask.shape, -1)
+        begins = self._read(steps.first) if steps.ends.count else points[:0, 0]
+        after, first = np.empty((*mask.shape, self.dim)), np.empty((len(begins), self.dim))
+        for env, begin, stop, begun in steps.ends.stretches:
+            if begun is not None:
+                first[begun] = self._value[env] = self._start(env, begins[begun])
+            if stop > begin:
+                after[begin:stop, env] = values = self._follow(env, points[begin:stop, env])
+                self._value[env] = values[-1]
+        return Scan(after, first, after[mask])
 
 
 class FinalState(FeatureEmbedding):
@@ -33,37 +79,23 @@ class FinalState(FeatureEmbedding):
     def bind(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
     ) -> BoundEmbedding:
-        return _BoundFinalState(self.feature_map(observation_space), n_envs)
+        features = self.feature_map(observation_space)
+        return _BoundFinalState(features, features.dim, n_envs)
 
 
-class _BoundFinalState(BoundEmbedding):
-    def __init__(self, features: Features, n_envs: int) -> None:
-        super().__init__(features.dim, n_envs)
-        self._features = features
-        self._last = np.zeros((n_envs, self.dim))
+class _BoundFinalState(BoundStates):
+    def _start(self, env: int, point: Floats) -> Floats:
+        return point
 
-    def reset(self, observations: Observations, mask: Mask) -> None:
-        self.update(observations, None, None, mask)
-
-    def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
-        self._last[mask] = self._features(observations)[mask]
-
-    def value(self) -> NDArray[np.float64]:
-        return self._last.copy()
-
-    def scan(self, observations: Observations, resets: Observations, ends: Ends) -> Scan:
-        after, fresh = scan_features(self._features, observations, resets, ends)
-        self._last = after[-1].copy()
-        if ends.count:
-            self._last[ends.mask[-1]] = fresh[ends.count - ends.count_last :]
-        return after, fresh
+    def _follow(self, env: int, points: Floats) -> Floats:
+        return points
 
 
 class MeanState(FeatureEmbedding):
     """
     φ(τ) = the mean of the features over all T + 1 observations, (dim,).
 
-    On a Discrete space this is the visit frequency of S1 §4.1. See :class:`FeatureEmbedding` for ``features``.
+    On a Discrete space this is the visit frequency of Abdullah et al. 2018, section 4.1.
 
     :param features: see :class:`FeatureEmbedding`
 
@@ -77,31 +109,35 @@ class MeanState(FeatureEmbedding):
     def bind(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
     ) -> BoundEmbedding:
-        return _BoundMeanState(self.feature_map(observation_space), n_envs)
+        features = self.feature_map(observation_space)
+        return BoundMean(features, features.dim, n_envs)
 
 
-class _BoundMeanState(BoundEmbedding):
-    def __init__(self, features: Features, n_envs: int) -> None:
-        super().__init__(features.dim, n_envs)
-        self._features = features
-        self._sum = np.zeros((n_envs, self.dim))
-        self._count = np.ones((n_envs, 1))
+class BoundMean(BoundStates):
+    """
+    The mean of an episode's points.
 
-    def reset(self, observations: Observations, mask: Mask) -> None:
-        self._sum[mask] = self._features(observations)[mask]
-        self._count[mask] = 1.0
+    :param read: maps observations (m, ...) to points (m, dim)
+    :param dim: dimension of the points
+    :param n_envs: number of parallel environments
+    """
 
-    def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
-        self._sum[mask] += self._features(observations)[mask]
-        self._count[mask] += 1.0
+    def __init__(self, read: Callable[[Observations], Floats], dim: int, n_envs: int) -> None:
+        super().__init__(read, dim, n_envs)
+        self._sum = np.zeros((n_envs, dim))
+        self._count = np.zeros(n_envs, dtype=np.int64)
 
-    def value(self) -> NDArray[np.float64]:
-        return self._sum / self._count
+    def _start(self, env: int, point: Floats) -> Floats:
+        self._sum[env], self._count[env] = point, 1
+        return point
 
-    def scan(self, observations: Observations, resets: Observations, ends: Ends) -> Scan:
-        after, fresh = scan_features(self._features, observations, resets, ends)
-        means, self._sum, self._count = ends.running_means(after, fresh, self._sum, self._count)
-        return means, fresh
+    def _follow(self, env: int, points: Floats) -> Floats:
+        # In the order of the steps, wherever rollouts are cut: the last bits are those of adding step by step.
+        sums = np.cumsum(np.vstack([self._sum[env], points]), axis=0)[1:]
+        counts = self._count[env] + np.arange(1, len(points) + 1)
+        self._sum[env], self._count[env] = sums[-1], counts[-1]
+        means: Floats = sums / counts[:, None]
+        return means
 
 
 class Path(FeatureEmbedding):
@@ -130,73 +166,42 @@ class Path(FeatureEmbedding):
     def bind(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
     ) -> BoundEmbedding:
-        return _BoundPath(self.feature_map(observation_space), n_envs, self.n_points)
+        features = self.feature_map(observation_space)
+        return _BoundPath(features, features.dim, n_envs, self.n_points)
 
 
-class _BoundPath(BoundEmbedding):
-    def __init__(self, features: Features, n_envs: int, n_points: int) -> None:
-        super().__init__(n_points * features.dim, n_envs)
-        self._features = features
+class _BoundPath(BoundStates):
+    def __init__(self, read: Callable[[Observations], Floats], width: int, n_envs: int, n_points: int) -> None:
+        super().__init__(read, n_points * width, n_envs)
         self._fractions = np.linspace(0.0, 1.0, n_points)
-        self._history = np.zeros((64, n_envs, features.dim))
-        self._last = np.zeros(n_envs, dtype=np.intp)
-        self._envs = np.arange(n_envs)[:, None]
+        # Of each episode its points so far; the memory behind them doubles, as a list's does.
+        self._points = [np.empty((1, width)) for _ in range(n_envs)]
+        self._length = [0] * n_envs
 
-    def reset(self, observations: Observations, mask: Mask) -> None:
-        self._history[0, mask] = self._features(observations)[mask]
-        self._last[mask] = 0
+    def _start(self, env: int, point: Floats) -> Floats:
+        self._points[env][0], self._length[env] = point, 0
+        return np.tile(point, len(self._fractions))
 
-    def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
-        self._last[mask] += 1
-        if self._last.max() >= len(self._history):
-            self._history = np.concatenate([self._history, np.zeros_like(self._history)])
-        self._history[self._last[mask], np.flatnonzero(mask)] = self._features(observations)[mask]
-
-    def value(self) -> NDArray[np.float64]:
-        times = self._last[:, None] * self._fractions
+    def _follow(self, env: int, points: Floats) -> Floats:
+        begin = self._length[env] + 1
+        stop = begin + len(points)
+        if stop > len(self._points[env]):
+            self._points[env] = np.concatenate([self._points[env][:begin], np.empty((stop, points.shape[1]))])
+        path = self._points[env]
+        path[begin:stop], self._length[env] = points, stop - 1
+        lengths = np.arange(begin, stop)[:, None]
+        times = lengths * self._fractions
         # At the end of the path the right neighbour is the point itself: its weight is zero there.
-        left = np.minimum(times.astype(np.intp), np.maximum(self._last - 1, 0)[:, None])
-        right = np.minimum(left + 1, self._last[:, None])
+        left = np.minimum(times.astype(np.intp), lengths - 1)
         weight = (times - left)[..., None]
-        points: NDArray[np.float64] = (1.0 - weight) * self._history[left, self._envs] + weight * self._history[
-            right, self._envs
-        ]
-        return points.reshape((self.n_envs, self.dim))
-
-    def scan(self, observations: Observations, resets: Observations, ends: Ends) -> Scan:
-        after, fresh = scan_features(self._features, observations, resets, ends)
-        lengths = ends.lengths
-        values = np.empty((*lengths.shape, self.dim))
-        order = np.cumsum(ends.mask.ravel()).reshape(lengths.shape) - 1
-        for env in range(self.n_envs):
-            steps = np.flatnonzero(ends.mask[:, env])
-            known = self._history[: self._last[env] + 1, env]
-            begun = fresh[order[steps, env]]
-            states = np.concatenate([known, np.insert(after[:, env], steps + 1, begun, axis=0)])
-            # A new episode's first state stands behind each end.
-            place = len(known) + np.arange(len(lengths)) + np.cumsum(np.concatenate([[0], ends.mask[:-1, env]]))
-            values[:, env] = self._interpolated(states, place, lengths[:, env])
-            running = 0 if ends.mask[-1, env] else int(lengths[-1, env])
-            while running >= len(self._history):
-                self._history = np.concatenate([self._history, np.zeros_like(self._history)])
-            self._history[: running + 1, env] = states[len(states) - running - 1 :]
-            self._last[env] = running
-        return values, np.repeat(fresh[:, None], len(self._fractions), axis=1).reshape(len(fresh), self.dim)
-
-    def _interpolated(self, states: NDArray[np.float64], place: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.float64]:
-        times = lengths[:, None] * self._fractions
-        left = np.minimum(times.astype(np.intp), np.maximum(lengths - 1, 0)[:, None])
-        right = np.minimum(left + 1, lengths[:, None])
-        weight = (times - left)[..., None]
-        first = (place - lengths)[:, None]
-        points: NDArray[np.float64] = (1.0 - weight) * states[first + left] + weight * states[first + right]
-        return points.reshape((len(lengths), self.dim))
+        values: Floats = (1.0 - weight) * path[left] + weight * path[left + 1]
+        return values.reshape(len(points), self.dim)
 
 
 class StateOccupancy(FeatureEmbedding):
     """
-    Each state is a sample (S1 §4.2, "the position of the agent along the trajectory"): the law is the occupancy measure,
-    the potential lives on the state space, and credit lands step by step.
+    Each state is a sample (Abdullah et al. 2018, section 4.2: "the position of the agent along the trajectory"): the law is
+    the occupancy measure, the potential lives on the state space, and credit lands step by step.
 
     The value while an episode runs is the current state's features, (dim,).
 
@@ -207,8 +212,10 @@ class StateOccupancy(FeatureEmbedding):
         of an agent who stays in the terminal state (absorbing states: Kostrikov 2019, "Discriminator-Actor-Critic"). Where a
         policy can end its episodes and γ sees less than the horizon, "hold" pays an end up to (1 − γ) · horizon times what
         staying is worth, for better or worse. "ignore" counts the visited states only
-    :param horizon: number of steps of a full episode; None takes the environment's time limit
-    :raises ValueError: if ``after_termination`` is unknown or ``horizon`` < 1
+    :param horizon: number of steps of a full episode; None takes the environment's time limit, or the longest episode so far
+        where there is none
+    :param states_per_episode: upper bound of the states that are kept of an episode, at equal distances in time
+    :raises ValueError: if ``after_termination`` is unknown, or ``horizon`` or ``states_per_episode`` < 1
 
     Example:
         >>> from sb3_wasserstein import Target
@@ -219,46 +226,31 @@ class StateOccupancy(FeatureEmbedding):
 
     samples_states = True
 
-    def __init__(self, features: FeatureSpec = None, after_termination: str = "hold", horizon: int | None = None) -> None:
+    def __init__(
+        self,
+        features: FeatureSpec = None,
+        after_termination: str = "hold",
+        horizon: int | None = None,
+        states_per_episode: int = 64,
+    ) -> None:
         super().__init__(features)
-        if after_termination not in ENDS:
-            raise ValueError(f"after_termination must be one of {', '.join(ENDS)}; got {after_termination!r}")
+        ends = ("hold", "absorb", "ignore")
+        if after_termination not in ends:
+            raise ValueError(f"after_termination must be one of {', '.join(ends)}; got {after_termination!r}")
         self.after_termination = after_termination
-        self.horizon = None if horizon is None else check_count("horizon of a StateOccupancy", horizon)
-
-    @property
-    def holds(self) -> bool:
-        """Whether a terminal state stands for the steps that are left to the horizon."""
-        return self.after_termination != "ignore"
+        self.horizon = self._given_horizon = None if horizon is None else check_count("horizon of a StateOccupancy", horizon)
+        self.states_per_episode = check_count("states_per_episode of a StateOccupancy", states_per_episode)
 
     def arguments(self) -> dict[str, Any]:
-        return {**super().arguments(), "after_termination": self.after_termination, "horizon": self.horizon}
-
-    def with_time_limit(self, max_episode_steps: int | None) -> Embedding:
-        if self.horizon is not None or max_episode_steps is None:
-            return self
-        return StateOccupancy(self.features, self.after_termination, max_episode_steps)
+        return {
+            **super().arguments(),
+            "after_termination": self.after_termination,
+            "horizon": self._given_horizon,
+            "states_per_episode": self.states_per_episode,
+        }
 
     def bind(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
     ) -> BoundEmbedding:
-        if self.holds and self.horizon is None:
-            raise ValueError(
-                f'StateOccupancy(after_termination="{self.after_termination}") needs horizon=: the environment has no time '
-                "limit to take it from"
-            )
-        return _BoundFinalState(self.feature_map(observation_space), n_envs)
-
-    def times(self, length: int, terminated: bool, n_samples: int, offset: float) -> NDArray[np.intp]:
-        """
-        Equally spaced indices into the T + 1 states of an episode: a bounded sample of its occupancy, each of equal weight.
-
-        :param length: number of steps T
-        :param terminated: whether the episode ended by itself; only then is its last state held
-        :param n_samples: upper bound of the number of indices
-        :param offset: in [0, 1), where in its stratum each sample lies
-        :return: indices in 0 … T
-        """
-        total = max(length, self.horizon or 0) + 1 if terminated and self.holds else length + 1
-        n = min(n_samples, total)
-        return np.minimum(((np.arange(n) + offset) * total / n).astype(np.intp), length)
+        features = self.feature_map(observation_space)
+        return _BoundFinalState(features, features.dim, n_envs)

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Observations = NDArray[Any] | dict[str, NDArray[Any]]
-Mask = NDArray[np.bool_]
+from sb3_wasserstein.embeddings.observations import Observations
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sb3_wasserstein._threads import sum_of_squares
-from sb3_wasserstein.embeddings.base import BoundEmbedding, Scanning
-from sb3_wasserstein.embeddings.features import copied, put, take
-from sb3_wasserstein.embeddings.running import Ends
-from sb3_wasserstein.embeddings.trajectory import Mask, Observations
-from sb3_wasserstein.means import RunningMeans
-
-if TYPE_CHECKING:
-    from sb3_wasserstein.recording.steps import Steps
+from sb3_wasserstein.embeddings.base import BoundEmbedding, ScanError
+from sb3_wasserstein.embeddings.observations import Floats, Mask, Observations
+from sb3_wasserstein.embeddings.steps import Scan, Steps
 
 
 class EmbeddingError(ValueError):
@@ -35,11 +29,11 @@ class EmbeddingError(ValueError):
     """
 
 
-class CheckedEmbedding:
+class ValidatedEmbedding:
     """
     Every embedding, built-in or not, goes through here, under the wrapper as well as under the recorder.
 
-    :param bound: a fresh bound embedding; a user's own needs ``dim``, ``has_prefixes``, ``reset``, ``update`` and ``value``
+    :param bound: a new bound embedding; a user's own needs ``dim``, ``has_prefixes``, ``reset``, ``update`` and ``value``
     :param name: the embedding's name, for messages
     :param n_envs: number of parallel environments
     """
@@ -48,19 +42,10 @@ class CheckedEmbedding:
         self.bound = bound
         self.n_envs = n_envs
         self.name = name
+        self.dim = bound.dim
         self.has_prefixes = bound.has_prefixes
-        self._scan = bound.scan if isinstance(bound, Scanning) else None
-        #: whether it follows a rollout at once, from the observations alone (:class:`Scanning`)
-        self.scans = self._scan is not None
-        #: number of episodes begun in each environment, for messages
+        #: (n_envs,) number of episodes begun in each environment, for messages
         self.episodes = np.zeros(n_envs, dtype=np.int64)
-
-    @property
-    def means(self) -> RunningMeans | None:
-        """What the last scan's values are means of, where they are means of few points."""
-        # A user's own embedding may call something else by that name.
-        means = getattr(self.bound, "means", None)
-        return means if isinstance(means, RunningMeans) else None
 
     def start(self, observations: Observations, mask: Mask) -> None:
         """
@@ -74,7 +59,7 @@ class CheckedEmbedding:
         try:
             self.bound.reset(observations, mask)
         except Exception as error:
-            raise self._error(f"raised {type(error).__name__}: {error}", mask) from error
+            raise self._raised(error, np.flatnonzero(mask)) from error
 
     def step(self, observations: Observations, actions: Any, rewards: Any) -> None:
         """
@@ -85,115 +70,65 @@ class CheckedEmbedding:
         :param rewards: (n_envs,) or None
         :raises EmbeddingError: if the embedding raises
         """
-        everywhere = np.ones(self.n_envs, dtype=bool)
         try:
-            self.bound.update(observations, actions, rewards, everywhere)
+            self.bound.update(observations, actions, rewards, np.ones(self.n_envs, dtype=bool))
         except Exception as error:
-            raise self._error(f"raised {type(error).__name__}: {error}", everywhere) from error
+            raise self._raised(error, range(self.n_envs)) from error
 
-    def values(self) -> NDArray[np.float64]:
+    def values(self) -> Floats:
         """
         :return: (n_envs, dim) embedding of each episode so far
         :raises EmbeddingError: if the embedding raises, returns NaN or infinity, or another shape than (n_envs, dim)
         """
-        everywhere = np.ones(self.n_envs, dtype=bool)
         try:
             values = np.asarray(self.bound.value())
         except Exception as error:
-            raise self._error(f"raised {type(error).__name__}: {error}", everywhere) from error
-        expected = (self.n_envs, self.bound.dim)
-        if values.shape != expected:
-            raise self._error(f"returned shape {values.shape}; expected (n_envs, dim) = {expected}", everywhere)
-        if not np.isfinite(values).all():
-            bad: Mask = np.logical_not(np.isfinite(values).all(axis=1))
-            raise self._error(f"returned {values[np.argmax(bad)]}; every entry must be finite", bad)
+            raise self._raised(error, range(self.n_envs)) from error
+        self._check(values[None], np.zeros((1, self.n_envs), dtype=bool))
         return values
 
-    def scan(
-        self, steps: Steps, observations: Observations, resets: Observations, ends: Ends
-    ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]:
+    def scan(self, steps: Steps) -> Scan:
         """
-        Follow a whole rollout.
+        Follow T steps at once.
 
-        :param steps: T steps; what follows is taken from them
-        :param observations: (T, n_envs, ...) after each step, terminal ones at the ends
-        :param resets: (k, ...) the first observation of each new episode
-        :param ends: where episodes end
-        :return: (T, n_envs, dim) values after each step, None without prefixes; (k, dim) values at each new episode's
-            begin; (k, dim) values of the episodes that ended
-        :raises EmbeddingError: as :meth:`values`
+        :param steps: what the environments returned
+        :return: their embeddings
+        :raises EmbeddingError: as :meth:`values`; the message names environment and episode
         """
-        if self._scan is None:
-            return self._step_by_step(steps, observations, resets, ends)
+        ends = steps.ends
+        # A user's own embedding may have no base class.
+        scan = getattr(self.bound, "scan", None) or partial(BoundEmbedding.scan, self.bound)
         try:
-            after, fresh = self._scan(observations, resets, ends)
+            found = scan(steps)
+        except ScanError as error:
+            self.episodes += ends.mask[: error.time].sum(axis=0)
+            assert isinstance(error.__cause__, Exception)
+            raise self._raised(error.__cause__, range(self.n_envs) if error.env is None else [error.env]) from error.__cause__
         except Exception as error:
-            raise self._error(f"raised {type(error).__name__}: {error}", np.ones(self.n_envs, dtype=bool)) from error
-        # Means of points that it keeps are as finite as these.
-        if self.means is None and not (_is_finite(after) and (not ends.count or _is_finite(fresh))):
-            self._refuse(after, ends)
-        if not ends.count:
-            return after, fresh, fresh
-        for _, env in ends.places:
-            self.episodes[env] += 1
-        return after, fresh, after[ends.mask]
+            raise self._raised(error, range(self.n_envs)) from error
+        if found.after is not None:
+            self._check(found.after, ends.mask)
+            self._check(found.first, ends.mask, ends.places)
+        self._check(found.finals, ends.mask, ends.places)
+        self.episodes += ends.mask.sum(axis=0)
+        return found
 
-    def _refuse(self, after: NDArray[np.float64], ends: Ends) -> NoReturn:
-        bad = ~np.isfinite(after).all(axis=2)
-        time, env = np.argwhere(bad)[0] if bad.any() else (len(after), ends.places[0][1])
-        self.episodes[env] += np.count_nonzero(ends.mask[:time, env])
-        mask = np.arange(self.n_envs) == env
-        raise self._error("returned NaN or infinity; every entry must be finite: is the observation?", mask)
+    def _check(self, values: Floats, ends: Mask, places: list[tuple[int, int]] | None = None) -> None:
+        """Check (T, n_envs, dim) values, or (k, dim) at k places, of steps of which some end episodes."""
+        expected = (*ends.shape, self.dim) if places is None else (len(places), self.dim)
+        if values.shape != expected:
+            names = "(n_envs, dim)" if places is None else "(dim,)"
+            raise self._error(f"returned shape {values.shape[1:]}; expected {names} = {expected[1:]}", range(self.n_envs))
+        if not np.isfinite(values).all():
+            rows = values.reshape(-1, self.dim)
+            j = int(np.argmin(np.isfinite(rows).all(axis=1)))
+            time, env = divmod(j, self.n_envs) if places is None else places[j]
+            self.episodes += ends[:time].sum(axis=0)
+            raise self._error(f"returned {rows[j]}; every entry must be finite: is the observation?", [env])
 
-    def _step_by_step(
-        self, steps: Steps, observations: Observations, resets: Observations, ends: Ends
-    ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]:
-        after, fresh, finals, n_begun = [], [], [], 0
-        for time, (actions, rewards) in enumerate(zip(steps.actions, steps.rewards, strict=True)):
-            self.step(take(observations, time), actions, np.array(rewards))
-            if self.has_prefixes:
-                after.append(self.values())
-            ended = ends.mask[time]
-            if not ended.any():
-                continue
-            finals += [after[-1][env] if self.has_prefixes else self.value_of(int(env)) for env in np.flatnonzero(ended)]
-            begun = copied(take(observations, time))
-            for env in np.flatnonzero(ended):
-                put(begun, (int(env),), take(resets, n_begun))
-                n_begun += 1
-            self.start(begun, ended)
-            if self.has_prefixes:
-                fresh += list(self.values()[ended])
-        none = np.zeros((0, self.bound.dim))
-        return (
-            np.stack(after) if self.has_prefixes else None,
-            np.stack(fresh) if fresh else none,
-            np.stack(finals) if finals else none,
-        )
+    def _raised(self, error: Exception, envs: Iterable[int]) -> EmbeddingError:
+        return self._error(f"raised {type(error).__name__}: {error}", envs)
 
-    def value_of(self, env: int) -> NDArray[np.float64]:
-        """
-        :param env: index of an environment
-        :return: (dim,) embedding of its episode so far
-        :raises EmbeddingError: as :meth:`values`
-        """
-        mask = np.zeros(self.n_envs, dtype=bool)
-        mask[env] = True
-        try:
-            value = np.asarray(self.bound.value_of(env) if hasattr(self.bound, "value_of") else self.bound.value()[env])
-        except Exception as error:
-            raise self._error(f"raised {type(error).__name__}: {error}", mask) from error
-        if value.shape != (self.bound.dim,):
-            raise self._error(f"returned shape {value.shape}; expected (dim,) = ({self.bound.dim},)", mask)
-        if not np.isfinite(value).all():
-            raise self._error(f"returned {value}; every entry must be finite", mask)
-        return value
-
-    def _error(self, what: str, mask: Mask) -> EmbeddingError:
-        where = ", ".join(f"env {i}, episode {self.episodes[i]}" for i in np.flatnonzero(mask))
+    def _error(self, what: str, envs: Iterable[int]) -> EmbeddingError:
+        where = ", ".join(f"env {env}, episode {self.episodes[env]}" for env in envs)
         return EmbeddingError(f"embedding {self.name} {what} (in {where})")
-
-
-def _is_finite(values: NDArray[np.float64]) -> bool:
-    """Whether every entry is finite: one product says so unless squares overflow."""
-    return math.isfinite(sum_of_squares(values)) or bool(np.isfinite(values).all())

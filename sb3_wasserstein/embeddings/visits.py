@@ -11,25 +11,18 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from sb3_wasserstein._numba import compiled_if_imported
 from sb3_wasserstein._validation import check_count, check_number
 from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding
-from sb3_wasserstein.embeddings.features import Features, FeatureSpec, merge_axes
-from sb3_wasserstein.embeddings.running import Ends
-from sb3_wasserstein.embeddings.trajectory import Mask, Observations
-from sb3_wasserstein.means import RunningMeans
-
-MAX_CELLS = 65_536
-#: cells up to which each one's blurred image is kept
-MAX_IMAGES = 512
-NONE = np.zeros(0, dtype=np.intp)
+from sb3_wasserstein.embeddings.features import Features, FeatureSpec
+from sb3_wasserstein.embeddings.observations import Observations
+from sb3_wasserstein.embeddings.states import BoundMean
 
 
 class VisitHistogram(FeatureEmbedding):
     """
-    φ(τ) = visits of each cell / (T + 1), blurred by a Gaussian over the cells (S1 §4.1: "a count is made of the number of
-    times each cell is visited and this value is normalised by the trajectory length"). Entries sum to one; the blur keeps
-    that. What falls outside the range counts in the nearest cell. The mean over episodes is the occupancy.
+    φ(τ) = visits of each cell / (T + 1), blurred by a Gaussian over the cells (Abdullah et al. 2018, section 4.1: "a count is
+    made of the number of times each cell is visited and this value is normalised by the trajectory length"). Entries sum to
+    one; the blur keeps that. What falls outside the range counts in the nearest cell. The mean over episodes is the occupancy.
 
     Without arguments: a Discrete space gives one cell a value, a bounded Box ten bins an axis.
 
@@ -98,12 +91,13 @@ class VisitHistogram(FeatureEmbedding):
         low, high = self._range(observation_space, features)
         counts = np.broadcast_to(np.asarray(10 if self.bins is None else self.bins), (features.dim,))
         cells = math.prod(int(count) for count in counts)
-        if cells > MAX_CELLS:
+        # A rollout of 2048 steps with more would not fit into a GiB.
+        if cells > 2**16:
             raise ValueError(
-                f"a VisitHistogram of {' x '.join(map(str, counts))} = {cells} cells is too large (limit {MAX_CELLS}): "
+                f"a VisitHistogram of {' x '.join(map(str, counts))} = {cells} cells is too large (limit {2**16}): "
                 "choose fewer bins, or the features that matter with features="
             )
-        return _BoundVisitHistogram(_Cells(features, low, high, counts), n_envs, self.smoothing)
+        return BoundMean(_Images(_Cells(features, low, high, counts), self.smoothing), cells, n_envs)
 
     def _bind_discrete(self, space: spaces.Space[Any], n_envs: int) -> BoundEmbedding:
         if not isinstance(space, spaces.Discrete):
@@ -113,7 +107,7 @@ class VisitHistogram(FeatureEmbedding):
         shape = self.shape or (int(space.n),)
         if math.prod(shape) != space.n:
             raise ValueError(f"shape={shape} of the VisitHistogram has {math.prod(shape)} cells, but the space is {space}")
-        return _BoundVisitHistogram(_GridCells(shape, int(space.start)), n_envs, self.smoothing)
+        return BoundMean(_Images(_GridCells(shape, int(space.start)), self.smoothing), int(space.n), n_envs)
 
     def _range(self, space: spaces.Space[Any], features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if self.low is not None and self.high is not None:
@@ -163,60 +157,20 @@ class _GridCells:
         return cells
 
 
-class _BoundVisitHistogram(BoundEmbedding):
-    def __init__(self, cells: _Cells | _GridCells, n_envs: int, smoothing: float) -> None:
-        super().__init__(math.prod(cells.counts), n_envs)
+class _Images:
+    """(m, dim) the blurred image of the visit that each of m observations is."""
+
+    def __init__(self, cells: _Cells | _GridCells, smoothing: float) -> None:
         self._cells = cells
         # Row k of an axis is the blurred image of a visit to cell k. scipy's "reflect" keeps the sum at one.
         self._axes = [
             gaussian_filter1d(np.eye(count), smoothing, axis=1, mode="reflect") if smoothing > 0 else np.eye(count)
             for count in cells.counts
         ]
-        self._images = self._blurred(np.arange(self.dim)) if self.dim <= MAX_IMAGES else None
-        self._sum = np.zeros((n_envs, self.dim))
-        self._count = np.ones((n_envs, 1))
 
-    def _blurred(self, cells: NDArray[np.intp]) -> NDArray[np.float64]:
-        """(n, dim) the blurred image of a visit to each of n cells."""
-        first, *others = np.unravel_index(cells, self._cells.counts)
+    def __call__(self, observations: Observations) -> NDArray[np.float64]:
+        first, *others = np.unravel_index(self._cells(observations), self._cells.counts)
         image = self._axes[0][first]
         for rows, places in zip(self._axes[1:], others, strict=True):
             image = (image[:, :, None] * rows[places][:, None, :]).reshape(len(image), -1)
         return image
-
-    def _visit(self, observations: Observations) -> NDArray[np.float64]:
-        cells = self._cells(observations)
-        return self._blurred(cells) if self._images is None else self._images[cells]
-
-    def scan(
-        self, observations: Observations, resets: Observations, ends: Ends
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        index = self._cells(merge_axes(observations)).reshape(ends.mask.shape)
-        begins = self._cells(resets) if ends.count else NONE
-        if self._images is None:
-            after = self._blurred(index.reshape(-1)).reshape(*index.shape, self.dim)
-            fresh = self._blurred(begins) if ends.count else np.zeros((0, self.dim))
-            after, self._sum, self._count = ends.running_means(after, fresh, self._sum, self._count)
-            return after, fresh
-        images, fresh = self._images, self._images[begins]
-        # One that may not be written to is another type to compiled loops, which would be compiled once more.
-        mask = ends.mask if ends.count else np.zeros(ends.mask.shape, dtype=bool)
-        self.means = RunningMeans(images, index, begins, mask, self._sum, self._count[:, 0])
-        compiled = compiled_if_imported("embeddings.compiled") if ends.adds_by_steps(self._sum.size) else None
-        if compiled is None:
-            after, self._sum, self._count = ends.running_means(images[index], fresh, self._sum, self._count)
-        else:
-            self._sum, self._count = self._sum.copy(), self._count.copy()
-            after = compiled.running_means(images, index, begins, mask, self._sum, self._count)
-        return after, fresh
-
-    def reset(self, observations: Observations, mask: Mask) -> None:
-        self._sum[mask] = self._visit(observations)[mask]
-        self._count[mask] = 1.0
-
-    def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
-        self._sum[mask] += self._visit(observations)[mask]
-        self._count[mask] += 1.0
-
-    def value(self) -> NDArray[np.float64]:
-        return self._sum / self._count

@@ -22,7 +22,6 @@ from stable_baselines3.common.utils import set_random_seed
 
 from sb3_wasserstein._atomic_io import read_tensors
 from sb3_wasserstein.cloud import Floats
-from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.means import RunningMeans
 from sb3_wasserstein.population.exchange import Report, Turn
 from sb3_wasserstein.population.generators import Generators, OwnGenerators
@@ -151,7 +150,7 @@ class Member:
     @property
     def is_occupancy(self) -> bool:
         """Whether its cloud is of states."""
-        return isinstance(self.behaviour.embedding, StateOccupancy)
+        return self.behaviour.embedding.samples_states
 
     def begin(self, total_timesteps: int, callback: MaybeCallback, reset_num_timesteps: bool) -> int:
         """SB3's ``learn`` as far as its loop. :return: the number of steps to reach, earlier ones included"""

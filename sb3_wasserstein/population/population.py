@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 
 from sb3_wasserstein._validation import check_count, check_path
 from sb3_wasserstein.duals import SinkhornDual, dual_from_config
-from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
+from sb3_wasserstein.embeddings import Embedding, make_embedding
 from sb3_wasserstein.population.arguments import (
     check_callback,
     check_coefficient,
@@ -145,7 +145,7 @@ class Population:
         self.rules = rules
         self.embedding = embedding
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else check_count("seed", seed, 0)
-        self.exchange = Exchange(self.n_policies, rules, dual, isinstance(embedding, StateOccupancy), self.seed)
+        self.exchange = Exchange(self.n_policies, rules, dual, embedding.samples_states, self.seed)
         self._identity = uuid.uuid4().hex
 
     def _open(self, specs: list[MemberSpec], executor: str, timeout: float | None, tensorboard_log: Any) -> None:

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.base import Embedding
-from sb3_wasserstein.embeddings.features import batch_of_one, take
-from sb3_wasserstein.embeddings.states import StateOccupancy
-from sb3_wasserstein.embeddings.trajectory import Observations, Trajectory
-from sb3_wasserstein.embeddings.validated import CheckedEmbedding, EmbeddingError
+from sb3_wasserstein.embeddings.observations import Floats, Observations, each, take
+from sb3_wasserstein.embeddings.steps import Ends, Steps
+from sb3_wasserstein.embeddings.trajectory import Trajectory
+from sb3_wasserstein.embeddings.validated import EmbeddingError, ValidatedEmbedding
 from sb3_wasserstein.embeddings.visits import VisitHistogram
 
 
@@ -23,7 +22,7 @@ def embed_trajectories(
     embedding: Embedding,
     observation_space: spaces.Space[Any] | None = None,
     states_per_trajectory: int = 256,
-) -> NDArray[np.float64]:
+) -> Floats:
     """
     :param trajectories: finished episodes
     :param embedding: the recipe
@@ -40,44 +39,43 @@ def embed_each(
     embedding: Embedding,
     observation_space: spaces.Space[Any] | None = None,
     states_per_trajectory: int = 256,
-) -> list[NDArray[np.float64]]:
+) -> list[Floats]:
     """
     As :func:`embed_trajectories`, whose arguments it takes. :return: (k, dim) points of each trajectory
     """
     if len(trajectories) == 0:
         raise ValueError("trajectories is empty: at least one is needed")
     space = observation_space or infer_space([trajectory.observations for trajectory in trajectories], embedding)
-    checked = CheckedEmbedding(embedding.bind(space, None), repr(embedding))
-    points: list[NDArray[np.float64]] = []
+    embedding = embedding.with_time_limit(max(map(len, trajectories)))
+    validated = ValidatedEmbedding(embedding.bind(space, None), repr(embedding))
+    points = []
     for index, trajectory in enumerate(trajectories):
         try:
-            states = _followed(trajectory, checked, embedding.samples_states)
+            states = _followed(trajectory, validated)
         except EmbeddingError as error:
             raise ValueError(f"trajectories[{index}] does not fit: {error}") from error
-        if isinstance(embedding, StateOccupancy):
-            terminated = embedding.horizon is not None and len(trajectory) < embedding.horizon
+        if embedding.samples_states:
+            terminated = len(trajectory) < (embedding.horizon or 0)
             offset = (index + 0.5) / len(trajectories)
-            points.append(
-                np.stack([states[k] for k in embedding.times(len(trajectory), terminated, states_per_trajectory, offset)])
-            )
+            points.append(states[embedding.times(len(trajectory), terminated, states_per_trajectory, offset)])
         else:
-            points.append(states[-1][None])
+            points.append(states[-1:])
     return points
 
 
-def _followed(trajectory: Trajectory, checked: CheckedEmbedding, every_state: bool) -> list[NDArray[np.float64]]:
-    """The embeddings of the trajectory's states, or of its end alone."""
-    states = []
-    for t in range(len(trajectory) + 1):
-        observation = batch_of_one(take(trajectory.observations, t))
-        if t == 0:
-            checked.start(observation, np.ones(1, dtype=bool))
-        else:
-            action = None if trajectory.actions is None else trajectory.actions[t - 1 : t]
-            checked.step(observation, action, None if trajectory.rewards is None else trajectory.rewards[t - 1 : t])
-        if every_state:
-            states.append(checked.value_of(0))
-    return states if every_state else [checked.value_of(0)]
+def _followed(trajectory: Trajectory, validated: ValidatedEmbedding) -> Floats:
+    """The embeddings of the trajectory's T + 1 prefixes, or of its end alone."""
+    validated.start(take(trajectory.observations, slice(0, 1)), np.ones(1, dtype=bool))
+    first = validated.values() if validated.has_prefixes else None
+    if len(trajectory):
+        # One environment: its axis comes second.
+        observations = each(lambda rows: rows[1:, None], trajectory.observations)
+        actions, rewards = (None if part is None else part[:, None] for part in (trajectory.actions, trajectory.rewards))
+        none = take(observations, (0, slice(0, 0)))
+        scan = validated.scan(Steps(observations, none, Ends(np.zeros((len(trajectory), 1), dtype=bool)), actions, rewards))
+        if first is not None and scan.after is not None:
+            return np.concatenate([first, scan.after[:, 0]])
+    return validated.values()
 
 
 def infer_space(observations: Sequence[Observations], embedding: Embedding) -> spaces.Space[Any]:

@@ -10,10 +10,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize, unwrap_vec_normalize
 
-from sb3_wasserstein.embeddings import Embedding, EmbeddingError
-from sb3_wasserstein.embeddings.trajectory import Observations
-from sb3_wasserstein.embeddings.validated import CheckedEmbedding
-from sb3_wasserstein.recording.recorder import BoundSource, InfoSource, Recorder, Source
+from sb3_wasserstein.embeddings import Embedding
+from sb3_wasserstein.embeddings.observations import Observations
+from sb3_wasserstein.embeddings.validated import ValidatedEmbedding
+from sb3_wasserstein.recording.recorder import Recorder
 from sb3_wasserstein.recording.wrapper import TrajectoryEmbeddingWrapper
 
 
@@ -62,27 +62,9 @@ class EpisodeReader:
         """
         if self.normalize is not None:
             observations, rewards = self.normalize.old_obs, self.normalize.old_reward
-        ended = dones.tolist()
-        if True in ended:
-            terminal = self._terminal(ended, infos)
-            recorder.step(observations, actions, rewards.tolist(), ended, infos, terminal, self.reset_infos)
-        elif recorder.reads_infos:
-            recorder.step(observations, actions, rewards.tolist(), ended, infos)
-        else:
-            recorder.quick_step(observations, actions, rewards.tolist())
-
-    def _terminal(self, dones: list[bool], infos: Sequence[Mapping[str, Any]]) -> dict[int, Any]:
-        """The original terminal observation of each environment whose episode ended."""
-        if self.normalize is not None:
-            # Normalised ones are clipped: they cannot be turned back.
-            return self.normalize.venv.__dict__[_TERMINAL]  # type: ignore[no-any-return]
-        ended = [env for env, done in enumerate(dones) if done]
-        for env in ended:
-            if "terminal_observation" not in infos[env]:
-                raise EmbeddingError(
-                    f'env {env} ended an episode without info["terminal_observation"], which SB3\'s VecEnvs give'
-                )
-        return {env: infos[env]["terminal_observation"] for env in ended}
+        # Normalised terminal observations are clipped: they cannot be turned back.
+        terminal = None if self.normalize is None else self.normalize.venv.__dict__[_TERMINAL]
+        recorder.step(observations, actions, rewards, dones, infos, terminal, self.reset_infos)
 
     @property
     def reset_infos(self) -> Sequence[Mapping[str, Any]]:
@@ -105,24 +87,25 @@ class EpisodeReader:
             return None
         return self.env.get_attr("embedding_summary")[0]  # type: ignore[no-any-return]
 
-    def recorder(self, embedding: Embedding, segment_length: int | None = None, seen: int = 0) -> Recorder:
+    def recorder(self, embedding: Embedding, segment_length: int | None = None, seen: int = 0, longest: int = 0) -> Recorder:
         """
         :param embedding: used where the environments are not wrapped
         :param segment_length: count every so many steps as an episode
         :param seen: number of episodes that were recorded before
-        :return: a recorder for this environment
+        :param longest: number of steps of the longest of them
+        :return: a recorder for this environment, whose ``embedding`` has the horizon that this environment says
         :raises ValueError: if the embedding cannot read the observation space
         """
+        # Whatever another environment said of it before.
+        embedding = embedding.with_time_limit(self.max_episode_steps if embedding.holds else None)
         summary = self.wrapped()
-        source: Source
         if summary is None:
             bound = embedding.bind(self.observation_space, self.action_space, self.env.num_envs)
-            source = BoundSource(CheckedEmbedding(bound, repr(embedding), self.env.num_envs))
-        elif segment_length is not None:
+            validated = ValidatedEmbedding(bound, repr(embedding), self.env.num_envs)
+            return Recorder(validated, embedding, segment_length, seen, longest)
+        if segment_length is not None:
             raise ValueError("segment_length does not go with TrajectoryEmbeddingWrapper, which knows whole episodes only")
-        else:
-            source = InfoSource(summary["dim"], self.env.num_envs, summary["every_step"])
-        return Recorder(source, embedding, self.env.num_envs, segment_length, seen)
+        return Recorder.of_infos(summary["dim"], summary["every_step"], embedding, self.env.num_envs, seen, longest)
 
 
 _TERMINAL = "_wasserstein_terminal_observations"

@@ -4,182 +4,132 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.base import Embedding
-from sb3_wasserstein.embeddings.features import put, take
-from sb3_wasserstein.embeddings.running import Ends
-from sb3_wasserstein.embeddings.states import StateOccupancy
-from sb3_wasserstein.embeddings.trajectory import Mask, Observations
-from sb3_wasserstein.embeddings.validated import CheckedEmbedding, EmbeddingError
-from sb3_wasserstein.means import RunningMeans
+from sb3_wasserstein.embeddings.observations import Floats, Mask, Observations, each, put, stacked, take
+from sb3_wasserstein.embeddings.states import FinalState
+from sb3_wasserstein.embeddings.steps import Ends, Steps
+from sb3_wasserstein.embeddings.validated import EmbeddingError, ValidatedEmbedding
 from sb3_wasserstein.recording.rollout import Episode, Rollout
-from sb3_wasserstein.recording.steps import Steps
+from sb3_wasserstein.recording.wrapper import INFO_KEY
 
 Infos = Sequence[Mapping[str, Any]]
-Scanned = tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]
-
-#: the key under which the wrapper writes the embedding
-INFO_KEY = "wasserstein"
-#: states kept of each episode for an occupancy measure
-STATES_PER_EPISODE = 64
-GOLDEN_RATIO = 0.6180339887498949
-#: no episode ended
-NOTHING: Mapping[int, Any] = MappingProxyType({})
-
-
-class Source(Protocol):
-    """Where the embeddings come from: a bound embedding, or the infos of wrapped environments."""
-
-    has_prefixes: bool
-    reads_infos: bool
-    reads_actions: bool
-
-    @property
-    def means(self) -> RunningMeans | None: ...
-
-    def start(self, observations: Observations, mask: Mask, infos: Infos) -> NDArray[np.float64]: ...
-    def note(self, dones: list[bool], infos: Infos, reset_infos: Infos) -> None: ...
-    def scan(self, steps: Steps, ends: Ends) -> Scanned: ...
-
-
-class BoundSource:
-    """Embeddings built here, from what the vectorised environment returns."""
-
-    reads_infos = False
-
-    def __init__(self, embedding: CheckedEmbedding) -> None:
-        self._embedding = embedding
-        self.has_prefixes = embedding.has_prefixes
-        self.reads_actions = not embedding.scans
-
-    @property
-    def means(self) -> RunningMeans | None:
-        """What the last scan's values are means of, where they are means of few points."""
-        return self._embedding.means
-
-    def start(self, observations: Observations, mask: Mask, infos: Infos) -> NDArray[np.float64]:
-        self._embedding.start(observations, mask)
-        return self._embedding.values() if self.has_prefixes else np.zeros((len(mask), 0))
-
-    def note(self, dones: list[bool], infos: Infos, reset_infos: Infos) -> None:
-        """Nothing: all is in the steps."""
-
-    def scan(self, steps: Steps, ends: Ends) -> Scanned:
-        observations = steps.observations()
-        resets = take(observations, ends.mask if ends.count else (slice(0), 0))
-        for time, env, last in steps.terminal:
-            put(observations, (time, env), last)
-        return self._embedding.scan(steps, observations, resets, ends)
-
-
-class InfoSource:
-    """Embeddings that :class:`TrajectoryEmbeddingWrapper` wrote inside the environments."""
-
-    reads_infos = True
-    reads_actions = False
-    means = None
-
-    def __init__(self, dim: int, n_envs: int, has_prefixes: bool) -> None:
-        self.has_prefixes = has_prefixes
-        self._none = np.zeros((n_envs, dim if has_prefixes else 0))
-        self._after: list[NDArray[np.float64]] = []
-        self._fresh: list[NDArray[np.float64]] = []
-        self._finals: list[NDArray[np.float64]] = []
-
-    def start(self, observations: Observations, mask: Mask, infos: Infos) -> NDArray[np.float64]:
-        values = self._none.copy()
-        if self.has_prefixes:
-            values[mask] = [_read(infos, int(env)) for env in np.flatnonzero(mask)]
-        return values
-
-    def note(self, dones: list[bool], infos: Infos, reset_infos: Infos) -> None:
-        if self.has_prefixes:
-            self._after.append(np.array([_read(infos, env) for env in range(len(infos))], dtype=np.float64))
-        for env in np.flatnonzero(dones):
-            self._finals.append(_read(infos, int(env)))
-            if self.has_prefixes:
-                self._fresh.append(_read(reset_infos, int(env)))
-
-    def scan(self, steps: Steps, ends: Ends) -> Scanned:
-        fresh, finals = (np.stack(rows) if rows else self._none[:0] for rows in (self._fresh, self._finals))
-        after = np.stack(self._after) if self.has_prefixes else None
-        self._after, self._fresh, self._finals = [], [], []
-        return after, fresh, finals
 
 
 class Recorder:
     """
     Follows ``n_envs`` environments that reset by themselves, as SB3's do, and hands out the rollout so far. A step only
-    keeps what the environment returned: the rollout is embedded at once.
+    keeps what the environments returned: :meth:`flush` embeds all of it at once.
 
-    :param source: where the embeddings come from
-    :param embedding: the recipe; a state occupancy keeps a sample of each episode's states
-    :param n_envs: number of environments
+    :param bound: the embedding, bound to the environments' spaces
+    :param embedding: its recipe; where it samples states, a bounded sample of each episode's states is kept
     :param segment_length: count every so many steps as an episode, for tasks whose episodes never end
-    :param seen: number of episodes that were recorded before: which of a state occupancy's states are kept depends on it
+    :param seen: number of episodes that were recorded before: which of an episode's states are kept depends on it
+    :param longest: number of steps of the longest episode that was recorded before
+    :param reads_infos: whether the environments are wrapped in a TrajectoryEmbeddingWrapper: what it wrote is then recorded
 
     Example:
         >>> import numpy as np
         >>> from gymnasium.spaces import Box
         >>> from sb3_wasserstein.embeddings import FinalState
+        >>> from sb3_wasserstein.embeddings.validated import ValidatedEmbedding
         >>> from sb3_wasserstein.recording import Recorder
-        >>> from sb3_wasserstein.embeddings.validated import CheckedEmbedding
-        >>> from sb3_wasserstein.recording.recorder import BoundSource
         >>> recipe = FinalState()
-        >>> bound = CheckedEmbedding(recipe.bind(Box(-9, 9, (1,)), None), "final state")
-        >>> recorder = Recorder(BoundSource(bound), recipe, n_envs=1)
+        >>> recorder = Recorder(ValidatedEmbedding(recipe.bind(Box(-9, 9, (1,)), None), "final state"), recipe)
         >>> recorder.start(np.array([[0.0]]))
-        >>> recorder.step(np.array([[0.0]]), np.zeros((1, 1)), [1.0], [True], [{}], terminal={0: np.array([5.0])})
+        >>> recorder.step(np.array([[0.0]]), np.zeros((1, 1)), [1.0], [True], [{"terminal_observation": np.array([5.0])}])
         >>> recorder.flush().episodes[0].points
         array([[5.]])
     """
 
     def __init__(
-        self, source: Source, embedding: Embedding, n_envs: int, segment_length: int | None = None, seen: int = 0
+        self,
+        bound: ValidatedEmbedding,
+        embedding: Embedding,
+        segment_length: int | None = None,
+        seen: int = 0,
+        longest: int = 0,
+        reads_infos: bool = False,
     ) -> None:
-        self._source = source
-        #: whether the embeddings come from the infos of every step
-        self.reads_infos = source.reads_infos
-        self._occupancy = embedding if isinstance(embedding, StateOccupancy) else None
+        self._bound = bound
+        self._recipe = self._embedding = embedding
         self._segment_length = segment_length
-        self._n_envs = n_envs
-        self._n_episodes = seen
+        self._seen = seen
+        self._longest = longest
+        self._reads_infos = reads_infos
+        n_envs = bound.n_envs
         self._return = [0.0] * n_envs
-        self._length = [0] * n_envs
-        self._prefix = np.zeros((n_envs, 0))
-        self._states: list[NDArray[np.float64]] = []
-        self._steps = Steps(source.reads_actions)
-        #: :meth:`step` where no episode ended and no info is read (``reads_infos``): what most steps are
-        self.quick_step = self._steps.add
+        self._length = (0,) * n_envs
+        self._known = np.ones(n_envs, dtype=bool)
+        self._value = np.zeros((n_envs, 0))
+        self._states: list[_StateSample] = []
+        self._clear()
+
+    @classmethod
+    def of_infos(cls, dim: int, every_step: bool, embedding: Embedding, n_envs: int, seen: int, longest: int) -> Recorder:
+        """
+        A recorder of environments that are wrapped in a TrajectoryEmbeddingWrapper.
+
+        :param dim: dimension of the wrapper's embedding
+        :param every_step: whether the wrapper writes at every step
+        :param embedding: the wrapper's recipe
+        :param n_envs: number of environments
+        :param seen: see :class:`Recorder`
+        :param longest: see :class:`Recorder`
+        """
+        # What the wrapper wrote last is the embedding.
+        bound = FinalState().bind(spaces.Box(-np.inf, np.inf, (dim,), np.float64), None, n_envs)
+        bound.has_prefixes = every_step
+        return cls(ValidatedEmbedding(bound, repr(embedding), n_envs), embedding, None, seen, longest, reads_infos=True)
+
+    def _clear(self) -> None:
+        self._observations: list[Observations] = []
+        self._actions: list[Any] = []
+        self._rewards: list[Any] = []
+        self._dones: list[Any] = []
+        self._terminal: list[tuple[int, int, Any]] = []
+        self._truncated: list[tuple[int, int]] = []
 
     @property
     def has_prefixes(self) -> bool:
         """Whether the embedding of an episode so far is known at every step."""
-        return self._source.has_prefixes
+        return self._bound.has_prefixes
 
-    def start(self, observations: Observations, infos: Infos = ()) -> None:
+    @property
+    def embedding(self) -> Embedding:
+        """The recipe; where nothing says its horizon, with the longest episode so far (see ``Embedding.horizon``)."""
+        return self._embedding
+
+    def start(self, observations: Observations, infos: Infos = (), known: Mask | None = None) -> None:
         """
         Start an episode in every environment.
 
         :param observations: (n_envs, ...) after the resets
         :param infos: the infos of the resets
+        :param known: (n_envs,) False where an episode runs already, whose beginning was not recorded: it is left out of
+            ``Rollout.episodes``. None where all episodes begin
         """
-        self._prefix = self._source.start(observations, np.ones(self._n_envs, dtype=bool), infos)
-        self._states = [state[None] for state in self._prefix]
+        n_envs = self._bound.n_envs
+        self._known = np.ones(n_envs, dtype=bool) if known is None else np.array(known, dtype=bool)
+        if self._reads_infos:
+            observations = self._written(infos, range(n_envs) if self.has_prefixes else ())
+        self._bound.start(observations, np.ones(n_envs, dtype=bool))
+        self._value = self._bound.values() if self.has_prefixes else np.zeros((n_envs, self._bound.dim))
+        self._states = [_StateSample(value, self._recipe) for value in self._value]
 
     def step(
         self,
         observations: Observations,
         actions: Any,
-        rewards: list[float],
-        dones: list[bool],
+        rewards: Any,
+        dones: Any,
         infos: Infos,
-        terminal: Mapping[int, Any] = NOTHING,
+        terminal: Mapping[int, Any] | None = None,
         reset_infos: Infos = (),
     ) -> None:
         """
@@ -187,23 +137,61 @@ class Recorder:
 
         :param observations: (n_envs, ...) what ``VecEnv.step`` returned: the reset's where an episode ended
         :param actions: (n_envs, ...) the actions that the environments got
-        :param rewards: n_envs numbers, the environments' own
-        :param dones: n_envs booleans
+        :param rewards: (n_envs,) the environments' own
+        :param dones: (n_envs,)
         :param infos: one mapping an environment
-        :param terminal: the terminal observation of each environment whose episode ended, in their order
+        :param terminal: the terminal observation of each environment whose episode ended; None takes them from the infos
         :param reset_infos: the infos of the resets
-        :raises EmbeddingError: if a wrapped environment does not say its embedding
+        :raises EmbeddingError: if an environment does not say a terminal observation, or what the wrapper writes
         """
-        self._source.note(dones, infos, reset_infos)
-        steps = self._steps
-        time = len(steps)
-        steps.terminal += [(time, env, last) for env, last in terminal.items()]
-        steps.truncated += [(time, env) for env in terminal if infos[env].get("TimeLimit.truncated", False)]
-        steps.add(observations, actions, rewards)
+        time, dones = len(self._dones), np.array(dones, dtype=bool)
+        ended = np.flatnonzero(dones).tolist()
+        if self._reads_infos:
+            written = self._written(infos, range(len(infos)) if self.has_prefixes else ended)
+            terminal = {env: written[env].copy() for env in ended}
+            if self.has_prefixes and ended:
+                written[ended] = self._written(reset_infos, ended)[ended]
+            observations = written
+        # Copies: an environment may return the same arrays at every step, and SB3 adds to rewards in place.
+        self._observations.append(each(np.array, observations))
+        self._actions.append(np.array(actions))
+        self._rewards.append(np.array(rewards, dtype=np.float64))
+        self._dones.append(dones)
+        for env in ended:
+            last = infos[env].get("terminal_observation") if terminal is None else terminal.get(env)
+            if last is None:
+                raise EmbeddingError(
+                    f'env {env} ended an episode without info["terminal_observation"], which SB3\'s VecEnvs give'
+                )
+            self._terminal.append((time, env, last))
+            if infos[env].get("TimeLimit.truncated", False):
+                self._truncated.append((time, env))
+
+    def _written(self, infos: Infos, envs: Sequence[int]) -> Floats:
+        """(n_envs, dim) what the wrapper wrote into the infos of these environments."""
+        values = np.zeros((self._bound.n_envs, self._bound.dim))
+        for env in envs:
+            if INFO_KEY not in infos[env]:
+                raise EmbeddingError(f'info["{INFO_KEY}"] is missing in env {env}: a wrapper outside removed it')
+            values[env] = infos[env][INFO_KEY]
+        return values
 
     def fault(self) -> str | None:
         """:return: the first NaN or infinity that the environments have returned since the last flush, in words"""
-        return self._steps.fault()
+        for time, (observations, rewards) in enumerate(zip(self._observations, self._rewards, strict=True)):
+            parts = observations if isinstance(observations, dict) else {"": observations}
+            returned = [("reward", env, reward) for env, reward in enumerate(rewards)]
+            returned += [
+                (f"observation {key}".strip(), env, row) for key, rows in parts.items() for env, row in enumerate(rows)
+            ]
+            for ended, env, last in self._terminal:
+                if ended == time:
+                    lasts = last.values() if isinstance(last, dict) else [last]
+                    returned += [("terminal observation", env, part) for part in lasts]
+            for what, env, value in returned:
+                if not np.isfinite(np.asarray(value, dtype=np.float64)).all():
+                    return f"env {env} returned the {what} {value} at step {time + 1} of the rollout"
+        return None
 
     def flush(self) -> Rollout:
         """
@@ -211,89 +199,93 @@ class Recorder:
         :raises EmbeddingError: if the embedding fails; the message names environment and episode
         :raises ValueError: if a reward is NaN or infinite; the message names environment and step
         """
-        steps = self._steps
-        places = [(time, env) for time, env, _ in steps.terminal] if steps.terminal else []
-        ends = Ends.of(len(steps), self._n_envs, places, self._length)
-        if not steps:
-            return Rollout(None, np.zeros((0, 0)), ends, ends.mask, [])
+        if not self._dones:
+            none = np.zeros((0, self._bound.n_envs), dtype=bool)
+            return Rollout(None, np.zeros((0, 0)), none, none.astype(np.int64), none, none, none, [])
         try:
-            return self._rollout(steps, ends)
+            return self._rollout()
         finally:
-            steps.clear()
+            self._clear()
 
-    def _rollout(self, steps: Steps, ends: Ends) -> Rollout:
-        terminated = ends.mask
-        if steps.truncated:
-            terminated = ends.mask.copy()
-            for place in steps.truncated:
-                terminated[place] = False
+    def _rollout(self) -> Rollout:
+        rewards, terminated = np.array(self._rewards), np.array(self._dones)
+        if not np.isfinite(rewards).all() and (fault := self.fault()) is not None:
+            raise ValueError(f"{fault}: what is learnt from it would be NaN")
+        ends = Ends(terminated, self._length)
         if self._segment_length is not None:
-            ends = Ends(ends.mask | (ends.lengths % self._segment_length == 0), carried=self._length)
-        returns, running = self._episode_returns(steps.rewards, ends)
-        if not math.isfinite(sum(running) + sum(returns)):
-            fault = steps.fault()
-            if fault is not None:
-                raise ValueError(f"{fault}: what is learnt from it would be NaN")
-        self._return = running
-        lengths, self._length = ends.finished()
+            ends = Ends(terminated | (ends.lengths % self._segment_length == 0), self._length)
+        truncated = np.zeros_like(terminated)
+        for place in self._truncated:
+            truncated[place] = True
+        terminated = terminated & ~truncated
 
-        after, fresh, finals = self._source.scan(steps, ends)
-        points = [final[None] for final in finals] if ends.count else []
-        start_values = self._prefix
-        if after is not None:
-            at_the_cut = ends.count - ends.count_last
-            if at_the_cut:
-                start_values = np.concatenate([start_values, fresh[:at_the_cut]])
-            if self._occupancy is not None:
-                points = self._occupied(self._occupancy, after, fresh, ends, terminated, lengths)
-            self._prefix = after[-1].copy()
-            if ends.count_last:
-                self._prefix[ends.mask[-1]] = fresh[at_the_cut:]
-        episodes = [
-            Episode(env, time, embedded, episode_return, length)
-            for (time, env), embedded, episode_return, length in zip(ends.places, points, returns, lengths, strict=True)
-        ]
-        return Rollout(after, start_values, ends, terminated, episodes, self._source.means)
+        observations = stacked(self._observations)
+        first = take(observations, ends.mask)
+        for time, env, last in self._terminal:
+            put(observations, (time, env), last)
+        scan = self._bound.scan(Steps(observations, first, ends, np.array(self._actions), rewards))
+        start_values = np.concatenate([self._value, scan.first[: int(ends.mask[:-1].sum())]])
+        known = np.ones_like(terminated)
+        episodes, running = [], list(self._length)
+        for j, stretch in enumerate(ends.stretches):
+            env, begin, stop, begun = stretch
+            if begun is not None:
+                self._known[env], self._return[env] = True, 0.0
+            if begun is not None and self._recipe.samples_states:
+                self._states[env] = _StateSample(scan.first[begun], self._recipe)
+            known[begin:stop, env] = self._known[env]
+            # In the order of the steps, as Monitor adds: the last bits do not depend on where rollouts are cut.
+            self._return[env] = sum(rewards[begin:stop, env].tolist(), self._return[env])
+            if self._recipe.samples_states and scan.after is not None:
+                self._states[env].extend(scan.after[begin:stop, env])
+            length = ends.length(stretch)
+            if j >= ends.count:
+                running[env] = length
+            elif self._known[env]:
+                points = scan.finals[j : j + 1]
+                if self._recipe.samples_states:
+                    points = self._sample(env, length, bool(terminated[stop - 1, env]))
+                episodes.append(Episode(env, stop - 1, points, self._return[env], length))
+        self._length = tuple(running)
+        if self.has_prefixes:
+            self._value = self._bound.values()
+        return Rollout(scan.after, start_values, ends.mask, ends.lengths, terminated, truncated, known, episodes)
 
-    def _episode_returns(self, rewards: list[list[float]], ends: Ends) -> tuple[list[float], list[float]]:
-        """Of each episode that ended, and of those that run: plain sums, as Monitor's are."""
-        if not ends.count:
-            return [], list(map(sum, zip(self._return, *rewards, strict=True)))
-        columns, running = list(zip(*rewards, strict=True)), self._return.copy()
-        begun, returns = [0] * self._n_envs, []
-        for time, env in ends.places:
-            returns.append(sum(columns[env][begun[env] : time + 1], running[env]))
-            running[env], begun[env] = 0.0, time + 1
-        return returns, [sum(column[first:], before) for column, first, before in zip(columns, begun, running, strict=True)]
-
-    def _occupied(
-        self,
-        occupancy: StateOccupancy,
-        after: NDArray[np.float64],
-        fresh: NDArray[np.float64],
-        ends: Ends,
-        terminated: Mask,
-        lengths: list[int],
-    ) -> list[NDArray[np.float64]]:
-        """A sample of the states of each episode that ended."""
-        points = []
-        begun = [0] * self._n_envs
-        for (time, env), first, length in zip(ends.places, fresh, lengths, strict=True):
-            states = np.concatenate([self._states[env], after[begun[env] : time + 1, env]])
-            self._n_episodes += 1
-            # A low-discrepancy offset, not a random one: recording must not touch any random generator.
-            offset = self._n_episodes * GOLDEN_RATIO % 1.0
-            times = occupancy.times(length, bool(terminated[time, env]), STATES_PER_EPISODE, offset)
-            points.append(states[times])
-            self._states[env], begun[env] = first[None], time + 1
-        self._states = [
-            np.concatenate([states, after[begin:, env]])
-            for env, (states, begin) in enumerate(zip(self._states, begun, strict=True))
-        ]
-        return points
+    def _sample(self, env: int, length: int, terminated: bool) -> Floats:
+        """The states that are kept of an episode that has ended."""
+        self._seen += 1
+        self._longest = max(self._longest, length)
+        if self._recipe.horizon is None:
+            self._embedding = self._recipe.with_time_limit(self._longest)
+        # A low-discrepancy offset, not a random one: recording must not touch any random generator.
+        offset = self._seen * (math.sqrt(5.0) - 1.0) / 2.0 % 1.0
+        return self._states[env].at(self._embedding.times(length, terminated, self._recipe.states_per_episode, offset))
 
 
-def _read(infos: Infos, env: int) -> NDArray[np.float64]:
-    if INFO_KEY not in infos[env]:
-        raise EmbeddingError(f'info["{INFO_KEY}"] is missing in env {env}: a wrapper outside removed it')
-    return np.asarray(infos[env][INFO_KEY], dtype=np.float64)
+class _StateSample:
+    """
+    The states of a running episode at a stride that doubles, so that an episode that never ends does not fill the memory.
+
+    :param first: (dim,) the first state
+    :param embedding: says how many states will be kept at least
+    """
+
+    def __init__(self, first: Floats, embedding: Embedding) -> None:
+        self._kept, self._last = first[None], first
+        self._stride, self._count = 1, 1
+        # Twice as many: at the stride that leaves half of them, there is still one for each that will be kept.
+        self._limit = 2 * embedding.states_per_episode
+
+    def extend(self, states: Floats) -> None:
+        """:param states: (t, dim) the next ones"""
+        if not len(states):
+            return
+        self._kept = np.concatenate([self._kept, states[-self._count % self._stride :: self._stride]])
+        self._last, self._count = states[-1], self._count + len(states)
+        while len(self._kept) > self._limit:
+            self._kept, self._stride = self._kept[::2], 2 * self._stride
+
+    def at(self, times: NDArray[np.intp]) -> Floats:
+        """:return: (m, dim) the states at these times, or the nearest ones that were kept; the last one is always exact"""
+        nearest = np.minimum((times + self._stride // 2) // self._stride, len(self._kept) - 1)
+        return np.where((times == self._count - 1)[:, None], self._last, self._kept[nearest])

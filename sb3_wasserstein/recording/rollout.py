@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein.embeddings.running import Ends
-from sb3_wasserstein.embeddings.trajectory import Mask
-from sb3_wasserstein.means import RunningMeans
+from sb3_wasserstein.embeddings.observations import Floats, Mask
 
 
 @dataclass(frozen=True)
@@ -33,21 +31,25 @@ class Episode:
 
     env: int
     step: int
-    points: NDArray[np.float64]
+    points: Floats
     episode_return: float
     length: int
 
 
+@dataclass(frozen=True)
 class Rollout:
     """
     The embeddings of T steps of n environments; φ of a prefix is the embedding of an episode so far.
 
     :param after: (T, n, dim) φ after each step (a state's features for an occupancy), None without prefixes
-    :param start_values: (k, dim) φ before the step, at the k places of ``starts``, row by row
-    :param places: where an episode (or a segment) ended
-    :param terminated: (T, n) where it ended by itself
+    :param start_values: (m, dim) φ before the step, at the m places of ``starts``, row by row
+    :param ends: (T, n) where an episode (or a segment) ended
+    :param lengths: (T, n) number of steps of the episode after each step
+    :param terminated: (T, n) where an episode ended by itself
+    :param truncated: (T, n) where an episode was ended by a time limit
+    :param known: (T, n) False where the episode ran before it was recorded: its embedding, length and return are not its own,
+        and ``episodes`` does not have it
     :param episodes: the finished ones, in the order of their ends
-    :param means: what ``after`` are means of, where they are means of few points
 
     Example:
         >>> from sb3_wasserstein import DualCallback
@@ -58,35 +60,23 @@ class Rollout:
         ((64, 1, 4), True)
     """
 
-    def __init__(
-        self,
-        after: NDArray[np.float64] | None,
-        start_values: NDArray[np.float64],
-        places: Ends,
-        terminated: Mask,
-        episodes: list[Episode],
-        means: RunningMeans | None = None,
-    ) -> None:
-        self.after = after
-        self.start_values = start_values
-        #: (T, n) where an episode (or a segment) ended
-        self.ends = places.mask
-        self.terminated = terminated
-        self.episodes = episodes
-        self.means = means
-        self._places = places
+    after: Floats | None
+    start_values: Floats
+    ends: Mask
+    lengths: NDArray[np.int64]
+    terminated: Mask
+    truncated: Mask
+    known: Mask
+    episodes: list[Episode]
 
     @property
     def starts(self) -> Mask:
         """(T, n) where φ before the step is not the one after the step before: at the rollout's, at an episode's begin."""
-        return self._places.starts
+        starts = np.ones_like(self.ends)
+        starts[1:] = self.ends[:-1]
+        return starts
 
     @property
     def has_truncated(self) -> bool:
-        """Whether an episode ended by a time limit."""
-        return self.terminated is not self.ends and bool(np.any(self.ends & ~self.terminated))
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """(T, n) number of steps of the episode after this one."""
-        return self._places.lengths
+        """Whether a time limit ended an episode."""
+        return bool(self.truncated.any())

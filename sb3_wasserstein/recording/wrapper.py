@@ -9,10 +9,12 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from sb3_wasserstein._validation import check_flag
-from sb3_wasserstein.embeddings.features import batch_of_one
+from sb3_wasserstein.embeddings.observations import batch_of_one
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
-from sb3_wasserstein.embeddings.validated import CheckedEmbedding
-from sb3_wasserstein.recording.recorder import INFO_KEY
+from sb3_wasserstein.embeddings.validated import ValidatedEmbedding
+
+#: the key under which the wrapper writes the embedding
+INFO_KEY = "wasserstein"
 
 
 class TrajectoryEmbeddingWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -58,7 +60,7 @@ class TrajectoryEmbeddingWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstruc
             "config": self.trajectory_embedding.config(),
             "is_plain": recipe.is_plain,
         }
-        self._embedding = CheckedEmbedding(bound, repr(recipe))
+        self._embedding = ValidatedEmbedding(bound, repr(recipe))
         self._one = np.ones(1, dtype=bool)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -76,4 +78,4 @@ class TrajectoryEmbeddingWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstruc
     def _written(self, info: dict[str, Any]) -> dict[str, Any]:
         if INFO_KEY in info:
             raise ValueError(f'info["{INFO_KEY}"] is taken already: is the environment wrapped twice?')
-        return {**info, INFO_KEY: self._embedding.value_of(0).astype(np.float32)}
+        return {**info, INFO_KEY: self._embedding.values()[0].astype(np.float32)}

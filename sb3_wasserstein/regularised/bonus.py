@@ -12,7 +12,6 @@ from stable_baselines3.common.logger import Logger
 
 from sb3_wasserstein._numba import compiled_if_imported
 from sb3_wasserstein._threads import SMALL, one_blas_thread
-from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.recording import Rollout
 from sb3_wasserstein.regularised import credit as shaping
 from sb3_wasserstein.regularised.callback import DualCallback
@@ -41,7 +40,7 @@ def add_rollout_bonus(
     assert rollout is not None
     is_small = rollout.after is not None and rollout.after.size < SMALL
     with nullcontext() if is_small else one_blas_thread():
-        if credit == "telescoping" and not isinstance(behaviour.embedding, StateOccupancy):
+        if credit == "telescoping" and not behaviour.embedding.samples_states:
             after, starts = shaping.prefix_values(rollout, behaviour.shaping)
             bonus = _add_telescoping(buffer, rollout, after, starts, coef, dones, decay)
             return bonus, after[rollout.ends] if rollout.episodes else np.zeros(0)
@@ -53,7 +52,6 @@ def add_rollout_bonus(
         if credit == "terminal":
             bonus = shaping.terminal_bonus(rollout, values)
         else:
-            assert isinstance(behaviour.embedding, StateOccupancy)
             after, starts = shaping.prefix_values(rollout, behaviour.shaping)
             mean_length = behaviour.window.mean_length
             bonus = shaping.occupancy_bonus(rollout, after, starts, behaviour.embedding, mean_length, decay[0])

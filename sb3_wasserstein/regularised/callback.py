@@ -17,7 +17,7 @@ from sb3_wasserstein._validation import check_count
 from sb3_wasserstein.cloud import saved
 from sb3_wasserstein.duals import Dual, make_dual
 from sb3_wasserstein.duals.stochastic import StochasticDual
-from sb3_wasserstein.embeddings import Embedding, StateOccupancy, make_embedding
+from sb3_wasserstein.embeddings import Embedding, make_embedding
 from sb3_wasserstein.means import RunningMeans
 from sb3_wasserstein.recording import Recorder, Rollout
 from sb3_wasserstein.recording.reader import EpisodeReader
@@ -149,7 +149,8 @@ class DualCallback(BaseCallback):
     def _start(self) -> None:
         assert self._reader is not None and self._recorder is not None
         assert self.model._last_obs is not None
-        self._recorder = self._reader.recorder(self.embedding, self.segment_length, self.window.seen)
+        longest = max(self.window._lengths, default=0)
+        self._recorder = self._reader.recorder(self.embedding, self.segment_length, self.window.seen, longest)
         self._recorder.start(self._reader.observations(self.model._last_obs), self._reader.reset_infos)
         self._last_seen = self.model._last_obs
 
@@ -196,6 +197,7 @@ class DualCallback(BaseCallback):
             return
         self.waits = False
         self.rollout = self._recorder.flush()
+        self.embedding = self._recorder.embedding
         self._last_seen = self.locals.get("new_obs")
         self.window.extend(self.rollout.episodes)
         self._fresh += len(self.rollout.episodes)
@@ -223,7 +225,7 @@ class DualCallback(BaseCallback):
         stochastic = isinstance(self.dual, StochasticDual)
         if len(self.window) < MIN_EPISODES or self._fresh == 0:
             return
-        occupancy = isinstance(self.embedding, StateOccupancy)
+        occupancy = self.embedding.samples_states
         # Episodes of many states: a window's worth of them would be older than the policy.
         n_episodes = self.window.newest(MAX_CLOUD, MIN_EPISODES) if occupancy else len(self.window)
         changed = stochastic or not self.dual.is_fitted or 4 * self._fresh >= n_episodes

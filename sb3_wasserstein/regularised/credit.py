@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein.embeddings.states import StateOccupancy
+from sb3_wasserstein.embeddings import Embedding
 from sb3_wasserstein.recording.rollout import Episode, Rollout
 
 CREDITS = ("telescoping", "terminal", "episode")
@@ -23,13 +23,11 @@ Shaping = Callable[..., NDArray[np.float64]]
 def prefix_values(rollout: Rollout, shaping: Shaping) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
     :param rollout: with prefixes
-    :param shaping: h, (k, dim) -> (k,); where the rollout says what its prefixes are means of, it gets that besides
+    :param shaping: h, (k, dim) -> (k,)
     :return: (T, n) h of each prefix (of each state, for an occupancy) and (k,) h at the rollout's ``starts``
     """
     assert rollout.after is not None
     after = rollout.after.reshape(-1, rollout.after.shape[-1])
-    if rollout.means is not None:
-        return shaping(after, rollout.means).reshape(rollout.ends.shape), shaping(rollout.start_values)
     values = shaping(np.concatenate([rollout.start_values, after]))
     n_starts = len(rollout.start_values)
     return values[n_starts:].reshape(rollout.ends.shape), values[:n_starts]
@@ -60,7 +58,7 @@ def occupancy_bonus(
     rollout: Rollout,
     after: NDArray[np.float64],
     starts: NDArray[np.float64],
-    embedding: StateOccupancy,
+    embedding: Embedding,
     mean_length: float,
     gamma: float,
 ) -> NDArray[np.float64]:

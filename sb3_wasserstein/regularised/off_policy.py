@@ -13,7 +13,6 @@ from stable_baselines3.common.type_aliases import RolloutReturn
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein._threads import one_blas_thread
-from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.recording import Rollout
 from sb3_wasserstein.regularised import credit as shaping
 from sb3_wasserstein.regularised.bonus import BonusReport
@@ -148,7 +147,7 @@ def described(rollout: Rollout, behaviour: DualCallback, gamma: float) -> tuple[
     before[rollout.starts] = rollout.start_values
     points = np.stack([rollout.after, before])
     ones = np.ones(rollout.ends.shape)
-    if not isinstance(behaviour.embedding, StateOccupancy):
+    if not behaviour.embedding.samples_states:
         return points, np.stack([ones, -ones])
     mean_length = behaviour.window.mean_length if len(behaviour.window) else 1.0
     after, first = (

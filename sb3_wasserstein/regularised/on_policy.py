@@ -11,7 +11,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.regularised import credit as shaping
 from sb3_wasserstein.regularised.bonus import BonusReport, add_rollout_bonus
 from sb3_wasserstein.regularised.callback import DualCallback
@@ -104,7 +103,7 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
         bonus, values = add_rollout_bonus(buffer, behaviour, credit, effective, dones, decay)
         if credit != "episode":
             # A state's bonus (an occupancy's, a segment's) goes on after a time limit, like a reward.
-            goes_on = isinstance(behaviour.embedding, StateOccupancy) or self.segment_length is not None
+            goes_on = behaviour.embedding.samples_states or self.segment_length is not None
             if not goes_on and (self.bonus_to_go != 0.0 or rollout.has_truncated):
                 self.bonus_to_go = shaping.mean_to_go(bonus, dones, self.gamma, self.bonus_to_go)
         report = self._bonus_report

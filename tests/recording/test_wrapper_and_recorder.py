@@ -15,9 +15,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 from sb3_wasserstein import TrajectoryEmbeddingWrapper, WassersteinPPO
 from sb3_wasserstein.embeddings import FinalState, FunctionEmbedding, MeanState, Path, StateOccupancy, VisitHistogram
 from sb3_wasserstein.embeddings.features import Features
-from sb3_wasserstein.embeddings.validated import CheckedEmbedding, EmbeddingError
-from sb3_wasserstein.embeddings.visits import MAX_IMAGES
-from sb3_wasserstein.recording.recorder import BoundSource, Recorder
+from sb3_wasserstein.embeddings.validated import EmbeddingError, ValidatedEmbedding
+from sb3_wasserstein.recording import Recorder
 
 LENGTHS = [(3, 7, 5), (11, 4), (40,), (1, 2, 9)]
 N_STEPS = 12
@@ -180,9 +179,7 @@ def test_visits_of_a_box_count_outliers_in_the_nearest_cell():
 
 @pytest.mark.parametrize("shape", [(4, 5), (5, 4, 30)])
 def test_the_blurred_image_of_a_visit_is_scipys(shape):
-    """With the images of all cells at hand, and where they are too many to keep."""
     n_cells = math.prod(shape)
-    assert (n_cells <= MAX_IMAGES) == (len(shape) == 2)
     bound = VisitHistogram(shape=shape, smoothing=0.8).bind(spaces.Discrete(n_cells, start=3), None, n_envs=2)
     visited = np.array([7, n_cells - 1])
     bound.reset(visited + 3, np.ones(2, dtype=bool))
@@ -277,10 +274,10 @@ def test_prefixes_are_sb3s_own_observations_even_where_an_episode_ends_with_a_ro
 @pytest.mark.parametrize(("value", "is_fine"), [(1e200, True), (math.inf, False), (math.nan, False)])
 def test_numbers_whose_squares_overflow_are_numbers(value, is_fine):
     recipe, space = FinalState(), spaces.Box(-np.inf, np.inf, (2,), np.float64)
-    recorder = Recorder(BoundSource(CheckedEmbedding(recipe.bind(space, None, 2), "final state", 2)), recipe, n_envs=2)
+    recorder = Recorder(ValidatedEmbedding(recipe.bind(space, None, 2), "final state", 2), recipe)
     recorder.start(np.zeros((2, 2)))
     after = np.array([[1.0, 2.0], [3.0, value]])
-    recorder.quick_step(after, np.zeros(2), [0.0, 0.0])
+    recorder.step(after, np.zeros(2), [0.0, 0.0], [False, False], [{}, {}])
     if is_fine:
         np.testing.assert_array_equal(recorder.flush().after, [after])
     else:

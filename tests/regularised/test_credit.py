@@ -10,7 +10,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 
 from sb3_wasserstein import _numba as extra
 from sb3_wasserstein.embeddings import StateOccupancy
-from sb3_wasserstein.embeddings.running import Ends
+from sb3_wasserstein.embeddings.steps import Ends
 from sb3_wasserstein.recording import Episode, Rollout
 from sb3_wasserstein.regularised import credit as shaping
 from sb3_wasserstein.regularised.bonus import _add_telescoping, add_bonus
@@ -23,9 +23,10 @@ def h(points):
 def rollout_of(after, start_values, ends, terminated=None, carried=None, episodes=()):
     after, ends = np.asarray(after, dtype=float)[..., None], np.asarray(ends, dtype=bool)
     terminated = ends if terminated is None else np.asarray(terminated, dtype=bool)
-    return Rollout(
-        after, np.asarray(start_values, dtype=float)[:, None], Ends(ends, carried=carried), terminated, list(episodes)
-    )
+    lengths = Ends(ends, tuple(carried or ())).lengths
+    truncated, known = ends & ~terminated, np.ones_like(ends)
+    start_values = np.asarray(start_values, dtype=float)[:, None]
+    return Rollout(after, start_values, ends, lengths, terminated, truncated, known, list(episodes))
 
 
 def test_a_hand_computed_three_step_table():
@@ -48,9 +49,8 @@ def test_the_telescoping_bonus_in_one_compiled_call_is_numpys_to_the_bit(done_ra
     ends[-1, 1] = done_rate > 0
     # A segment's end is none of the episode's.
     dones = ends if of_the_episode else ends & (rng.random(ends.shape) < 0.5)
-    places = Ends(ends)
-    after, starts = rng.normal(size=(n_steps, n_envs)), rng.normal(size=n_envs + places.count - places.count_last)
-    rollout = Rollout(after[..., None], starts[:, None], places, ends, [])
+    after, starts = rng.normal(size=(n_steps, n_envs)), rng.normal(size=n_envs + ends[:-1].sum())
+    rollout = rollout_of(after, starts, ends)
     before = rng.normal(size=(3, n_steps, n_envs)).astype(np.float32)
     found = []
     for without in (False, True):

@@ -61,8 +61,6 @@ EMBEDDINGS = {
     "a path of NaN": (lambda: Path(float("nan")), "n_points"),
     "a path of infinity": (lambda: Path(float("inf")), "n_points"),
     "a path of True": (lambda: Path(True), "n_points"),
-    "no horizon": (lambda: StateOccupancy().bind(BOX, None), "horizon"),
-    "no horizon to be absorbed to": (lambda: StateOccupancy(after_termination="absorb").bind(BOX, None), "horizon"),
     "a horizon of 0": (lambda: StateOccupancy(horizon=0), "horizon"),
     "a horizon of text": (lambda: StateOccupancy(horizon="long"), "horizon"),
     "a horizon of NaN": (lambda: StateOccupancy(horizon=float("nan")), "horizon"),

@@ -14,14 +14,14 @@ from test_hostile_files import learner
 from sb3_wasserstein import WPO, Target, WassersteinA2C, WassersteinPPO, collect_embeddings
 from sb3_wasserstein.embeddings import FunctionEmbedding, Path, StateOccupancy, VisitHistogram
 from sb3_wasserstein.flow import Grid, ParticleFlow
-from sb3_wasserstein.recording import recorder
 
 TARGET = np.random.default_rng(0).normal(size=(6, 2))
 DUALS = ["sinkhorn", "rkhs", "alternating", "semidiscrete"]
 EMBEDDINGS = {
     "mean_state": ("mean_state", TARGET),
     "path": (Path(3), np.tile(TARGET, 3)),
-    "occupancy": (StateOccupancy(horizon=9), TARGET),
+    # Fewer states than an episode has: which ones are kept depends on the episode's number.
+    "occupancy": (StateOccupancy(horizon=9, states_per_episode=3), TARGET),
     "histogram": (VisitHistogram([-2, -2], [2, 2], 3), np.full((1, 9), 1 / 9)),
     "function": (FunctionEmbedding(lambda t: [t.rewards.sum()], 1), TARGET[:, :1]),
 }
@@ -120,9 +120,7 @@ CUTS += [("a2c", "occupancy", "rkhs")]
 
 
 @pytest.mark.parametrize(("name", "embedding", "dual"), CUTS)
-def test_a_training_cut_in_two_is_the_unbroken_one(name, embedding, dual, tmp_path, monkeypatch):
-    # Episodes of more states than an occupancy keeps: which ones depends on the episode's number.
-    monkeypatch.setattr(recorder, "STATES_PER_EPISODE", 3)
+def test_a_training_cut_in_two_is_the_unbroken_one(name, embedding, dual, tmp_path):
     unbroken = made(name, embedding, dual=dual).learn(ROLLOUTS)
     middle = bits(unbroken)
     unbroken.learn(ROLLOUTS, reset_num_timesteps=False)
