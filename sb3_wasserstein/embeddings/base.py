@@ -34,6 +34,19 @@ class ScanError(Exception):
         self.time, self.env = time, env
 
 
+def of_shape(value: Any, shape: tuple[int, ...]) -> Floats:
+    """
+    :param value: what an embedding of the user's returned
+    :param shape: what it must have
+    :return: the value as an array
+    :raises ValueError: if it has another shape
+    """
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != shape:
+        raise ValueError(f"its value has shape {array.shape}; expected {shape}")
+    return array
+
+
 class BoundEmbedding(ABC):
     """
     The running state of an embedding over ``n_envs`` episodes in parallel.
@@ -96,22 +109,23 @@ class BoundEmbedding(ABC):
         after: list[Floats] = []
         first: list[Floats] = []
         finals: list[Floats] = []
-        everywhere = np.ones(self.n_envs, dtype=bool)
+        n_envs = steps.ends.mask.shape[1]
+        everywhere, shape = np.ones(n_envs, dtype=bool), (n_envs, self.dim)
         for time, ended in enumerate(steps.ends.mask):
             actions, rewards = (None if part is None else part[time] for part in (steps.actions, steps.rewards))
             try:
                 self.update(take(steps.observations, time), actions, rewards, everywhere)
                 if self.has_prefixes:
-                    after.append(self.value())
+                    after.append(of_shape(self.value(), shape))
                 if ended.any():
                     # Without prefixes only the ends have a value.
-                    finals.extend(np.asarray(after[-1] if self.has_prefixes else self.value())[ended])
+                    finals.extend((after[-1] if self.has_prefixes else of_shape(self.value(), shape))[ended])
                     observations = copy.deepcopy(take(steps.observations, time))
                     begun = len(finals) - int(ended.sum())
                     put(observations, ended, take(steps.first, slice(begun, len(finals))))
                     self.reset(observations, ended)
                     if self.has_prefixes:
-                        first.extend(np.asarray(self.value())[ended])
+                        first.extend(of_shape(self.value(), shape)[ended])
             except Exception as error:
                 raise ScanError(time) from error
         none = np.zeros((0, self.dim))

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_wasserstein._validation import check_count
-from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding, ScanError
+from sb3_wasserstein.embeddings.base import BoundEmbedding, Embedding, ScanError, of_shape
 from sb3_wasserstein.embeddings.observations import Floats, Mask, Observations, batch_of_one, each, take
 from sb3_wasserstein.embeddings.steps import Scan, Steps
 from sb3_wasserstein.embeddings.trajectory import Trajectory
@@ -104,4 +104,4 @@ class _BoundFunction(BoundEmbedding):
             for parts in (actions, rewards)
         ]
         trajectory = Trajectory(each(lambda *parts: np.concatenate(parts), *observations), *known)
-        return np.asarray(self._function(trajectory), dtype=np.float64)
+        return of_shape(self._function(trajectory), (self.dim,))

@@ -106,6 +106,8 @@ class ValidatedEmbedding:
             raise self._raised(error.__cause__, range(self.n_envs) if error.env is None else [error.env]) from error.__cause__
         except Exception as error:
             raise self._raised(error, range(self.n_envs)) from error
+        if not self.has_prefixes:
+            found = Scan(None, found.first[:0], found.finals)
         if found.after is not None:
             self._check(found.after, ends.mask)
             self._check(found.first, ends.mask, ends.places)
