@@ -99,9 +99,10 @@ class _BoundFunction(BoundEmbedding):
     def _value(self, env: int) -> Floats:
         observations, actions, rewards = zip(*self._parts[env], strict=True)
         # The first part is the reset's observation, to which no action belongs.
-        known = [
+        known_actions, known_rewards = (
             np.concatenate(parts[1:]) if len(parts) > 1 and all(part is not None for part in parts[1:]) else None
             for parts in (actions, rewards)
-        ]
-        trajectory = Trajectory(each(lambda *parts: np.concatenate(parts), *observations), *known)
+        )
+        joined = each(lambda *parts: np.concatenate(parts), *observations)
+        trajectory = Trajectory(joined, known_actions, known_rewards)
         return of_shape(self._function(trajectory), (self.dim,))

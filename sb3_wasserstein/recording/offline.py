@@ -55,7 +55,9 @@ def embed_each(
         except EmbeddingError as error:
             raise ValueError(f"trajectories[{index}] does not fit: {error}") from error
         if embedding.samples_states:
-            terminated = len(trajectory) < (embedding.horizon or 0)
+            terminated = trajectory.terminated
+            if terminated is None:
+                terminated = len(trajectory) < (embedding.horizon or 0)
             offset = (index + 0.5) / len(trajectories)
             points.append(states[embedding.times(len(trajectory), terminated, states_per_trajectory, offset)])
         else:
