@@ -14,31 +14,19 @@ import numpy as np
 
 #: to mypy what numba compiles has no types
 Compiled: TypeAlias = Callable[..., Any]
-#: entries below which numba is not even imported: what it saves is less than its import
-LEAST_ENTRIES = 2**13
-#: costs of all pairs together below which the solver of small pairs is not compiled, which takes seconds
-LEAST_PAIR_ENTRIES = 2**17
 
 
 def compiled_for(array: Any) -> ModuleType | None:
-    """The compiled loops, if they are to be had and know what to do with this array."""
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-        return None
-    return compiled_for_entries(array.size)
-
-
-def compiled_for_entries(n_entries: int) -> ModuleType | None:
-    """The compiled loops, if they are to be had and worth it for so many float32 numbers."""
-    return None if n_entries < LEAST_ENTRIES else _compiled()
-
-
-def compiled_for_pairs(n_entries: int) -> ModuleType | None:
-    """The compiled solver of small pairs, if it is to be had and worth it for so many costs in all."""
-    return None if n_entries < LEAST_PAIR_ENTRIES else _compiled("transport._pair_kernel")
+    """
+    :param array: what the loops are to work on
+    :return: the compiled loops, if they are to be had for float32 and the array is large enough to be worth numba's import
+    """
+    is_large = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.size >= 2**13
+    return _compiled() if is_large else None
 
 
 def compiled_if_imported(name: str) -> ModuleType | None:
-    """Compiled loops that numba is not worth importing for: only where others have imported it already."""
+    """:return: compiled loops that numba is not worth importing for: only where others have imported it already"""
     return _compiled(name) if "numba" in sys.modules else None
 
 

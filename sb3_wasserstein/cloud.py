@@ -11,7 +11,7 @@ import torch
 
 from sb3_wasserstein._threads import sum_of_squares
 
-# A numpy array on the CPU, a tensor elsewhere: the solvers are written in what the two namespaces share.
+#: a numpy array on the CPU, a tensor elsewhere: the solvers are written in what the two namespaces share
 Array: TypeAlias = Any
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -55,33 +55,67 @@ class Cloud:
         """Dimension of the space."""
         return int(self.points.shape[1])
 
+    def has_weight(self) -> npt.NDArray[np.bool_]:
+        """:return: (n,) which points weigh more than 1e-30, less than which float32 cannot tell from nothing"""
+        return np.asarray(self.weights > 1e-30)
+
+    def present(self) -> Cloud:
+        """:return: the points that have weight"""
+        kept = self.has_weight()
+        return self if kept.all() else Cloud(self.points[kept], self.weights[kept])
+
     def thinned(self, limit: int) -> Cloud:
         """
         :param limit: upper bound of the number of points
-        :return: the points at a fixed stride, at most ``limit`` of them, with their weights normalised again
+        :return: the cloud itself if it is small enough; else its points at equal steps of their cumulative weights, each with
+            the share of the weight that it stands for
         """
         if len(self) <= limit:
             return self
-        keep = np.linspace(0, len(self) - 1, limit).astype(np.intp)
-        return Cloud(self.points[keep], self.weights[keep] / self.weights[keep].sum())
+        steps = (np.arange(limit) + 0.5) / limit
+        found = np.searchsorted(np.cumsum(self.weights), steps).clip(max=len(self) - 1)
+        keep, counts = np.unique(found, return_counts=True)
+        return Cloud(self.points[keep], counts / limit)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Where matrices live and in what type: numpy on the CPU, where its exp is twice as fast as torch's; torch elsewhere."""
+class ArrayBackend:
+    """
+    Where matrices are and of what type: numpy's arrays on the CPU, where numpy is faster on small ones, torch's elsewhere.
+
+    :param dtype: "float32" or "float64"
+    :param device: a torch device
+    """
 
     dtype: str = "float64"
     device: str = "cpu"
 
     def array(self, values: Floats) -> Array:
-        """The values in this type and place; never a view that could be written through."""
+        """:return: the values in this type and place; never a view that could be written through"""
         if self.device == "cpu":
             return values.astype(self.dtype)
         return torch.as_tensor(values).to(device=self.device, dtype=getattr(torch, self.dtype))
 
+    def is_available(self) -> bool:
+        """:return: whether this machine has the device"""
+        try:
+            torch.empty(0, device=self.device)
+        except (AssertionError, NotImplementedError, RuntimeError):
+            return False
+        return True
+
+    def empty(self, shape: tuple[int, ...]) -> Array:
+        """:return: uninitialised numbers"""
+        if self.device == "cpu":
+            return np.empty(shape, self.dtype)
+        return torch.empty(shape, device=self.device, dtype=getattr(torch, self.dtype))
+
+
+FLOAT32, FLOAT64 = ArrayBackend("float32"), ArrayBackend("float64")
+
 
 def to_floats(values: Array) -> Floats:
-    """Back to a float64 array."""
+    """:return: a float64 array"""
     return np.asarray(values.cpu().numpy() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
 
 
@@ -130,14 +164,21 @@ def as_weights(value: object | None, n: int, name: str) -> Floats:
     weights = _as_floats(value, name)
     if weights.shape != (n,):
         raise ValueError(f"`{name}` must have one weight for each of the {n} points, got shape {weights.shape}")
-    total = weights.sum()
-    if not np.isfinite(total):
-        raise ValueError(f"`{name}` must be finite, got {weights[~np.isfinite(weights)][:1]}: drop or mend those points first")
+    if not np.isfinite(weights).all():
+        raise ValueError(f"`{name}` must be finite, got {weights[~np.isfinite(weights)][0]}: drop or mend those points first")
     if weights.min() < 0:
         raise ValueError(f"`{name}` must be non-negative, got {weights.min()}: a law has no negative mass")
-    if total == 0:
+    if weights.max() == 0:
         raise ValueError(f"`{name}` sum to zero: at least one point needs mass")
-    return np.asarray(weights / total)
+    # The largest first: neither 1e308 nor 1e-320 leave the range on the way.
+    weights = weights / weights.max()
+    return np.asarray(weights / weights.sum())
+
+
+def point_keys(points: Floats) -> list[bytes]:
+    """:return: a key of each point, by which equal points are found"""
+    # Adding zero makes −0.0 the same point as 0.0.
+    return [row.tobytes() for row in np.ascontiguousarray(points) + 0.0]
 
 
 def like(values: Floats, reference: object) -> Any:

@@ -31,6 +31,7 @@ from benchmarks._lib.rows import Value
 from benchmarks._lib.statistics import Show, mean
 from benchmarks._lib.study import Run, Study
 from benchmarks._lib.timing import cpu, inner_loops, interleaved, marginal_error
+from sb3_wasserstein.cloud import FLOAT32
 from sb3_wasserstein.duals import SinkhornDual
 from sb3_wasserstein.transport.cost_matrix import MatrixPairs
 from sb3_wasserstein.transport.sinkhorn import solve
@@ -198,19 +199,13 @@ def case(n: int, d: int, epsilon: float, repeats: int, hopeless: set[str]) -> di
     weights, kernel = np.full(n, 1 / n, np.float32), np.exp(-costs / costs.max()).astype(np.float32)
     largest = np.float32(costs.max())
 
-    def made(points: np.ndarray) -> tuple[MatrixPairs, np.ndarray]:
-        pairs = MatrixPairs(cdist(points, y).astype(np.float32))
-        return pairs, pairs.hold()
-
     def solved(points: np.ndarray, start: np.ndarray | None) -> float:
-        pairs, _ = made(points)
+        pairs = MatrixPairs(cdist(points, y).astype(np.float32), FLOAT32)
         return cpu(lambda: solve(pairs, weights, weights, absolute, start))
 
     def exponents() -> np.ndarray:
         # Of moderate size: numbers that underflow take twice as long, and a best has none.
-        _, held = made(x)
-        held /= -largest
-        return held
+        return cdist(x, y).astype(np.float32) / -largest
 
     def exp_of_numpy() -> float:
         held = exponents()

@@ -1,8 +1,9 @@
 """
 How far apart two behaviours are, and in which direction: the duals of entropic optimal transport.
 
-A dual holds two potentials f, g (S1 calls them test functions). f says of any behaviour x how much farther from the target the
-policy gets by doing more of x: that is what a return is shaped with. Useful alone: numpy, scipy and torch are all it imports.
+A dual has two potentials f, g (Abdullah et al. 2018 call them test functions). f says of any behaviour x how much farther from
+the target the policy gets by doing more of x: that is what a return is shaped with. The package is of use alone: it imports
+numpy, scipy and torch only.
 
 The lines below are the export list: a dual that stands here is known by name (``GreedyDual`` as ``"greedy"``).
 """

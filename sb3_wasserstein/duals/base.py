@@ -9,13 +9,12 @@ import numpy as np
 
 from sb3_wasserstein._validation import check_flag
 from sb3_wasserstein.cloud import Floats, as_cloud, like
-from sb3_wasserstein.means import RunningMeans
 from sb3_wasserstein.transport.costs import Cost, GroundCost, SaturatingCost, check_positive
 
 
 class Dual(ABC):
     """
-    The dual side of entropic optimal transport between a behaviour μ and a target ν (S1 eq. 3):
+    The dual side of entropic optimal transport between a behaviour μ and a target ν (Abdullah et al. 2018, eq. 3):
 
         W_ε(μ, ν) = max over f, g of  E_μ f + E_ν g − ε E_{μ⊗ν}[exp((f + g − c) / ε) − 1]
 
@@ -37,6 +36,8 @@ class Dual(ABC):
 
     #: constructor arguments that a saved state must agree with, in the constructor's order
     _arguments: ClassVar[tuple[str, ...]] = ("epsilon", "cost", "relative")
+    #: those of them that say how to compute, not what: a state may come from a dual with others
+    _free_arguments: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, epsilon: float = 0.05, cost: Cost = "euclidean", relative: bool = True) -> None:
         self.epsilon = check_positive(epsilon, "epsilon")
@@ -88,20 +89,14 @@ class Dual(ABC):
         :raises RuntimeError: before the first update
         """
 
-    def shaping_at(self, points: Floats, means: RunningMeans | None = None) -> Floats:
-        """
-        :meth:`shaping` as every rollout asks for it: a subclass may leave out checks that the result makes up for.
-
-        :param points: (k, d)
-        :param means: what the points are means of, where that is known: a subclass may save products by it
-        :return: (k,), finite
-        """
+    def shaping_at(self, points: Floats, means: object = None) -> Floats:
+        """:meth:`shaping` of an array, as an array."""
         return np.asarray(self.shaping(points))
 
     @abstractmethod
     def coupling(self) -> Floats:
         """
-        γ of S1 Prop. 1 between the clouds of the last update.
+        γ of Abdullah et al. 2018, Prop. 1, between the clouds of the last update.
 
         :return: (n, m) float64
         :raises RuntimeError: before the first update
@@ -162,7 +157,8 @@ class Dual(ABC):
         Take over a saved state; potentials are then the same to the bit.
 
         :param state: from :meth:`state_dict`
-        :param strict: whether the state must come from a dual with the same constructor arguments
+        :param strict: whether the state must come from a dual with the same constructor arguments, but for those that say how
+            to compute (device, dtype, tol, max_iterations, max_points)
         :raises ValueError: if it comes from another class, with ``strict`` from other arguments, or is damaged; the dual is
             then as it was
         """
@@ -171,7 +167,9 @@ class Dual(ABC):
                 f"`state` must be what state_dict() of a {type(self).__name__} returned, got {type(state).__name__}"
             )
         theirs, ours = state["config"], self.config()
-        differing = [key for key in ours if theirs.get(key) != ours[key]]
+        # An argument that the saved dual did not have yet had its default.
+        theirs = {"class": None} | theirs
+        differing = [key for key in ours if theirs.get(key, ours[key]) != ours[key] and key not in self._free_arguments]
         if "class" in differing or (strict and differing):
             what = ", ".join(f"{key}: saved {theirs.get(key)!r}, here {ours[key]!r}" for key in differing)
             raise ValueError(f"`state` belongs to another dual ({what}): construct this one with the saved arguments")

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from typing import Any
 
+from sb3_wasserstein.cloud import ArrayBackend
 from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.transport.costs import SaturatingCost
 
@@ -90,6 +91,10 @@ def dual_from_config(config: dict[str, Any]) -> Dual:
         arguments["cost"] = SaturatingCost(cost["saturating"], cost["scale"])
     elif isinstance(cost, dict):
         raise ValueError(f"the dual's cost is a function ({cost}), and functions are not saved: pass dual= with it to load()")
+    device = arguments.get("device", "cpu")
+    if isinstance(device, str) and not ArrayBackend(device=device).is_available():
+        # The device says how to compute: a dual that was saved beside a GPU is the same without.
+        arguments["device"] = "cpu"
     try:
         return classes[name](**arguments)
     except TypeError as error:

@@ -1,11 +1,10 @@
-"""RKHSDual: S1 Alg. 1. Both laws are continuous and only sampled; the potentials live in a Gaussian RKHS."""
+"""RKHSDual: Abdullah et al. 2018, Alg. 1. Both laws are only sampled; the potentials live in a Gaussian RKHS."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.spatial.distance import pdist
 from scipy.special import logsumexp
 
 from sb3_wasserstein._validation import check_count
@@ -14,18 +13,11 @@ from sb3_wasserstein.duals.rkhs_function import BoundedExpansion, GrowingExpansi
 from sb3_wasserstein.duals.stochastic import StochasticDual
 from sb3_wasserstein.transport.costs import Cost, check_positive
 
-BATCH = 64
-#: draws of ν that a short batch of μ is set against
-LEAST_Y = 32
-#: a mean e below exp(−FAR) has not begun to converge: what lies beyond is made up by Sinkhorn's step, at the same rate
-FAR = 6.0
-#: points a cloud that the median heuristic looks at
-BANDWIDTH_POINTS = 512
-
 
 class RKHSDual(StochasticDual):
     """
-    Stochastic ascent on f = Σ α_i κ(·, x_i), g = Σ α_i κ(·, y_i), κ a Gaussian (S1 Alg. 1, G16 Prop. 5.2).
+    Stochastic ascent on f = Σ α_i κ(·, x_i), g = Σ α_i κ(·, y_i), κ a Gaussian (Abdullah et al. 2018, Alg. 1; Genevay et
+    al. 2016, Prop. 5.2).
 
     ``budget=None`` is the algorithm as written, a pair (x_k, y_k) at a time:
 
@@ -87,7 +79,7 @@ class RKHSDual(StochasticDual):
     def _start(self, x: Floats, y: Floats) -> None:
         if isinstance(self.bandwidth, str):
             within_x, within_y = _median_distance(x), _median_distance(y)
-            across = float(np.median(np.linalg.norm(x[:BANDWIDTH_POINTS, None] - y[None, :1], axis=2)))
+            across = float(np.median(np.linalg.norm(x - y[0], axis=1)))
             sigmas = (within_x or within_y or across or 1.0, within_y or within_x or across or 1.0)
         else:
             sigmas = (self.bandwidth, self.bandwidth)
@@ -104,16 +96,15 @@ class RKHSDual(StochasticDual):
             for k, (x_k, y_k) in enumerate(zip(x, drawn, strict=True), start=self._samples + 1):
                 self._pair(k, x_k, y_k)
             return drawn
-        drawn = self._draw_y(len(x), y, q, at_least=LEAST_Y)
-        steps = -(-len(x) // BATCH)
+        drawn, batches = self._mini_batches(x, y, q)
         seen = self._samples
-        for batch_x, batch_y in zip(np.array_split(x, steps), np.array_split(drawn, steps), strict=True):
+        for batch_x, batch_y in batches:
             seen += len(batch_x)
             self._batch(seen, batch_x, batch_y)
         return drawn
 
     def _pair(self, k: int, x: Floats, y: Floats) -> None:
-        """One step of S1 Alg. 1."""
+        """One step of Abdullah et al. 2018, Alg. 1."""
         f, g = self._expansions
         row_x, row_y = f.kernel_row(x), g.kernel_row(y)
         f_x, g_y = f.evaluate(row_x), g.evaluate(row_y)
@@ -131,11 +122,13 @@ class RKHSDual(StochasticDual):
         exponents = f.at(features_x)[:, None] + g.at(features_y)[None, :]
         exponents -= self.ground_cost.matrix(x, y)
         exponents /= self.epsilon_
-        rate = len(x) / BATCH * min(0.5, 0.5 * self.step / max(1.0, seen / BATCH) ** 0.75)
+        share, steps = len(x) / self.sampling.batch, max(1.0, seen / self.sampling.batch)
+        rate = share * min(0.5, 0.5 * self.step / steps**0.75)
         for expansion, features, axis in ((f, features_x, 1), (g, features_y, 0)):
             log_e = logsumexp(exponents, axis=axis) - np.log(exponents.shape[axis])
             e = np.exp(np.minimum(log_e, self.clip))
-            change = np.log1p(rate * (e - 1.0)) + rate * np.minimum(log_e + FAR, 0.0)
+            # A mean e below exp(−6) has not begun to converge: what lies beyond is made up by Sinkhorn's step.
+            change = np.log1p(rate * (e - 1.0)) + rate * np.minimum(log_e + 6.0, 0.0)
             expansion.step(features, -self.epsilon_ * change)
 
     def _f(self, x: Floats) -> Floats:
@@ -163,6 +156,8 @@ class RKHSDual(StochasticDual):
 
 
 def _median_distance(points: Floats) -> float:
-    """The median distance within a cloud; 0 where it has no two points, or they are equal."""
-    stride = -(-len(points) // BANDWIDTH_POINTS)
+    """The median distance within a cloud, at 512 of its points; 0 where it has no two points, or they are equal."""
+    from scipy.spatial.distance import pdist
+
+    stride = -(-len(points) // 512)
     return float(np.median(pdist(points[::stride]))) if len(points) > stride else 0.0

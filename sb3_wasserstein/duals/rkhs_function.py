@@ -7,30 +7,22 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve
-from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.cloud import Floats, saved
 from sb3_wasserstein.transport.costs import check_positive
 
-#: the ridge of the natural step, in units of the mean eigenvalue: less follows the noise of a batch
-RIDGE = 0.03
-#: a new point whose largest kernel value to all centres is below this is where the centres cannot reach
-NOVEL = 0.5
-#: the most recent samples stand for the law: second moments and means are taken over them
-MOMENT_SAMPLES = 1024
-#: keeps the factorisations positive where centres (nearly) coincide
-JITTER = 1e-6
-
 
 def gaussian(x: Floats, centres: Floats, bandwidth: float) -> Floats:
     """κ(x, y) = exp(−|x − y|² / (2 σ²)), (n, m)."""
+    from scipy.spatial.distance import cdist
+
     squares = cdist(x, centres, "sqeuclidean")
     squares *= -0.5 / bandwidth**2
     return np.asarray(np.exp(squares, out=squares))
 
 
 class GrowingExpansion:
-    """Every sample is a centre, as S1 Alg. 1 has it: step k costs O(k), the memory is O(k)."""
+    """Every sample is a centre, as Abdullah et al. 2018, Alg. 1, has it: step k costs O(k), the memory is O(k)."""
 
     def __init__(self, dim: int, bandwidth: float) -> None:
         self.bandwidth = bandwidth
@@ -89,7 +81,8 @@ class BoundedExpansion:
     """
     At most ``budget`` centres (Nyström). A step is a regression on the batch, in the metric of the samples' second moment with
     a ridge in the RKHS norm: β += (E[κκᵀ] + δ K)⁻¹ E[κ r]. Samples that no centre reaches become centres, in the place of the
-    least used, whose function is first projected on the others. Cost and memory per sample are constant.
+    least used, whose function is first projected on the others. Cost and memory per sample are constant. Second moments and
+    means are taken over the last 1024 samples; a centre reaches a point where κ is at least a half.
     """
 
     def __init__(self, dim: int, bandwidth: float, budget: int) -> None:
@@ -124,15 +117,15 @@ class BoundedExpansion:
 
     def take_in(self, x: Floats) -> None:
         """Remember samples, and make centres of those that the centres do not reach, or of all while there is room."""
-        self._recent = np.concatenate([self._recent, x])[-MOMENT_SAMPLES:]
+        self._recent = np.concatenate([self._recent, x])[-1024:]
         room = self.budget - len(self.centres)
         if room > 0:
             self._add(x[:room])
             x = x[room:]
         if len(x):
-            for point in x[self.features(x).max(axis=1) < NOVEL]:
+            for point in x[self.features(x).max(axis=1) < 0.5]:
                 # The point before may have been next to this one.
-                if self.features(point[None]).max() < NOVEL:
+                if self.features(point[None]).max() < 0.5:
                     self._drop()
                     self._add(point[None])
 
@@ -156,8 +149,9 @@ class BoundedExpansion:
         kernel = self.features(self.centres)
         n = len(kernel)
         moment = recent.T @ recent / len(recent)
-        # κ(x, x) = 1: the mean eigenvalue in the whitened basis is 1 / n.
-        self._factor = cho_factor(moment + RIDGE / n * (kernel + JITTER * np.eye(n)), check_finite=False)
+        # κ(x, x) = 1: the mean eigenvalue in the whitened basis is 1 / n; a ridge of less than 0.03 of it follows the noise of
+        # a batch. The millionth keeps the factorisation positive where centres nearly coincide.
+        self._factor = cho_factor(moment + 0.03 / n * (kernel + 1e-6 * np.eye(n)), check_finite=False)
         self._usage, self._mean = moment.diagonal().copy(), None
         self._steps_left = self.budget
 
@@ -174,7 +168,7 @@ class BoundedExpansion:
         kept = np.arange(len(self.centres)) != least
         kernel = gaussian(self.centres[kept], self.centres, self.bandwidth)
         if kept.any():
-            shares = np.linalg.solve(kernel[:, kept] + JITTER * np.eye(len(kernel)), kernel[:, least])
+            shares = np.linalg.solve(kernel[:, kept] + 1e-6 * np.eye(len(kernel)), kernel[:, least])
             self.coefficients = self.coefficients[kept] + self.coefficients[least] * shares
         else:
             self.coefficients = self.coefficients[kept]

@@ -1,4 +1,4 @@
-"""SemiDiscreteDual: S1 Alg. 4. μ is sampled, ν has finitely many points."""
+"""SemiDiscreteDual: Abdullah et al. 2018, Alg. 4. μ is sampled, ν has finitely many points."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from sb3_wasserstein.cloud import Floats, saved
-from sb3_wasserstein.duals.stochastic import StochasticDual
+from sb3_wasserstein.cloud import Cloud, Floats, as_weights, point_keys, saved
+from sb3_wasserstein.duals.stochastic import Sampling, StochasticDual
 from sb3_wasserstein.transport.costs import Cost, check_positive
-from sb3_wasserstein.transport.transform import soft_c_transform
-
-BATCH = 16
-#: samples whose costs are computed at once, a multiple of the batch
-BLOCK = 1024
+from sb3_wasserstein.transport.potentials import soft_c_transform
 
 
 class SemiDiscreteDual(StochasticDual):
     """
-    Averaged stochastic ascent in v, one value for each of the target's points (S1 Alg. 4, G16 Alg. 2):
+    Averaged stochastic ascent in v, one value for each of the target's points (Abdullah et al. 2018, Alg. 4;
+    Genevay et al. 2016, Alg. 2):
 
         ∇_v h_ε(x, v) = q − softmax_j(log q_j + (v_j − c(x, y_j)) / ε)
 
@@ -49,6 +46,7 @@ class SemiDiscreteDual(StochasticDual):
     """
 
     _arguments: ClassVar[tuple[str, ...]] = (*StochasticDual._arguments, "memory")
+    sampling: ClassVar[Sampling] = Sampling(batch=16)
 
     def __init__(
         self,
@@ -62,68 +60,65 @@ class SemiDiscreteDual(StochasticDual):
     ) -> None:
         super().__init__(epsilon, cost, relative, step, seed, debias)
         self.memory = check_positive(memory, "memory")
-        self._support = np.empty((0, 0))
-        self._q = self._v = self._v_mean = np.empty(0)
+        self._nu = Cloud(np.empty((0, 0)), np.empty(0))
+        self._v = self._v_mean = np.empty(0)
 
     def _start(self, x: Floats, y: Floats) -> None:
-        self._support = np.empty((0, 0))
+        self._nu = Cloud(np.empty((0, 0)), np.empty(0))
 
     def _ascend(self, x: Floats, y: Floats, q: Floats | None) -> Floats:
-        q = np.full(len(y), 1.0 / len(y)) if q is None else q
-        self._settle_on(y[q > 0], q[q > 0])
-        epsilon, log_q, seen = self.epsilon_, np.log(self._q), self._samples
-        for start in range(0, len(x), BATCH):
-            if start % BLOCK == 0:
-                costs = self.ground_cost.matrix(x[start : start + BLOCK], self._support)
-            batch = costs[start % BLOCK : start % BLOCK + BATCH]
-            seen = seen + len(batch)
-            exponents = log_q + (self._v - batch) / epsilon
-            exponents -= exponents.max(axis=1)[:, None]
-            softmax = np.exp(exponents)
-            softmax /= softmax.sum(axis=1)[:, None]
-            horizon = min(seen, self.memory)
-            gamma = min(0.9, self.step * len(batch) / horizon)
-            self._v = self._v - epsilon * np.log1p(gamma * (softmax.mean(axis=0) / self._q - 1.0))
-            # Weights that grow with the sample's number forget the start.
-            self._v_mean = self._v_mean + min(1.0, 2.0 * len(batch) / (horizon + len(batch))) * (self._v - self._v_mean)
-        return self._support
+        self._settle_on(Cloud(y, as_weights(q, len(y), "y_weights")).present())
+        epsilon, log_q, seen = self.epsilon_, np.log(self._nu.weights), self._samples
+        # Costs of many samples at once: a call a batch would take longer than the batch.
+        for block in (x[start : start + 1024] for start in range(0, len(x), 1024)):
+            costs = self.ground_cost.matrix(block, self._nu.points)
+            for batch in (costs[start : start + self.sampling.batch] for start in range(0, len(block), self.sampling.batch)):
+                seen += len(batch)
+                exponents = log_q + (self._v - batch) / epsilon
+                exponents -= exponents.max(axis=1)[:, None]
+                softmax = np.exp(exponents)
+                softmax /= softmax.sum(axis=1)[:, None]
+                horizon = min(seen, self.memory)
+                gamma = min(0.9, self.step * len(batch) / horizon)
+                self._v = self._v - epsilon * np.log1p(gamma * (softmax.mean(axis=0) / self._nu.weights - 1.0))
+                # Weights that grow with the sample's number forget the start.
+                self._v_mean = self._v_mean + min(1.0, 2.0 * len(batch) / (horizon + len(batch))) * (self._v - self._v_mean)
+        return self._nu.points
 
-    def _settle_on(self, y: Floats, q: Floats) -> None:
+    def _settle_on(self, nu: Cloud) -> None:
         """Take over the target; v goes along to a changed one by its extension."""
-        if not np.array_equal(y, self._support):
-            self._v = self._g(y) if self._samples else np.zeros(len(y))
+        if not np.array_equal(nu.points, self._nu.points):
+            self._v = self._g(nu.points) if self._samples else np.zeros(len(nu))
             self._v_mean = self._v.copy()
-        self._support, self._q = y, q
+        self._nu = nu
 
     def _f(self, x: Floats) -> Floats:
-        return soft_c_transform(self.ground_cost.matrix(x, self._support), np.log(self._q), self._v_mean, self.epsilon_)
+        return soft_c_transform(x, self._nu, self._v_mean, self.epsilon_, self.ground_cost)
 
     def _g(self, y: Floats) -> Floats:
         """v on the target's points; elsewhere the soft c-transform of f over the most recent samples of μ."""
-        if np.array_equal(y, self._support):
+        if np.array_equal(y, self._nu.points):
             return self._v_mean
-        n = len(self._recent_x)
-        costs = self.ground_cost.matrix(y, self._recent_x)
-        values = soft_c_transform(costs, np.full(n, -np.log(n)), self._f(self._recent_x), self.epsilon_)
-        for point, v in zip(self._support, self._v_mean, strict=True):
-            values[(y == point).all(axis=1)] = v
-        return values
+        recent = Cloud(self._recent_x, as_weights(None, len(self._recent_x), "x_weights"))
+        values = soft_c_transform(y, recent, self._f(self._recent_x), self.epsilon_, self.ground_cost)
+        known = dict(zip(point_keys(self._nu.points), self._v_mean, strict=True))
+        return np.array([known.get(key, value) for key, value in zip(point_keys(y), values, strict=True)])
 
     def _mean_f(self) -> float:
         return float(self._f(self._recent_x).mean())
 
     def _mean_g(self) -> float:
-        return float(self._q @ self._v_mean)
+        return float(self._nu.weights @ self._v_mean)
 
     def _law_y(self) -> tuple[Floats, Floats]:
-        return self._support, self._q
+        return self._nu.points, self._nu.weights
 
     def _extra_state(self) -> dict[str, Any]:
-        own = {name: torch.tensor(getattr(self, f"_{name}")) for name in ("support", "q", "v", "v_mean")}
-        return super()._extra_state() | own
+        arrays = {"support": self._nu.points, "q": self._nu.weights, "v": self._v, "v_mean": self._v_mean}
+        return super()._extra_state() | {name: torch.tensor(array) for name, array in arrays.items()}
 
     def _load_extra_state(self, state: dict[str, Any]) -> None:
         super()._load_extra_state(state)
-        self._support = saved(state, "support", None, state["dim"])
-        for name in ("q", "v", "v_mean"):
-            setattr(self, f"_{name}", saved(state, name, len(self._support)))
+        support = saved(state, "support", None, state["dim"])
+        self._nu = Cloud(support, saved(state, "q", len(support)))
+        self._v, self._v_mean = (saved(state, name, len(support)) for name in ("v", "v_mean"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any, ClassVar
 
@@ -10,42 +9,38 @@ import numpy as np
 import torch
 
 from sb3_wasserstein._validation import check_count, check_flag
-from sb3_wasserstein.cloud import Floats, Kind, as_cloud, as_weights, saved
+from sb3_wasserstein.cloud import ArrayBackend, Cloud, Floats, as_cloud, as_weights, point_keys, saved
 from sb3_wasserstein.duals.base import Dual
-from sb3_wasserstein.means import RunningMeans
 from sb3_wasserstein.transport.costs import Cost, SaturatingCost, check_positive
-from sb3_wasserstein.transport.potentials import Transforms
-from sb3_wasserstein.transport.precision import Problem
-from sb3_wasserstein.transport.sinkhorn import Solution
-from sb3_wasserstein.transport.transform import extend
+from sb3_wasserstein.transport.potentials import soft_c_transform
+from sb3_wasserstein.transport.precision import Solved, solve_between, solve_within
+from sb3_wasserstein.transport.sinkhorn import SinkhornOptions
 
-REFERENCES = ("product", "entropy")
-DTYPES = ("float32", "float64")
-#: costs for which exp(−c/ε) is positive definite
-POSITIVE_DEFINITE = ("euclidean", "sqeuclidean", "cityblock")
-#: points that weigh less are as good as absent
-LEAST_WEIGHT = 1e-30
+NO_CLOUD = Cloud(np.empty((0, 0)), np.empty(0))
 
 
 class SinkhornDual(Dual):
     """
-    Sinkhorn's algorithm (C13; S1 Alg. 2 where both laws live on one finite set) on the clouds of the last update, warm-started
-    from the one before. Potentials are extended to any point by the soft c-transform.
+    Sinkhorn's algorithm (Cuturi 2013; Abdullah et al. 2018, Alg. 2, where both laws live on one finite set) on the clouds of
+    the last update, warm-started from the one before. Potentials are extended to any point by the soft c-transform, so that
+    the second term of h (Abdullah et al. 2018, the gradient) is a constant, and ``shaping`` is the potential.
 
-    With ``debias`` the distance is the Sinkhorn divergence S_ε, its potential f_μν − f_μμ: zero iff μ = ν, where exp(−c/ε) is
-    positive definite (euclidean, sqeuclidean, cityblock, saturating euclidean); other costs warn.
+    With ``debias`` the distance is the Sinkhorn divergence S_ε, the potentials f_μν − f_μμ and g_μν − g_νν: zero iff μ = ν,
+    where exp(−c/ε) is positive definite (euclidean, sqeuclidean, cityblock, saturating euclidean); other costs warn.
 
     :param epsilon: ε, in units of the ground-cost scale if ``relative``, else in the cost's own unit
     :param cost: a scipy metric name, a callable (x (n, d), y (m, d)) -> (n, m), or a ``SaturatingCost``
     :param relative: whether ε is in units of the median ground cost of the first update
     :param debias: whether to subtract the self-transport terms
-    :param reference: "product" for KL(γ ‖ μ⊗ν), S1 eq. 3; "entropy" for −H(γ), S1 eq. 2: its potential is u = f + ε log p,
-        which exists on the samples only. With ``debias`` the two are the same.
+    :param reference: "product" for KL(γ ‖ μ⊗ν), Abdullah et al. 2018, eq. 3; "entropy" for −H(γ), eq. 2: its potential is
+        u = f + ε log p, which exists on the samples only. With ``debias`` the two are the same.
     :param tol: L1 error of both marginals at which to stop
     :param max_iterations: after which to stop in any case, with a warning
     :param dtype: "float32" or "float64", what is iterated in; results are float64. Where float32 is too coarse for ε,
         float64 is taken, with a warning.
     :param device: a torch device
+    :param max_points: points of a cloud that a solve takes: time and memory grow with their square. A larger cloud is
+        represented by so many of its points, at equal steps of their cumulative weight, with a warning.
     :raises ValueError: if an argument is out of its range or unknown; the message names it
 
     Example:
@@ -61,9 +56,8 @@ class SinkhornDual(Dual):
         True
     """
 
-    _arguments: ClassVar[tuple[str, ...]] = (
-        "epsilon", "cost", "relative", "debias", "reference", "tol", "max_iterations", "dtype", "device",
-    )  # fmt: skip
+    _free_arguments: ClassVar[tuple[str, ...]] = ("tol", "max_iterations", "dtype", "device", "max_points")
+    _arguments: ClassVar[tuple[str, ...]] = ("epsilon", "cost", "relative", "debias", "reference", *_free_arguments)
 
     def __init__(
         self,
@@ -76,12 +70,12 @@ class SinkhornDual(Dual):
         max_iterations: int = 10_000,
         dtype: str = "float32",
         device: str = "cpu",
+        max_points: int = 4096,
     ) -> None:
         super().__init__(epsilon, cost, relative)
-        if reference not in REFERENCES:
-            raise ValueError(f"`reference` must be one of {', '.join(REFERENCES)}, got {reference!r}")
-        if dtype not in DTYPES:
-            raise ValueError(f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}")
+        for name, value, known in (("reference", reference, ("product", "entropy")), ("dtype", dtype, ("float32", "float64"))):
+            if value not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}")
         try:
             self.device = str(torch.device(device))
         except (RuntimeError, TypeError) as error:
@@ -91,20 +85,20 @@ class SinkhornDual(Dual):
         self.tol = check_positive(tol, "tol")
         self.max_iterations = check_count("max_iterations", max_iterations)
         self.dtype = dtype
-        self._kind = Kind(dtype, self.device)
+        self.max_points = check_count("max_points", max_points, 2)
         self._warned: set[str] = set()
         self._clear()
 
     def _clear(self) -> None:
-        self._x = self._y = np.empty((0, 0))
-        self._p = self._q = self._f = self._g = np.empty(0)
+        self._x = self._y = NO_CLOUD
+        self._f = self._g = np.empty(0)
+        #: which points of the last update's clouds, where these were not too large, have weight
         self._kept_x = self._kept_y = np.empty(0, dtype=np.bool_)
         self._fxx: Floats | None = None
         self._gyy: Floats | None = None
         #: ε that νν was solved for, and its marginal error
         self._solved_yy = (0.0, 0.0)
         self._offsets = (0.0, 0.0)
-        self._transforms: dict[bool, Transforms] = {}
         self._residual = self._distance = 0.0
         self._iterations = 0
 
@@ -117,104 +111,75 @@ class SinkhornDual(Dual):
         :param x_weights: (n,) weights ≥ 0, ``None`` for equal ones; normalised here
         :param y_weights: (m,)
         :raises ValueError: if a cloud or its weights are empty, not finite, or do not match
+        :raises RuntimeError: if the device is not there
         """
-        x = as_cloud(x, "x", self._dim)
-        y = as_cloud(y, "y", x.shape[1])
-        p, q = as_weights(x_weights, len(x), "x_weights"), as_weights(y_weights, len(y), "y_weights")
-        x, p, kept_x = _present(x, p)
-        y, q, kept_y = _present(y, q)
+        backend = ArrayBackend(self.dtype, self.device)
+        if not backend.is_available():
+            raise RuntimeError(
+                f"`device`={self.device!r} is not available on this machine: construct the dual with device='cpu'"
+            )
+        points_x = as_cloud(x, "x", self._dim)
+        points_y = as_cloud(y, "y", points_x.shape[1])
+        law_x = self._thinned(Cloud(points_x, as_weights(x_weights, len(points_x), "x_weights")), "x")
+        law_y = self._thinned(Cloud(points_y, as_weights(y_weights, len(points_y), "y_weights")), "y")
+        mu, nu = law_x.present(), law_y.present()
 
         pairs = None
         if self._scale is None:
-            pairs = self.ground_cost.pairs(x, y, self._kind)
-            self._scale = self.ground_cost.measure_pairs(pairs, x, y)
-        epsilon = self.epsilon_if(self._scale)
-        problem = Problem(self.ground_cost, epsilon, self.tol, self.max_iterations, self._kind, self._warn)
-        start_g, start_f, start_y = self._warm_starts(x, y, epsilon)
-        equal = np.array_equal(x, y) and np.array_equal(p, q)
-        cross = problem.within(x, p, start_f) if equal else problem.between(x, y, p, q, start_g, pairs)
-        solutions = [cross]
-        self._distance = float(p @ cross.f + q @ cross.g)
+            pairs, self._scale = self.ground_cost.measured_pairs(mu.points, nu.points, backend)
+        epsilon, options = self.epsilon_, SinkhornOptions(self.tol, self.max_iterations)
+        start_g, start_y = self._warm_starts(nu, epsilon, backend)
+        equal = _same(mu, nu)
+        if equal:
+            cross = solve_within(mu, self.ground_cost, epsilon, options, backend)
+        else:
+            cross = solve_between(mu, nu, self.ground_cost, epsilon, options, backend, start_g, pairs)
+        del pairs
+        solved = [cross]
+        distance = float(mu.weights @ cross.f + nu.weights @ cross.g)
         self._fxx = None
         if self.debias:
-            self_x = cross if equal else problem.within(x, p, start_f)
-            self_y = cross if equal else self._within_y(problem, y, q, start_y)
+            self_x = cross if equal else solve_within(mu, self.ground_cost, epsilon, options, backend)
+            if equal:
+                self_y = cross
+            elif (
+                start_y is not None and self._solved_yy[0] == epsilon and self._solved_yy[1] <= self.tol and _same(nu, self._y)
+            ):
+                # Neither ν nor ε is another: nor is νν.
+                self_y = Solved(start_y, start_y, self._solved_yy[1], 0, False)
+            else:
+                self_y = solve_within(nu, self.ground_cost, epsilon, options, backend, start_y)
             self._fxx, self._gyy, self._solved_yy = self_x.f, self_y.f, (epsilon, self_y.residual)
-            self._distance -= float(p @ self_x.f + q @ self_y.f)
-            solutions += [self_x, self_y]
+            distance -= float(mu.weights @ self_x.f + nu.weights @ self_y.f)
+            solved += [self_x, self_y]
         elif self.reference == "entropy":
-            self._distance += epsilon * float(p @ np.log(p) + q @ np.log(q))
-        self._x, self._y, self._p, self._q = x, y, p, q
-        self._f, self._g, self._transforms = cross.f, cross.g, {}
-        self._kept_x, self._kept_y = kept_x, kept_y
-        self._dim = x.shape[1]
-        self._residual = max(solution.residual for solution in solutions)
-        self._iterations = cross.iterations
+            distance += epsilon * float(mu.weights @ np.log(mu.weights) + nu.weights @ np.log(nu.weights))
+        self._x, self._y, self._f, self._g = mu, nu, cross.f, cross.g
+        self._kept_x, self._kept_y = law_x.has_weight(), law_y.has_weight()
+        self._dim, self._distance = mu.dim, distance
+        self._residual, self._iterations = max(one.residual for one in solved), cross.iterations
         self._offsets = self._means()
-        if self.debias and not self._positive_definite() and (isinstance(self.ground_cost.base, str) or self._distance < 0):
-            self._warn(
-                "indefinite",
-                f"`debias`=True with `cost`={self.cost!r}: exp(−c/ε) is not positive definite, so the divergence can be "
-                f"negative (here {self._distance:.3g}), or zero for laws that differ; use {', '.join(POSITIVE_DEFINITE)}, or "
-                "debias=False",
-            )
-        if self._residual > self.tol:
-            self._warn(
-                "not converged",
-                f"Sinkhorn stopped at `max_iterations`={self.max_iterations} with a marginal error of {self._residual:.2g} "
-                f"> `tol`={self.tol:g}: raise epsilon ({self.epsilon:g}), or max_iterations",
-            )
+        self._warn_of_the_solution(any(one.too_coarse for one in solved))
 
     def potential(self, x: Any) -> Any:
-        """
-        f (debiased: f_μν − f_μμ) at any points, centred to mean zero under μ.
-
-        :param x: (k, d) array or tensor
-        :return: (k,) float64, a tensor if ``x`` is one
-        :raises RuntimeError: before the first update
-        :raises ValueError: at points too far for ``dtype``; with ``reference="entropy"`` undebiased, at points that are no
-            samples: u is −∞ there
-        """
-        return self._like(self._finite(self._raw(self._points(x, "x"), mirror=False), "x") - self._offsets[0], x)
+        return self._like(self._extended(self._points(x, "x"), mirror=False) - self._offsets[0], x)
 
     def potential_y(self, y: Any) -> Any:
-        """
-        g (debiased: g_μν − g_νν) at any points, centred to mean zero under ν.
-
-        :param y: (k, d) array or tensor
-        :return: (k,) float64, a tensor if ``y`` is one
-        :raises RuntimeError: before the first update
-        """
-        return self._like(self._finite(self._raw(self._points(y, "y"), mirror=True), "y") - self._offsets[1], y)
+        return self._like(self._extended(self._points(y, "y"), mirror=True) - self._offsets[1], y)
 
     def shaping(self, x: Any) -> Any:
-        """
-        h: the potential, since the other term of h (S1, the gradient) is the constant ε for an extended potential.
-
-        :param x: (k, d) array or tensor
-        :return: (k,) float64, a tensor if ``x`` is one
-        :raises RuntimeError: before the first update
-        """
         return self.potential(x)
-
-    def shaping_at(self, points: Floats, means: RunningMeans | None = None) -> Floats:
-        if points.ndim == 2 and points.shape[1] == self._dim:
-            values = self._raw(points, mirror=False, means=means) - self._offsets[0]
-            # In plain numbers, which neither warn nor, at a rollout's few, cost what a call of numpy does.
-            if math.isfinite(sum(values.tolist())):
-                return np.asarray(values)
-        return np.asarray(self.shaping(points))
 
     def coupling(self) -> Floats:
         """
-        γ = exp((f + g − c) / ε) p q between the clouds of the last update.
+        γ = exp((f + g − c) / ε) p q between the clouds of the last update, as they were solved.
 
-        :return: (n, m) float64
+        :return: (n, m) float64; of a cloud above ``max_points``, between the points that represent it
         :raises RuntimeError: before the first update
         """
         self._require_fit()
-        exponents = self._f[:, None] + self._g[None, :] - self.ground_cost.matrix(self._x, self._y)
-        gamma = np.exp(exponents / self.epsilon_) * self._p[:, None] * self._q[None, :]
+        exponents = self._f[:, None] + self._g[None, :] - self.ground_cost.matrix(self._x.points, self._y.points)
+        gamma = np.exp(exponents / self.epsilon_) * self._x.weights[:, None] * self._y.weights[None, :]
         full = np.zeros((len(self._kept_x), len(self._kept_y)))
         full[np.ix_(self._kept_x, self._kept_y)] = gamma
         return full
@@ -238,71 +203,85 @@ class SinkhornDual(Dual):
         return self._iterations
 
     def epsilon_if(self, scale: float) -> float:
+        """:return: ε in the cost's own unit, were this the ground-cost scale"""
         return self.epsilon * scale if self.relative else self.epsilon
 
-    def _warm_starts(self, x: Floats, y: Floats, epsilon: float) -> tuple[Floats | None, Floats | None, Floats | None]:
-        """Where μν, μμ and νν start: from the last update's potentials, extended to what has changed."""
+    def _thinned(self, cloud: Cloud, name: str) -> Cloud:
+        if len(cloud) > self.max_points:
+            self._warn(
+                f"large {name}",
+                f"`{name}` has {len(cloud)} points: `max_points`={self.max_points} of them represent it; raise max_points for "
+                "more (time and memory grow with its square)",
+            )
+        return cloud.thinned(self.max_points)
+
+    def _warm_starts(self, nu: Cloud, epsilon: float, backend: ArrayBackend) -> tuple[Floats | None, Floats | None]:
+        """Where μν and νν start: from the last update's potentials, extended where ν has changed."""
         if not self.is_fitted:
-            return None, None, None
-        if np.array_equal(y, self._y):
-            return self._g, None, self._gyy
-        return extend(y, self._x, np.log(self._p), self._f, epsilon, self.ground_cost, Kind(self.dtype)), None, None
+            return None, None
+        if np.array_equal(nu.points, self._y.points):
+            return self._g, self._gyy
+        return soft_c_transform(nu.points, self._x, self._f, epsilon, self.ground_cost, backend), None
 
-    def _within_y(self, problem: Problem, y: Floats, q: Floats, start: Floats | None) -> Solution:
-        """νν, as it was where neither ν nor ε is another."""
-        epsilon, residual = self._solved_yy
-        same = epsilon == problem.epsilon and np.array_equal(y, self._y) and np.array_equal(q, self._q)
-        if same and self._gyy is not None and residual <= self.tol:
-            return Solution(self._gyy, self._gyy, residual, 0)
-        return problem.within(y, q, start)
-
-    def _raw(self, points: Floats, mirror: bool, means: RunningMeans | None = None) -> Floats:
+    def _extended(self, points: Floats, mirror: bool) -> Floats:
         """f, or mirrored g, before it is centred."""
         own, other = (self._y, self._x) if mirror else (self._x, self._y)
-        weights, other_weights = (self._q, self._p) if mirror else (self._p, self._q)
         partner, self_potential = (self._f, self._gyy) if mirror else (self._g, self._fxx)
-        if mirror not in self._transforms:
-            clouds = [(other, other_weights, partner, 1.0)]
-            clouds += [(own, weights, self_potential, -1.0)] if self_potential is not None else []
-            self._transforms[mirror] = Transforms(clouds, self.epsilon_, self.ground_cost, Kind(self.dtype))
-        values = self._transforms[mirror](points, means)
-        if self_potential is None and self.reference == "entropy":
-            values += self.epsilon_ * np.log(_mass_at(points, own, weights))
-        return values
-
-    def _finite(self, values: Floats, name: str) -> Floats:
-        """The values, if points of that size have one in what is computed in."""
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"`{name}` has numbers too large for dtype={self.dtype!r}: scale the points down, or use 'float64'"
-            )
+        # Small blocks are not worth their way to another device.
+        backend = ArrayBackend(self.dtype)
+        values = soft_c_transform(points, other, partner, self.epsilon_, self.ground_cost, backend)
+        if self_potential is not None:
+            values -= soft_c_transform(points, own, self_potential, self.epsilon_, self.ground_cost, backend)
+        elif self.reference == "entropy":
+            values += self.epsilon_ * np.log(_mass_at(points, own))
         return values
 
     def _means(self) -> tuple[float, float]:
         """What centres f and g; the solver's values stand for their extensions, which they equal to second order in tol."""
-        f_mean, g_mean = float(self._p @ self._f), float(self._q @ self._g)
+        f_mean, g_mean = float(self._x.weights @ self._f), float(self._y.weights @ self._g)
         if self._fxx is not None and self._gyy is not None:
-            return f_mean - float(self._p @ self._fxx), g_mean - float(self._q @ self._gyy)
+            return f_mean - float(self._x.weights @ self._fxx), g_mean - float(self._y.weights @ self._gyy)
         if self.reference == "entropy":
-            epsilon = self.epsilon_
-            f_mean += epsilon * float(self._p @ np.log(_mass_at(self._x, self._x, self._p)))
-            g_mean += epsilon * float(self._q @ np.log(_mass_at(self._y, self._y, self._q)))
+            f_mean += self.epsilon_ * float(self._x.weights @ np.log(_mass_at(self._x.points, self._x)))
+            g_mean += self.epsilon_ * float(self._y.weights @ np.log(_mass_at(self._y.points, self._y)))
         return f_mean, g_mean
 
-    def _positive_definite(self) -> bool:
-        """Whether theory has S_ε ≥ 0 for the cost (Feydy et al. 2019); of the saturating ones only the euclidean."""
-        saturating = isinstance(self.cost, SaturatingCost)
-        return self.ground_cost.base in (("euclidean",) if saturating else POSITIVE_DEFINITE)
+    def _warn_of_the_solution(self, too_coarse: bool) -> None:
+        if too_coarse:
+            self._warn(
+                "float32",
+                f"`dtype`='float32' is too coarse for ε = {self.epsilon_:.2g} at these costs: solved in float64; pass "
+                "dtype='float64', or a larger epsilon",
+            )
+        # Theory has S_ε ≥ 0 for these (Feydy et al. 2019); of the saturating costs only for the euclidean.
+        definite = ("euclidean",) if isinstance(self.cost, SaturatingCost) else ("euclidean", "sqeuclidean", "cityblock")
+        base = self.ground_cost.base
+        if self.debias and base not in definite and (isinstance(base, str) or self._distance < 0):
+            self._warn(
+                "indefinite",
+                f"`debias`=True with `cost`={self.cost!r}: exp(−c/ε) is not positive definite, so the divergence can be "
+                f"negative (here {self._distance:.3g}), or zero for laws that differ; use {', '.join(definite)}, or "
+                "debias=False",
+            )
+        if self._residual > self.tol:
+            self._warn(
+                "not converged",
+                f"Sinkhorn stopped at `max_iterations`={self.max_iterations} with a marginal error of {self._residual:.2g} "
+                f"> `tol`={self.tol:g}: raise epsilon ({self.epsilon:g}), or max_iterations",
+            )
 
     def _warn(self, kind: str, message: str) -> None:
         if kind not in self._warned:
             self._warned.add(kind)
-            warnings.warn(message, stacklevel=3)
+            warnings.warn(message, stacklevel=4)
 
     def _extra_state(self) -> dict[str, Any]:
-        arrays = {name: torch.tensor(getattr(self, f"_{name}")) for name in ("x", "y", "p", "q", "f", "g", "kept_x", "kept_y")}
+        arrays = {
+            "x": self._x.points, "y": self._y.points, "p": self._x.weights, "q": self._y.weights, "f": self._f, "g": self._g,
+            "kept_x": self._kept_x, "kept_y": self._kept_y,
+        }  # fmt: skip
         return {
-            **arrays,
+            **{name: torch.tensor(array) for name, array in arrays.items()},
             "fxx": None if self._fxx is None else torch.tensor(self._fxx),
             "gyy": None if self._gyy is None else torch.tensor(self._gyy),
             "solved_yy": list(self._solved_yy),
@@ -316,10 +295,10 @@ class SinkhornDual(Dual):
         self._clear()
         if state["dim"] is None:
             return
-        self._x, self._y = (saved(state, name, None, state["dim"]) for name in ("x", "y"))
-        n, m = len(self._x), len(self._y)
-        for name, count in (("p", n), ("q", m), ("f", n), ("g", m)):
-            setattr(self, f"_{name}", saved(state, name, count))
+        x, y = (saved(state, name, None, state["dim"]) for name in ("x", "y"))
+        n, m = len(x), len(y)
+        self._x, self._y = Cloud(x, saved(state, "p", n)), Cloud(y, saved(state, "q", m))
+        self._f, self._g = saved(state, "f", n), saved(state, "g", m)
         self._fxx = None if state["fxx"] is None else saved(state, "fxx", n)
         self._gyy = None if state["gyy"] is None else saved(state, "gyy", m)
         self._kept_x, self._kept_y = (saved(state, name, None, dtype=torch.bool) for name in ("kept_x", "kept_y"))
@@ -333,18 +312,19 @@ class SinkhornDual(Dual):
         self._iterations = int(state["iterations"])
 
 
-def _present(points: Floats, weights: Floats) -> tuple[Floats, Floats, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """The points that have weight, and which they are."""
-    kept = weights > LEAST_WEIGHT
-    return (points, weights, kept) if kept.all() else (points[kept], weights[kept], kept)
+def _same(one: Cloud, other: Cloud) -> bool:
+    return np.array_equal(one.points, other.points) and np.array_equal(one.weights, other.weights)
 
 
-def _mass_at(points: Floats, cloud: Floats, weights: Floats) -> Floats:
-    """The mass that a law has at given points; S1's u exists nowhere else."""
-    mass = (points[:, None, :] == cloud[None, :, :]).all(axis=2) @ weights
+def _mass_at(points: Floats, law: Cloud) -> Floats:
+    """The mass that a law has at given points; the potential u of the entropy reference exists nowhere else."""
+    masses: dict[bytes, float] = {}
+    for key, weight in zip(point_keys(law.points), law.weights.tolist(), strict=True):
+        masses[key] = masses.get(key, 0.0) + weight
+    mass = np.array([masses.get(key, 0.0) for key in point_keys(points)])
     if not mass.all():
         raise ValueError(
             "`x` has points that are no samples of the law: with reference='entropy' the potential is −inf there; "
             "use reference='product', which is defined everywhere"
         )
-    return np.asarray(mass)
+    return mass

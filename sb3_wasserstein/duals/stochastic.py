@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +16,20 @@ from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.duals.sinkhorn import SinkhornDual
 from sb3_wasserstein.transport.costs import Cost, check_positive
 
-#: samples a side that distance, residual, coupling and the second term of h are estimated on
-RECENT = 256
-#: points a side that the ground-cost scale is measured on where there are twice as many or more
-SCALE_POINTS = 1024
+
+@dataclass(frozen=True)
+class Sampling:
+    """
+    What is taken together.
+
+    :param batch: samples of μ in one step
+    :param least_y: draws of ν that a short batch of μ is set against
+    :param recent: samples a side that distance, residual, coupling and the second term of h are estimated on
+    """
+
+    batch: int = 64
+    least_y: int = 32
+    recent: int = 256
 
 
 class StochasticDual(Dual):
@@ -35,12 +47,13 @@ class StochasticDual(Dual):
     :param cost: a scipy metric name, a callable (x (n, d), y (m, d)) -> (n, m), or a ``SaturatingCost``
     :param relative: whether ε is in units of the median ground cost of the first update
     :param step: the step's size; each dual says in what unit
-    :param seed: of the dual's own generator; ``None`` for a fresh one
+    :param seed: of the dual's own generator; ``None`` for one that differs each time
     :param debias: whether to subtract the self-transport terms
     """
 
     _arguments: ClassVar[tuple[str, ...]] = ("epsilon", "cost", "relative", "step", "seed", "debias")
 
+    sampling: ClassVar[Sampling] = Sampling()
     #: what bounds exp((f + g − c) / ε) while a dual has not converged
     _largest_exponent = 50.0
 
@@ -69,39 +82,23 @@ class StochasticDual(Dual):
         p = None if x_weights is None else as_weights(x_weights, len(x), "x_weights")
         q = None if y_weights is None else as_weights(y_weights, len(y), "y_weights")
         if self._scale is None:
-            # A long stream stands for itself at a stride: its full matrix would not fit the memory.
-            every_x, every_y = (max(1, len(cloud) // SCALE_POINTS) for cloud in (x, y))
-            self._scale = self.ground_cost.measure(self.ground_cost.base_matrix(x[::every_x], y[::every_y]), x, y)
+            self._scale = self.ground_cost.measure_clouds(x, y)
         if not self.is_fitted:
             self._start(x, y)
         stream = x if p is None else x[self._rng.choice(len(x), size=len(x), p=p)]
         drawn = self._ascend(stream, y, q)
-        self._recent_x = _append_recent(self._recent_x, stream)
-        self._recent_y = _append_recent(self._recent_y, drawn)
+        self._recent_x = self._with_recent(self._recent_x, stream)
+        self._recent_y = self._with_recent(self._recent_y, drawn)
         self._samples += len(x)
         self._dim = x.shape[1]
         self._own = {}
 
     def potential(self, x: Any) -> Any:
-        """
-        f (debiased: f_μν − f_μμ) at any points, centred to a running mean of zero under μ.
-
-        :param x: (k, d) array or tensor
-        :return: (k,) float64, a tensor if ``x`` is one
-        :raises RuntimeError: before the first update
-        """
         points = self._points(x, "x")
         own = self._itself("x").potential(points) if self.debias else 0.0
         return self._like(self._f(points) - self._mean_f() - own, x)
 
     def potential_y(self, y: Any) -> Any:
-        """
-        g (debiased: g_μν − g_νν) at any points, centred to a running mean of zero under ν.
-
-        :param y: (k, d) array or tensor
-        :return: (k,) float64, a tensor if ``y`` is one
-        :raises RuntimeError: before the first update
-        """
         points = self._points(y, "y")
         own = self._itself("y").potential(points) if self.debias else 0.0
         return self._like(self._g(points) - self._mean_g() - own, y)
@@ -110,10 +107,6 @@ class StochasticDual(Dual):
         """
         h(x) = f(x) − ε (E_ν exp((f(x) + g(y) − c(x, y)) / ε) − 1), f centred: the second term is zero once f has converged.
         Debiased: less f_μμ.
-
-        :param x: (k, d) array or tensor
-        :return: (k,) float64, a tensor if ``x`` is one
-        :raises RuntimeError: before the first update
         """
         points = self._points(x, "x")
         f = self._f(points)
@@ -191,6 +184,16 @@ class StochasticDual(Dual):
             return y
         return y[self._rng.choice(len(y), size=max(n, at_least), p=q)]
 
+    def _mini_batches(self, x: Floats, y: Floats, q: Floats | None) -> tuple[Floats, Iterator[tuple[Floats, Floats]]]:
+        """The samples of ν that are drawn for the stream ``x``, and both cut into mini-batches."""
+        drawn = self._draw_y(len(x), y, q, at_least=self.sampling.least_y)
+        steps = -(-len(x) // self.sampling.batch)
+        return drawn, zip(np.array_split(x, steps), np.array_split(drawn, steps), strict=True)
+
+    def _with_recent(self, recent: Floats, new: Floats) -> Floats:
+        limit = self.sampling.recent
+        return new[-limit:].copy() if len(new) >= limit or not len(recent) else np.concatenate([recent, new])[-limit:]
+
     def _itself(self, law: str) -> SinkhornDual:
         """μ ("x") or ν ("y") against itself, as the most recent samples have it."""
         if law not in self._own:
@@ -223,9 +226,3 @@ class StochasticDual(Dual):
         rng.bit_generator.state = state["rng"]
         self._rng = rng
         self._own = {}
-
-
-def _append_recent(recent: Floats, new: Floats) -> Floats:
-    if len(new) >= RECENT or not len(recent):
-        return new[-RECENT:].copy()
-    return np.concatenate([recent, new])[-RECENT:]

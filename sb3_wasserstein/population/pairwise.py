@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from sb3_wasserstein.cloud import Floats, as_weights
+from sb3_wasserstein.cloud import Cloud, Floats, as_weights
 from sb3_wasserstein.duals import GroundCost, SinkhornDual
 from sb3_wasserstein.population.potential import PairPotential, Partner
 from sb3_wasserstein.transport.batched import Law, solve_pairs, solve_self
-from sb3_wasserstein.transport.transform import extend
+from sb3_wasserstein.transport.potentials import soft_c_transform
 
 #: points of a cloud that pairs are solved on: an occupancy's many states are taken at a stride
 MAX_POINTS = 256
@@ -100,8 +100,8 @@ class Pairwise:
         """(n,) the potential of a pair on the cloud of one of its two; made when it is asked for, since few pairs repel."""
         if (member, other) not in self._values:
             x, y = self.clouds[other], self.clouds[member]
-            log_weights = np.full(len(x), -np.log(len(x)))
-            self._values[member, other] = extend(y, x, log_weights, self._values[other, member], self.epsilon, self.cost)
+            law = Cloud(x, as_weights(None, len(x), "cloud"))
+            self._values[member, other] = soft_c_transform(y, law, self._values[other, member], self.epsilon, self.cost)
         return self._values[member, other]
 
 

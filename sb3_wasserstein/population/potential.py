@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sb3_wasserstein.cloud import Floats
+from sb3_wasserstein.cloud import Cloud, Floats, as_weights
 from sb3_wasserstein.duals import GroundCost
-from sb3_wasserstein.transport.transform import extend
+from sb3_wasserstein.transport.potentials import soft_c_transform
 
 
 class Partner(NamedTuple):
@@ -62,5 +62,5 @@ class PairPotential:
         return values
 
     def _extended(self, points: Floats, partner: Partner) -> Floats:
-        log_weights = np.full(len(partner.cloud), -np.log(len(partner.cloud)))
-        return extend(points, partner.cloud, log_weights, partner.values, self.epsilon, self.cost)
+        law = Cloud(partner.cloud, as_weights(None, len(partner.cloud), "cloud"))
+        return soft_c_transform(points, law, partner.values, self.epsilon, self.cost)

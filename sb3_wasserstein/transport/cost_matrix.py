@@ -1,4 +1,4 @@
-"""The costs of all pairs of two clouds, made in blocks of rows as they are needed: a block stays in the cache."""
+"""The costs of all pairs of two clouds, made in blocks of rows as they are needed, and the kernel that a block turns into."""
 
 from __future__ import annotations
 
@@ -11,226 +11,204 @@ import numpy as np
 import torch
 
 from sb3_wasserstein._numba import compiled_for
-from sb3_wasserstein.cloud import Array
-from sb3_wasserstein.transport.median import middle_of
-
-# |x − y|² by a matrix product loses what lies below rounding · |x|²: pairs this close are computed again from the differences.
-CLOSE = 1e-3
-CLOSE_CHUNK = 2**18
-#: dimensions up to which compiled differences are faster than a matrix product
-FEW_DIMENSIONS = 4
-#: entries that a block of rows may have: a matrix product wants many rows, the cache few
-BLOCK = 2**18
+from sb3_wasserstein.cloud import Array, ArrayBackend
 
 
 class Pairs(ABC):
     """
-    An (n, m) matrix of costs that need not exist.
+    An (n, m) matrix of costs that need not exist. The costs come in a unit of about their largest, so that float32 holds them
+    in whatever unit the points are.
 
     :param shape: (n, m)
-    :param kind_of: an array of the type and at the place that the costs are wanted in
+    :param backend: the type and place of the costs
+    :param base_unit: what one is in the cost function's own unit, before the cost saturates
+    :param limit: where the cost saturates, in the cost function's own unit; ``None`` if it does not
     """
 
-    #: whether the cost is the square root of what ``raw`` writes
-    root = False
-    #: s of a saturating cost in the cost's own unit, ``None`` if it does not saturate
-    limit: float | None = None
+    def __init__(self, shape: tuple[int, int], backend: ArrayBackend, base_unit: float, limit: float | None) -> None:
+        self.shape, self.backend, self.base_unit, self.limit = shape, backend, base_unit, limit
+        #: whether the cost from a point to itself counts as +∞, where both clouds are the same one
+        self.leave_one_out = False
 
-    def __init__(self, shape: tuple[int, int], kind_of: Array) -> None:
-        self.shape = shape
-        self._kind_of = kind_of
-        self._held: Array | None = None
-
-    @abstractmethod
-    def raw(self, rows: slice, out: Array) -> None:
-        """Write rows of base costs, or of their squares if ``root``."""
+    @property
+    def unit(self) -> float:
+        """What a cost of one is in the cost function's own unit."""
+        return self.base_unit if self.limit is None else min(self.base_unit, self.limit)
 
     @abstractmethod
     def thinned(self, by_row: int, by_column: int) -> Pairs:
-        """The pairs of every ``by_row``-th and every ``by_column``-th point."""
+        """
+        :param by_row: every which point of x is kept
+        :param by_column: every which point of y is kept
+        :return: the pairs of these points
+        """
 
     @abstractmethod
     def transposed(self) -> Pairs:
-        """The same pairs, (m, n)."""
+        """:return: the same pairs, (m, n)"""
 
     @abstractmethod
-    def _most_raw(self) -> float:
-        """What no base cost exceeds (its square if ``root``)."""
+    def bound(self) -> float:
+        """:return: a number that no cost exceeds, at the price of a vector where possible"""
 
-    def empty(self, rows: int) -> Array:
-        """Room for so many rows."""
-        return namespace(self._kind_of).empty((rows, self.shape[1]), dtype=self._kind_of.dtype, **device_of(self._kind_of))
+    @abstractmethod
+    def _write(self, rows: slice, out: Array) -> None:
+        """Write rows of costs that do not saturate."""
 
-    def blocks(self) -> Iterator[slice]:
-        """Rows that fit the cache together; all of them where there is no cache to fit."""
+    def blocks(self, entries: int = 2**18) -> Iterator[slice]:
+        """
+        :param entries: costs that a block may have: on the CPU a block has to fit the cache
+        :return: the rows of each block
+        """
         n, m = self.shape
-        rows = max(1, BLOCK // m) if isinstance(self._kind_of, np.ndarray) else n
+        rows = max(1, entries // m) if self.backend.device == "cpu" else n
         return (slice(start, min(start + rows, n)) for start in range(0, n, rows))
 
-    def hold(self) -> Array:
-        """All raw values at once, kept until they are taken."""
-        self._held = self.empty(self.shape[0])
-        for rows in self.blocks():
-            self.raw(rows, self._held[rows])
-        return self._held
-
-    def take(self) -> Array | None:
-        """The raw values that are held, if any: the caller's from now on."""
-        held, self._held = self._held, None
-        return held
-
-    def finish(self, block: Array) -> None:
-        """Turn raw values into costs, in place."""
-        xp = namespace(block)
-        if self.root:
-            xp.sqrt(block, out=block)
+    def fill(self, rows: slice, out: Array) -> Array:
+        """
+        :param rows: which
+        :param out: (k, m), overwritten with their costs
+        :return: ``out``
+        """
+        self._write(rows, out)
         if self.limit is not None:
-            saturate(block, self.limit)
+            self._saturate(out, self.limit / self.base_unit)
+        if self.leave_one_out:
+            # exp(−1e30 / ε) is 0, and neither type overflows on the way.
+            out.reshape(-1)[rows.start :: self.shape[1] + 1] = 1e30
+        return out
+
+    def _saturate(self, costs: Array, limit: float) -> None:
+        """s (1 − exp(−c / s)), in place; what saturates far beyond the largest cost is the cost itself to all digits."""
+        if limit < 1e7:
+            costs /= -max(limit, 1e-30)
+            namespace(costs).expm1(costs, out=costs)
+            costs *= -max(limit, 1.0)
+
+    def empty(self, rows: int) -> Array:
+        """:return: room for so many rows"""
+        return self.backend.empty((rows, self.shape[1]))
 
     def matrix(self) -> Array:
-        """All costs."""
+        """:return: (n, m) all costs"""
         costs = self.empty(self.shape[0])
         for rows in self.blocks():
-            self.raw(rows, costs[rows])
-            self.finish(costs[rows])
+            self.fill(rows, costs[rows])
         return costs
-
-    def median(self) -> float:
-        """The median base cost; what it takes is held."""
-        low, high = middle_of(self.hold())
-        return 0.5 * (low**0.5 + high**0.5) if self.root else 0.5 * (low + high)
-
-    def bound(self) -> float:
-        """A number that no cost exceeds, at the price of a vector."""
-        most = self._most_raw()
-        most = most**0.5 if self.root else most
-        return most if self.limit is None else float(-self.limit * np.expm1(-most / self.limit))
-
-    def largest(self) -> float:
-        """The largest cost."""
-        return float(self.matrix().max())
 
 
 class MatrixPairs(Pairs):
     """
-    Base costs that somebody else has computed.
+    Costs that somebody else has computed.
 
-    :param base: (n, m)
+    :param base: (n, m), in ``base_unit``
     """
 
-    def __init__(self, base: Array) -> None:
-        super().__init__((len(base), base.shape[1]), base)
+    def __init__(self, base: Array, backend: ArrayBackend, base_unit: float = 1.0, limit: float | None = None) -> None:
+        super().__init__((len(base), base.shape[1]), backend, base_unit, limit)
         self._base = base
 
-    def raw(self, rows: slice, out: Array) -> None:
-        out[...] = self._base[rows]
-
     def thinned(self, by_row: int, by_column: int) -> Pairs:
-        return self if by_row == by_column == 1 else self._like(self._base[::by_row, ::by_column])
+        return MatrixPairs(self._base[::by_row, ::by_column], self.backend, self.base_unit, self.limit)
 
     def transposed(self) -> Pairs:
-        return self._like(self._base.T)
+        return MatrixPairs(self._base.T, self.backend, self.base_unit, self.limit)
 
-    def _like(self, base: Array) -> Pairs:
-        other = MatrixPairs(base)
-        other.limit = self.limit
-        return other
+    def bound(self) -> float:
+        return float(abs(self._base).max())
 
-    def _most_raw(self) -> float:
-        # Not the largest, which takes a pass over all: who wants it looks at a part first.
-        return math.inf
+    def _write(self, rows: slice, out: Array) -> None:
+        out[...] = self._base[rows]
 
 
 class EuclideanPairs(Pairs):
     """
-    |x − y|, or its square, by one matrix product of augmented clouds: (x, |x|², 1) · (−2y, 1, |y|²).
+    |x − y|, or its square: from the differences where loops are compiled, else by one matrix product of augmented clouds,
+    (x, |x|², 1) · (−2y, 1, |y|²).
 
-    :param x: (n, d), centred near the origin
-    :param y: (m, d)
+    :param x: (n, d), centred, of coordinates up to about one
+    :param y: (m, d), likewise
     :param squared: whether the cost is the square
     """
 
-    def __init__(self, x: Array, y: Array, squared: bool) -> None:
-        super().__init__((len(x), len(y)), x)
-        self.root = not squared
-        self._x, self._y = x, y
-        self._augmented: tuple[Array, Array] | None = None
-        #: max |x|² + max |y|²
-        self._norms = 0.0
-
-    def raw(self, rows: slice, out: Array) -> None:
-        if self._x.shape[1] <= FEW_DIMENSIONS:
-            compiled = compiled_for(out)
-            if compiled:
-                compiled.squares(self._x[rows], np.ascontiguousarray(self._y.T), out)
-                return
-        left, right = self._factors()
-        namespace(out).matmul(left[rows], right, out=out)
-        close = CLOSE * self._norms
-        if float(out.min()) <= close:
-            compiled = compiled_for(out)
-            mend = compiled.mend if compiled else _mend
-            mend(out, self._x[rows], self._y, close)
+    def __init__(
+        self, x: Array, y: Array, squared: bool, backend: ArrayBackend, base_unit: float = 1.0, limit: float | None = None
+    ) -> None:
+        super().__init__((len(x), len(y)), backend, base_unit, limit)
+        self._x, self._y, self._squared = x, y, squared
+        xp = namespace(x)
+        self._x2, self._y2 = xp.einsum("ij,ij->i", x, x), xp.einsum("ij,ij->i", y, y)
+        #: (d, m) for the compiled loops, or (d + 2, m) for the product; made when first needed
+        self._columns: Array | None = None
 
     def thinned(self, by_row: int, by_column: int) -> Pairs:
-        if by_row == by_column == 1:
-            return self
-        return self._like(_every(self._x, by_row), _every(self._y, by_column))
+        # A product with one is contiguous: loops would be compiled once more for a view.
+        return self._like(1.0 * self._x[::by_row], 1.0 * self._y[::by_column])
 
     def transposed(self) -> Pairs:
         return self._like(self._y, self._x)
 
     def _like(self, x: Array, y: Array) -> Pairs:
-        other = EuclideanPairs(x, y, not self.root)
-        other.limit = self.limit
-        return other
+        return EuclideanPairs(x, y, self._squared, self.backend, self.base_unit, self.limit)
 
-    def _most_raw(self) -> float:
-        self._factors()
+    def bound(self) -> float:
         # |x − y|² ≤ 2 |x|² + 2 |y|²
-        return 2.0 * self._norms
+        most = 2.0 * float(self._x2.max() + self._y2.max())
+        return most if self._squared else math.sqrt(most)
 
-    def _factors(self) -> tuple[Array, Array]:
-        if self._augmented is None:
-            x, y, xp = self._x, self._y, namespace(self._x)
-            x2, y2 = xp.einsum("ij,ij->i", x, x), xp.einsum("ij,ij->i", y, y)
-            left = xp.ones((len(x), x.shape[1] + 2), dtype=x.dtype, **device_of(x))
-            right = xp.ones((len(y), y.shape[1] + 2), dtype=y.dtype, **device_of(y))
-            left[:, :-2], left[:, -2] = x, x2
-            right[:, :-2], right[:, -1] = -2 * y, y2
-            self._augmented, self._norms = (left, right.T), float(x2.max() + y2.max())
-        return self._augmented
+    def _write(self, rows: slice, out: Array) -> None:
+        xp, x, y = namespace(out), self._x[rows], self._y
+        compiled = compiled_for(out)
+        if compiled:
+            self._columns = np.ascontiguousarray(y.T) if self._columns is None else self._columns
+            compiled.distances(x, self._columns, not self._squared, out)
+            return
+        if self._columns is None:
+            self._columns = xp.vstack([-2.0 * y.T, xp.ones_like(self._y2)[None], self._y2[None]])
+        left = xp.hstack([x, self._x2[rows, None], xp.ones_like(self._x2[rows, None])])
+        xp.matmul(left, self._columns, out=out)
+        self._mend(out, x)
+        if not self._squared:
+            xp.sqrt(out, out=out)
+
+    def _mend(self, squares: Array, x: Array) -> None:
+        """Compute close pairs from their differences: the product has lost what lies below rounding · |x|²."""
+        close = 1e-3 * float(self._x2.max() + self._y2.max())
+        if float(squares.min()) <= close:
+            flat = squares.reshape(-1)
+            found = namespace(x).where(flat <= close)[0]
+            # In parts, so that a cloud of equal points of many dimensions takes no more memory than its costs.
+            for part in (found[start : start + 2**14] for start in range(0, len(found), 2**14)):
+                difference = x[part // len(self._y)] - self._y[part % len(self._y)]
+                flat[part] = (difference * difference).sum(1)
 
 
-def _mend(squares: Array, x: Array, y: Array, close: float) -> None:
-    """Compute close pairs from their differences."""
-    xp = namespace(x)
-    flat = squares.reshape(-1)
-    found = xp.where(flat <= close)[0]
-    chunk = max(1, CLOSE_CHUNK // x.shape[1])
-    for start in range(0, len(found), chunk):
-        part = found[start : start + chunk]
-        difference = x[part // len(y)] - y[part % len(y)]
-        flat[part] = (difference * difference).sum(1)
+def absorb(block: Array, log_scaling: Array, epsilon: float) -> tuple[Array, Array]:
+    """
+    Turn costs c into rows exp(s_j − c_ij / ε − o_i) of a kernel, in place. The largest of a row is about one.
 
-
-def _every(points: Array, step: int) -> Array:
-    # Contiguous: compiled loops would else be compiled once more.
-    return points if step == 1 else 1.0 * points[::step]
-
-
-def saturate(costs: Array, limit: float) -> None:
-    """s (1 − exp(−c / s)), in place."""
-    costs /= -limit
-    namespace(costs).expm1(costs, out=costs)
-    costs *= -limit
+    :param block: (k, m) costs
+    :param log_scaling: (m,) s
+    :param epsilon: ε in the costs' unit
+    :return: (k,) offsets o and (k,) row sums: the logarithm of Σ_j exp(s_j − c_ij / ε) is o_i + log(row sum)
+    """
+    compiled = compiled_for(block)
+    if compiled:
+        offsets, sums = compiled.absorb(block, log_scaling, np.float32(1.0 / epsilon))
+        return offsets, sums
+    # torch's exp2 is twice as fast as numpy's exp and four times as torch's own, and takes the factor with the difference.
+    log2_e = math.log2(math.e)
+    exponents = torch.as_tensor(block)
+    torch.sub(torch.as_tensor(log2_e * log_scaling), exponents, alpha=log2_e / epsilon, out=exponents)
+    largest = torch.amax(exponents, 1)
+    exponents -= largest[:, None]
+    # Denormal numbers would make the products twenty times slower; 2⁻¹⁰⁰ of a row's largest entry is below any rounding.
+    torch.clamp(exponents, min=-100.0, out=exponents)
+    torch.exp2(exponents, out=exponents)
+    offsets = largest / log2_e
+    return (offsets.numpy() if isinstance(block, np.ndarray) else offsets), block.sum(1)
 
 
 def namespace(array: Array) -> Any:
-    """numpy for an array, torch for a tensor."""
+    """:return: numpy for an array, torch for a tensor"""
     return np if isinstance(array, np.ndarray) else torch
-
-
-def device_of(array: Array) -> dict[str, Any]:
-    """The keyword that makes a namespace allocate beside ``array``."""
-    return {"device": array.device} if isinstance(array, torch.Tensor) else {}

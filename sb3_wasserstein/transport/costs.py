@@ -8,11 +8,9 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
-from scipy.spatial.distance import cdist
 
-from sb3_wasserstein.cloud import Array, Floats, Kind, as_cloud, to_floats
-from sb3_wasserstein.transport.cost_matrix import EuclideanPairs, MatrixPairs, Pairs, saturate
-from sb3_wasserstein.transport.median import median_of
+from sb3_wasserstein.cloud import FLOAT64, Array, ArrayBackend, Floats, as_cloud, to_floats
+from sb3_wasserstein.transport.cost_matrix import EuclideanPairs, MatrixPairs, Pairs
 
 CostFunction: TypeAlias = Callable[[Any, Any], Any]
 """(x (n, d), y (m, d)) -> (n, m)"""
@@ -22,11 +20,7 @@ METRICS = (
     "jensenshannon", "minkowski", "sqeuclidean",
 )  # fmt: skip
 DATA_DEPENDENT = ("mahalanobis", "seuclidean")
-PRODUCT_FORM = ("euclidean", "sqeuclidean")
-
-FLOAT64 = Kind()
-#: points this close, relative to their coordinates, are one point that was computed in two ways
-ONE_POINT = 1e-12
+EUCLIDEAN = ("euclidean", "sqeuclidean")
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,8 @@ class SaturatingCost:
     :raises ValueError: if the name is unknown or the scale is not finite and > 0
 
     Example:
-        >>> from sb3_wasserstein.duals import SaturatingCost, behaviour_distance
+        >>> from sb3_wasserstein import behaviour_distance
+        >>> from sb3_wasserstein.duals import SaturatingCost
         >>> near, far = ([[x]] for x in (1.0, 1000.0))
         >>> cloud = [[0.0], [1.0], [2.0]]
         >>> bool(behaviour_distance(cloud, far, cost=SaturatingCost()) < behaviour_distance(cloud, far))
@@ -58,12 +53,22 @@ Cost: TypeAlias = str | CostFunction | SaturatingCost
 
 
 def check_positive(value: object, name: str) -> float:
-    """A finite number above zero, or a ValueError that names the argument."""
+    """
+    :param value: what came
+    :param name: the argument's name, for the error
+    :return: the number
+    :raises TypeError: if it is no real number
+    :raises ValueError: if it is not finite or not > 0
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"`{name}` must be a number, got {value!r}")
-    if not (np.isfinite(value) and value > 0):
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
+    if not (np.isfinite(number) and number > 0):
         raise ValueError(f"`{name}` must be finite and > 0, got {value!r}")
-    return float(value)
+    return number
 
 
 def check_metric(cost: object, name: str) -> None:
@@ -101,20 +106,58 @@ class GroundCost:
         self.base_median: float | None = None
         self._takes_tensors = False
 
-    def matrix(self, x: Any, y: Any, kind: Kind = FLOAT64) -> Array:
+    @property
+    def limit(self) -> float | None:
+        """Where the cost saturates, in its own unit; ``None`` if it does not, or is not known yet."""
+        if not isinstance(self.cost, SaturatingCost) or self.base_median is None:
+            return None
+        return self.cost.scale * self.base_median
+
+    def pairs(self, x: Floats, y: Floats, backend: ArrayBackend = FLOAT64) -> Pairs:
         """
-        All pairs' costs.
+        All pairs' costs, to be made block by block.
+
+        :param x: (n, d)
+        :param y: (m, d)
+        :param backend: the costs' type and place
+        :return: the costs in a unit of their own; base costs as long as a saturating cost has no scale
+        :raises ValueError: if a callable returns another shape, or the cost is not finite
+        """
+        if self.base in EUCLIDEAN:
+            # The mean of shares: a mean of the largest numbers would overflow on the way.
+            centre = (y / len(y)).sum(axis=0)
+            x, y = x - centre, y - centre
+            unit = power_of_two(max(float(np.abs(x).max()), float(np.abs(y).max())))
+            squared = self.base == "sqeuclidean"
+            points = backend.array(x / unit), backend.array(y / unit)
+            return EuclideanPairs(*points, squared, backend, unit**2 if squared else unit, self.limit)
+        costs = self._by_scipy_or_callable(x, y)
+        unit = power_of_two(float(np.abs(costs).max()))
+        return MatrixPairs(backend.array(costs / unit), backend, unit, self.limit)
+
+    def matrix(self, x: Any, y: Any, backend: ArrayBackend = FLOAT64) -> Array:
+        """
+        All pairs' costs, in the cost's own unit.
 
         :param x: (n, d) array or tensor
         :param y: (m, d)
-        :param kind: the result's type and place
+        :param backend: the result's type and place
         :return: (n, m); a tensor if ``x`` is one, or if the device is not the CPU
         :raises RuntimeError: if a saturating cost has no scale yet (``measure`` gives it one)
         :raises ValueError: if a callable returns another shape, or the cost is not finite
         """
+        if isinstance(self.cost, SaturatingCost) and self.base_median is None:
+            raise RuntimeError("a SaturatingCost has no scale before the first update")
         if isinstance(x, torch.Tensor):
-            return torch.as_tensor(self.matrix(to_floats(x), to_floats(y), kind))
-        return self.saturate(self.base_matrix(x, y, kind))
+            return torch.as_tensor(self.matrix(to_floats(x), to_floats(y), backend))
+        pairs = self.pairs(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64), backend)
+        return pairs.matrix() * pairs.unit
+
+    def base_matrix(self, x: Floats, y: Floats, backend: ArrayBackend = FLOAT64) -> Array:
+        """:return: (n, m) the base cost of all pairs, before it saturates"""
+        pairs = self.pairs(x, y, backend)
+        pairs.limit = None
+        return pairs.matrix() * pairs.unit
 
     def measure(self, base: Array, *clouds: Floats) -> float:
         """
@@ -124,7 +167,20 @@ class GroundCost:
         :param clouds: whose costs they are
         :return: the median cost; 1 where it is 0 up to rounding (most points are equal)
         """
-        return self._freeze(median_of(base), clouds)
+        self.base_median = self._or_one(median_of(base), clouds)
+        return self._saturated(self.base_median, self.base_median)
+
+    def measure_clouds(self, x: Floats, y: Floats) -> float:
+        """:return: as :meth:`measure`, on the pairs of two clouds"""
+        return self.measure(self.base_matrix(_strided(x), _strided(y)), x, y)
+
+    def measured_pairs(self, x: Floats, y: Floats, backend: ArrayBackend) -> tuple[Pairs, float]:
+        """:return: all pairs' costs, computed once, and the scale, which is frozen on them as by :meth:`measure`"""
+        pairs = self.pairs(x, y, backend)
+        pairs.limit = None
+        base, unit = pairs.matrix(), pairs.unit
+        self.base_median = self._or_one(median_of(base) * unit, (x, y))
+        return MatrixPairs(base, backend, unit, self.limit), self._saturated(self.base_median, self.base_median)
 
     def median(self, x: Any, y: Any) -> float:
         """
@@ -135,7 +191,7 @@ class GroundCost:
         :return: the median; 1 where it is 0 up to rounding (most points are equal)
         """
         x, y = as_cloud(x, "x"), as_cloud(y, "y")
-        median = self._or_one(median_of(self.base_matrix(x, y)), (x, y))
+        median = self._or_one(median_of(self.base_matrix(_strided(x), _strided(y))), (x, y))
         return self._saturated(median, self.base_median or median)
 
     def median_within(self, x: Any) -> float:
@@ -145,81 +201,24 @@ class GroundCost:
         :param x: (n, d)
         :return: the median; that of the pairs that differ where most do not, as of a deterministic policy; 1 where none does
         """
-        cloud = as_cloud(x, "x")
+        cloud = _strided(as_cloud(x, "x"))
         base = self.base_matrix(cloud, cloud)
-        # Of n rows of n + 1 entries each, one column holds the diagonal.
-        pairs = base.reshape(-1)[1:].reshape(len(cloud) - 1, len(cloud) + 1)[:, :-1] if len(cloud) > 1 else base
+        pairs = base[~np.eye(len(cloud), dtype=bool)] if len(cloud) > 1 else base
         median, least = median_of(pairs), self._rounding((cloud,))
         if median <= least and pairs.max() > least:
             median = median_of(pairs[pairs > least])
         median = self._or_one(median, (cloud,))
         return self._saturated(median, self.base_median or median)
 
-    def pairs(self, x: Floats, y: Floats, kind: Kind = FLOAT64) -> Pairs:
-        """
-        All pairs' costs, to be made block by block.
-
-        :param x: (n, d)
-        :param y: (m, d)
-        :param kind: the costs' type and place
-        :return: base costs as long as a saturating cost has no scale
-        :raises ValueError: if a callable returns another shape, or the cost is not finite
-        """
-        pairs: Pairs
-        if self.base in PRODUCT_FORM:
-            centre = np.add.reduce(y, axis=0) / len(y)
-            pairs = EuclideanPairs(kind.array(x - centre), kind.array(y - centre), squared=self.base == "sqeuclidean")
-        else:
-            pairs = MatrixPairs(kind.array(self._by_scipy_or_callable(x, y)))
-        pairs.limit = self.limit
-        return pairs
-
-    def base_matrix(self, x: Floats, y: Floats, kind: Kind = FLOAT64) -> Array:
-        """The base cost of all pairs, before it saturates."""
-        pairs = self.pairs(x, y, kind)
-        pairs.limit = None
-        return pairs.matrix()
-
-    def measure_pairs(self, pairs: Pairs, *clouds: Floats) -> float:
-        """
-        Freeze the scale on pairs that have no limit yet, and give them theirs.
-
-        :param pairs: from :meth:`pairs`
-        :param clouds: whose costs they are
-        :return: as :meth:`measure`
-        """
-        scale = self._freeze(pairs.median(), clouds)
-        pairs.limit = self.limit
-        return scale
-
-    def saturate(self, base: Array) -> Array:
-        """Turn base costs into costs, in place."""
-        if isinstance(self.cost, SaturatingCost):
-            if self.base_median is None:
-                raise RuntimeError("a SaturatingCost has no scale before the first update")
-            saturate(base, self.cost.scale * self.base_median)
-        return base
-
-    def _freeze(self, median: float, clouds: tuple[Floats, ...]) -> float:
-        self.base_median = self._or_one(median, clouds)
-        return self._saturated(self.base_median, self.base_median)
-
     def _or_one(self, median: float, clouds: tuple[Floats, ...]) -> float:
         return median if median > self._rounding(clouds) else 1.0
 
     def _rounding(self, clouds: tuple[Floats, ...]) -> float:
-        """What the cost of two equal points may come out as; known for the euclidean costs."""
-        if self.base not in PRODUCT_FORM:
+        """What the cost of one point that was computed in two ways may come out as; known for the euclidean costs."""
+        if self.base not in EUCLIDEAN:
             return 0.0
-        least = ONE_POINT * max((float(np.abs(cloud).max()) for cloud in clouds), default=0.0)
+        least = 1e-12 * max((float(np.abs(cloud).max()) for cloud in clouds), default=0.0)
         return least if self.base == "euclidean" else least**2
-
-    @property
-    def limit(self) -> float | None:
-        """Where the cost saturates; ``None`` if it does not, or is not known yet."""
-        if not isinstance(self.cost, SaturatingCost) or self.base_median is None:
-            return None
-        return self.cost.scale * self.base_median
 
     def _saturated(self, base: float, unit: float) -> float:
         if not isinstance(self.cost, SaturatingCost):
@@ -228,8 +227,13 @@ class GroundCost:
         return float(-limit * np.expm1(-base / limit))
 
     def _by_scipy_or_callable(self, x: Floats, y: Floats) -> Floats:
-        costs = cdist(x, y, cast(Any, self.base)) if isinstance(self.base, str) else self._by_callable(self.base, x, y)
-        if not np.isfinite(costs.sum()):
+        if isinstance(self.base, str):
+            from scipy.spatial.distance import cdist
+
+            costs = cdist(x, y, cast(Any, self.base))
+        else:
+            costs = self._by_callable(self.base, x, y)
+        if not np.isfinite(costs).all():
             raise ValueError(f"`cost`={self.base!r} is not finite on these points: it cannot be used with this embedding")
         return costs
 
@@ -246,3 +250,26 @@ class GroundCost:
         if tuple(np.shape(costs)) != (len(x), len(y)):
             raise ValueError(f"`cost` returned shape {tuple(np.shape(costs))} for clouds of {len(x)} and {len(y)} points")
         return to_floats(costs.detach() if isinstance(costs, torch.Tensor) else costs)
+
+
+def median_of(costs: Array) -> float:
+    """:return: the median of a matrix: exact up to 2²⁰ entries, above that of about 2¹⁷ at a fixed stride"""
+    flat = costs.reshape(-1)
+    if len(flat) > 2**20:
+        # An odd stride does not fall in step with an even row length.
+        flat = flat[:: (len(flat) // 2**17) | 1]
+    flat = flat.cpu().numpy() if isinstance(flat, torch.Tensor) else flat
+    # numpy has vectors for a partition at one rank: np.median, which asks for two, takes eight times as long.
+    middle = len(flat) // 2
+    flat = np.partition(flat, middle)
+    return float(flat[middle]) if len(flat) % 2 else 0.5 * (float(flat[:middle].max()) + float(flat[middle]))
+
+
+def _strided(points: Floats) -> Floats:
+    """At most 2048 points at a fixed stride: what a median over pairs needs of a large cloud."""
+    return points[:: -(-len(points) // 2048)]
+
+
+def power_of_two(size: float) -> float:
+    """:return: what to divide numbers up to ``size`` by, so that rounding is the same in all units"""
+    return float(2.0 ** np.ceil(np.log2(size))) if size > 0 else 1.0

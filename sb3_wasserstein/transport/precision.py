@@ -1,111 +1,160 @@
-"""A transport problem between given clouds, solved in float32 where that has enough digits for its ε."""
+"""Problems between given clouds, in float64 and in the cost's own unit, iterated in float32 where that has enough digits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from sb3_wasserstein.cloud import Floats, Kind, to_floats
+from sb3_wasserstein.cloud import FLOAT32, Array, ArrayBackend, Cloud, Floats, to_floats
+from sb3_wasserstein.transport import sinkhorn
 from sb3_wasserstein.transport.cost_matrix import Pairs
 from sb3_wasserstein.transport.costs import GroundCost
-from sb3_wasserstein.transport.sinkhorn import Solution, solve, solve_symmetric
-
-ROUNDING_32 = 2.0**-24
-COARSE_32 = 2.5e-4
+from sb3_wasserstein.transport.sinkhorn import DEFAULT, SinkhornOptions
 
 
-@dataclass(frozen=True)
-class Problem:
+class Solved(NamedTuple):
     """
-    What the solves of one update share.
+    :param f: (n,) float64, in the cost's unit
+    :param g: (m,)
+    :param residual: the L1 error of both marginals
+    :param iterations: that were taken
+    :param too_coarse: whether float32 was asked for, and is too coarse for ε
+    """
 
+    f: Floats
+    g: Floats
+    residual: float
+    iterations: int
+    too_coarse: bool
+
+
+def solve_between(
+    x: Cloud,
+    y: Cloud,
+    cost: GroundCost,
+    epsilon: float,
+    options: SinkhornOptions = DEFAULT,
+    backend: ArrayBackend = FLOAT32,
+    g: Floats | None = None,
+    pairs: Pairs | None = None,
+) -> Solved:
+    """
+    The potentials between two clouds.
+
+    :param x: n points of weight > 0
+    :param y: m points of weight > 0
     :param cost: the ground cost, its scale measured
     :param epsilon: ε in the cost's unit
-    :param tol: L1 error of both marginals at which to stop
-    :param max_iterations: after which to stop in any case
-    :param kind: what to iterate in, and where
-    :param warn: called with a kind of warning and its text
+    :param options: how to solve
+    :param backend: what to iterate in
+    :param g: (m,) where to start, ``None`` for cold
+    :param pairs: the costs, if there are any already
+    :raises ValueError: if ε is below float64's rounding of the costs
     """
+    if len(x) == 1 or len(y) == 1:
+        return _closed_form(cost.matrix(x.points, y.points))
 
-    cost: GroundCost
-    epsilon: float
-    tol: float
-    max_iterations: int
-    kind: Kind
-    warn: Callable[[str, str], None]
+    def run(pairs: Pairs, epsilon: float, options: SinkhornOptions) -> sinkhorn.Solution:
+        p, q = (pairs.backend.array(cloud.weights) for cloud in (x, y))
+        return sinkhorn.solve(pairs, p, q, epsilon, _start(g, pairs), options)
 
-    def between(
-        self, x: Floats, y: Floats, p: Floats, q: Floats, g: Floats | None = None, pairs: Pairs | None = None
-    ) -> Solution:
-        """
-        The potentials between two clouds, in float64.
-
-        :param x: (n, d)
-        :param y: (m, d)
-        :param p: (n,) weights > 0
-        :param q: (m,) weights > 0
-        :param g: (m,) where to start, ``None`` for cold
-        :param pairs: their costs, if there are any already
-        """
-        if len(x) == 1 or len(y) == 1:
-            return _closed_form(self.cost.matrix(x, y))
-
-        def run(kind: Kind, pairs: Pairs) -> Solution:
-            start = None if g is None else kind.array(g)
-            return solve(pairs, kind.array(p), kind.array(q), self.epsilon, start, self.tol, self.max_iterations)
-
-        return self._in_enough_digits(run, pairs or self.cost.pairs(x, y, self.kind), x, y)
-
-    def within(self, x: Floats, p: Floats, f: Floats | None = None) -> Solution:
-        """
-        The symmetric potential of a cloud against itself, in float64.
-
-        :param x: (n, d)
-        :param p: (n,) weights > 0
-        :param f: (n,) where to start, ``None`` for cold
-        """
-        if len(x) == 1:
-            return _closed_form(0.5 * self.cost.matrix(x, x))
-
-        def run(kind: Kind, pairs: Pairs) -> Solution:
-            start = None if f is None else kind.array(f)
-            return solve_symmetric(pairs, kind.array(p), self.epsilon, start, self.tol, self.max_iterations)
-
-        return self._in_enough_digits(run, self.cost.pairs(x, x, self.kind), x, x)
-
-    def _in_enough_digits(self, run: Callable[[Kind, Pairs], Solution], pairs: Pairs, x: Floats, y: Floats) -> Solution:
-        """Solve in the wanted type, in float64 where float32's rounding of c / ε would be seen in the marginals."""
-        found = None
-        if (
-            self.kind.dtype == "float64"
-            or self._largest(pairs, 0.25 * self.tol) * ROUNDING_32 <= 0.25 * self.tol * self.epsilon
-        ):
-            found = run(self.kind, pairs)
-        if found is None or (
-            self.kind.dtype == "float32" and found.residual > self.tol and found.iterations < self.max_iterations
-        ):
-            largest = self._largest(pairs, COARSE_32)
-            # A tolerance that asks for more digits than float32 has is no reason to worry anybody; an ε that does is.
-            if largest * ROUNDING_32 > COARSE_32 * self.epsilon:
-                self.warn(
-                    "float32",
-                    f"`dtype`='float32' is too coarse for ε = {self.epsilon:.2g} at costs up to {largest:.2g}: solved in "
-                    "float64; pass dtype='float64', or a larger epsilon",
-                )
-            float64 = Kind("float64", self.kind.device)
-            found = run(float64, self.cost.pairs(x, y, float64))
-        return Solution(to_floats(found.f), to_floats(found.g), found.residual, found.iterations)
-
-    def _largest(self, pairs: Pairs, share: float) -> float:
-        """The largest cost; a bound, which is cheaper, where that is small enough for rounding to be below ε's ``share``."""
-        bound = pairs.bound()
-        return bound if bound * ROUNDING_32 <= share * self.epsilon else pairs.largest()
+    return _in_enough_digits(run, lambda backend: cost.pairs(x.points, y.points, backend), epsilon, options, backend, pairs)
 
 
-def _closed_form(costs: Floats) -> Solution:
+def solve_within(
+    x: Cloud,
+    cost: GroundCost,
+    epsilon: float,
+    options: SinkhornOptions = DEFAULT,
+    backend: ArrayBackend = FLOAT32,
+    f: Floats | None = None,
+    leave_one_out: bool = False,
+) -> Solved:
+    """
+    The symmetric potential of a cloud against itself.
+
+    :param x: n points of weight > 0
+    :param cost: the ground cost, its scale measured
+    :param epsilon: ε in the cost's unit
+    :param options: how to solve
+    :param backend: what to iterate in
+    :param f: (n,) where to start, ``None`` for cold
+    :param leave_one_out: whether the cost from a point to itself is +∞, as for an unbiased self-distance of a sample
+    :raises ValueError: if ε is below float64's rounding of the costs, or if a single point leaves itself out
+    """
+    if len(x) == 1:
+        if leave_one_out:
+            raise ValueError("`leave_one_out` needs a cloud of at least two points")
+        return _closed_form(0.5 * cost.matrix(x.points, x.points))
+
+    def made(backend: ArrayBackend) -> Pairs:
+        pairs = cost.pairs(x.points, x.points, backend)
+        pairs.leave_one_out = leave_one_out
+        return pairs
+
+    def run(pairs: Pairs, epsilon: float, options: SinkhornOptions) -> sinkhorn.Solution:
+        return sinkhorn.solve_symmetric(pairs, pairs.backend.array(x.weights), epsilon, _start(f, pairs), options)
+
+    return _in_enough_digits(run, made, epsilon, options, backend)
+
+
+def in_units_of(pairs: Pairs, epsilon: float, tol: float) -> tuple[float, float]:
+    """
+    :param pairs: the costs
+    :param epsilon: ε in the cost function's own unit
+    :param tol: the marginal error that is asked for
+    :return: ε in the costs' unit, and the marginal error to solve to: potentials are off by about ε times it, which is to
+        stay below the tolerance in the costs' unit where ε is larger than the costs
+    """
+    # A million times the largest cost: the plan is μ ⊗ ν to six digits, and rounding in ε log(…) would be what is left.
+    epsilon = min(epsilon / pairs.unit, 1e6)
+    return epsilon, tol / max(1.0, epsilon)
+
+
+def enough_digits(pairs: Pairs, epsilon: float, tol: float = 1e-3) -> bool:
+    """
+    :param pairs: the costs
+    :param epsilon: ε in the costs' unit
+    :param tol: the marginal error that is asked for
+    :return: whether float32's rounding of c / ε stays a quarter below the tolerance
+    """
+    return 2.0**-24 * max(pairs.bound() / epsilon, 1.0) <= 0.25 * tol
+
+
+def _in_enough_digits(
+    run: Callable[[Pairs, float, SinkhornOptions], sinkhorn.Solution],
+    made: Callable[[ArrayBackend], Pairs],
+    epsilon: float,
+    options: SinkhornOptions,
+    backend: ArrayBackend,
+    pairs: Pairs | None = None,
+) -> Solved:
+    """Solve in the wanted type, in float64 where float32's rounding would be seen in the marginals."""
+    pairs = made(backend) if pairs is None else pairs
+    unit = pairs.unit
+    if epsilon / unit < 1e-14:
+        raise ValueError(f"`epsilon` is {epsilon:.2g} in the cost's unit, below rounding at costs of about {unit:.2g}: raise it")
+    epsilon, tol = in_units_of(pairs, epsilon, options.tol)
+    options = replace(options, tol=tol)
+    found, wants_float32, too_coarse = None, backend.dtype == "float32", False
+    if not wants_float32 or enough_digits(pairs, epsilon, tol):
+        found = run(pairs, epsilon, options)
+    if found is None or (wants_float32 and found.residual > tol and found.iterations < options.max_iterations):
+        # A tolerance that asks for more digits than float32 has is no reason to worry anybody; an ε that does is.
+        too_coarse = not enough_digits(pairs, epsilon)
+        found = run(made(ArrayBackend("float64", backend.device)), epsilon, options)
+    return Solved(unit * to_floats(found.f), unit * to_floats(found.g), found.residual, found.iterations, too_coarse)
+
+
+def _start(potential: Floats | None, pairs: Pairs) -> Array | None:
+    return None if potential is None else pairs.backend.array(potential / pairs.unit)
+
+
+def _closed_form(costs: Floats) -> Solved:
     """One side is a single point: f is the cost itself."""
     if costs.shape[1] == 1:
-        return Solution(costs[:, 0], np.zeros(1), 0.0, 0)
-    return Solution(np.zeros(1), costs[0], 0.0, 0)
+        return Solved(costs[:, 0], np.zeros(1), 0.0, 0, False)
+    return Solved(np.zeros(1), costs[0], 0.0, 0, False)

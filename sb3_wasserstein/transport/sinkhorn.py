@@ -1,46 +1,75 @@
 """
-Sinkhorn's algorithm on one pair of clouds, fast: one pass of exp for the absorbed kernel, then products with vectors only.
+Sinkhorn's algorithm on one pair of clouds (Cuturi 2013; Abdullah et al. 2018, Alg. 2), fast: one pass of exp for the absorbed
+kernel, then products with vectors only.
 
-The kernel absorbs the potentials that the iteration starts from, so that the scalings that the products work on stay near
-one, and float32 is enough (Schmitzer 2019). A cold start solves a subsample, a small one goes through larger ε. Scalings are
-mixed by Anderson acceleration. Where a kernel's column dies, the log domain takes over.
+The kernel absorbs the potentials that the iteration starts from, so that the scalings that the products work on stay near one,
+and float32 is enough (Schmitzer 2019). Where scalings grow, or a column of the kernel dies, the potentials are absorbed anew.
+A cold start comes down through larger ε, or from a part of the points.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from sb3_wasserstein.cloud import Array
-from sb3_wasserstein.transport.cost_matrix import Pairs, namespace
-from sb3_wasserstein.transport.kernel import Kernel
-from sb3_wasserstein.transport.search import Search
+import numpy as np
 
-#: smaller clouds start from a larger ε, larger ones from every COARSE-th point
-SMALL = 256
-COARSE = 8
-#: the marginal error that a start is solved to
-START_TOL = 0.05
-START_ITERATIONS = 200
-#: the factor between one ε and the next
-SCALING = 4.0
-#: c / ε up to which a start from zero needs no larger ε before, and no subsample
-DIRECT = 20.0
-#: c / ε and size up to which a start from zero is tried first, and for how long: mass that has far to go shows by then
-TENTATIVE = 50.0
-TENTATIVE_SIZE = 2000
-TENTATIVE_ITERATIONS = 25
-#: iterations before mixing, which are more as long as the residual falls by this factor
-PLAIN_STEPS = 3
-QUICK = 0.5
-#: a column sum below this has died: the kernel has to be absorbed anew
-LEAST_COLUMN = 1e-30
-#: scalings, and their inverses, that may build up before the kernel absorbs them: a row of tiny ones sums to zero in float32
-LARGEST_SCALING = 1e13
+from sb3_wasserstein.cloud import Array
+from sb3_wasserstein.transport.acceleration import AndersonAcceleration, Search
+from sb3_wasserstein.transport.cost_matrix import Pairs, absorb, namespace
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """
+    Where a solve begins that has no potentials to begin with.
+
+    :param direct: the largest cost, in ε, up to which a solve begins at zero
+    :param factor: between one ε and the next: small clouds come down through larger ε
+    :param large: points from which a cloud begins with the solution of every ``stride``-th point instead
+    :param stride: see ``large``
+    :param tol: the marginal error that these first problems are solved to
+    :param max_iterations: of each of these first problems
+    """
+
+    direct: float = 20.0
+    factor: float = 4.0
+    large: int = 256
+    stride: int = 8
+    tol: float = 0.05
+    max_iterations: int = 200
+
+
+@dataclass(frozen=True)
+class SinkhornOptions:
+    """
+    How a problem is solved.
+
+    :param tol: L1 error of both marginals at which to stop
+    :param max_iterations: after which to stop in any case
+    :param cold_start: where to begin without potentials
+    :param acceleration: how steps are mixed
+    """
+
+    tol: float = 1e-3
+    max_iterations: int = 10_000
+    cold_start: ColdStart = field(default_factory=ColdStart)
+    acceleration: AndersonAcceleration = field(default_factory=AndersonAcceleration)
+
+
+DEFAULT = SinkhornOptions()
 
 
 class Solution(NamedTuple):
-    """Potentials on the samples, with the L1 error of both marginals that they leave."""
+    """
+    Potentials on the samples.
+
+    :param f: (n,)
+    :param g: (m,)
+    :param residual: the L1 error of both marginals
+    :param iterations: that were taken
+    """
 
     f: Array
     g: Array
@@ -49,13 +78,7 @@ class Solution(NamedTuple):
 
 
 def solve(
-    pairs: Pairs,
-    p: Array,
-    q: Array,
-    epsilon: float,
-    g: Array | None = None,
-    tol: float = 1e-3,
-    max_iterations: int = 10_000,
+    pairs: Pairs, p: Array, q: Array, epsilon: float, g: Array | None = None, options: SinkhornOptions = DEFAULT
 ) -> Solution:
     """
     The potentials between two clouds.
@@ -63,168 +86,167 @@ def solve(
     :param pairs: the (n, m) costs
     :param p: (n,) weights > 0, of the costs' type
     :param q: (m,) weights > 0
-    :param epsilon: ε in the cost's unit
+    :param epsilon: ε in the costs' unit, as potentials are
     :param g: (m,) where to start, ``None`` for cold
-    :param tol: L1 error of both marginals at which to stop
-    :param max_iterations: after which to stop in any case
+    :param options: tolerances, and how to get there
     :return: the potentials, f being g's soft c-transform
     """
     xp = namespace(p)
-    tentative = g is None and max(len(p), len(q)) < TENTATIVE_SIZE and _far(pairs, TENTATIVE * epsilon) == 0.0
-    if g is None:
-        g = xp.zeros_like(q) if tentative else _cold_start(pairs, p, q, epsilon)
-    log_q = xp.log(q)
+    g = _cold_start(pairs, p, q, epsilon, options) if g is None else g
     iterations = 0
     while True:
-        kernel = Kernel(pairs, g / epsilon + log_q, epsilon, p)
-        most = max_iterations - iterations
-        scaled = _iterate(kernel, q, tol, min(most, TENTATIVE_ITERATIONS) if tentative else most)
+        kernel = _Kernel(pairs, g / epsilon + xp.log(q), epsilon, p)
+
+        def evaluate(log_v: Array, kernel: _Kernel = kernel) -> _Point:
+            rows, columns = kernel.products(xp.exp(log_v))
+            marginal = xp.exp(log_v) * columns
+            alive = float(columns.min()) > 1e-30
+            objective = float(q @ log_v - p @ xp.log(rows))
+            return _Point(float(abs(marginal - q).sum()), objective, xp.log(q / marginal) if alive else None, rows)
+
+        scaled = _iterate(evaluate, q, replace(options, max_iterations=options.max_iterations - iterations))
         iterations += scaled.iterations
-        f = epsilon * (scaled.log_u - kernel.offsets)
-        if scaled.residual <= tol or scaled.stalled or iterations >= max_iterations:
-            return Solution(f, g + epsilon * scaled.log_v, scaled.residual, iterations)
-        del kernel
-        if tentative and scaled.residual > 2 * START_TOL:
-            g = _cold_start(pairs, p, q, epsilon)
-        else:
-            g = _soft_transform(pairs.transposed(), f, p, q, epsilon)
-        tentative = False
+        f = -epsilon * (xp.log(scaled.rows) + kernel.offsets)
+        if scaled.done or iterations >= options.max_iterations:
+            return Solution(f, g + epsilon * scaled.log_scaling, scaled.residual, iterations)
+        g = transform(pairs.transposed(), f, p, epsilon)
 
 
 def solve_symmetric(
-    pairs: Pairs,
-    p: Array,
-    epsilon: float,
-    f: Array | None = None,
-    tol: float = 1e-3,
-    max_iterations: int = 10_000,
+    pairs: Pairs, p: Array, epsilon: float, f: Array | None = None, options: SinkhornOptions = DEFAULT
 ) -> Solution:
     """
-    The symmetric potential of a cloud against itself, by averaged steps f ← (f + T f) / 2.
+    The symmetric potential of a cloud against itself, by averaged steps f ← (f + T f) / 2 (Feydy et al. 2019), which need no
+    cold start. With ``pairs.leave_one_out`` no mass stays where it is.
 
     :param pairs: the (n, n) symmetric costs
     :param p: (n,) weights > 0, of the costs' type
-    :param epsilon: ε in the cost's unit
+    :param epsilon: ε in the costs' unit, as potentials are
     :param f: (n,) where to start, ``None`` for cold
-    :param tol: L1 error of the marginals at which to stop
-    :param max_iterations: after which to stop in any case
+    :param options: tolerances, and how to get there
     :return: f twice
     """
     xp = namespace(p)
     f = xp.zeros_like(p) if f is None else f
     iterations = 0
     while True:
-        kernel = Kernel(pairs, f / epsilon + xp.log(p), epsilon, p)
-        scaled = _iterate_symmetric(kernel, xp.exp(f / epsilon + kernel.offsets), p, tol, max_iterations - iterations)
+        kernel = _Kernel(pairs, f / epsilon + xp.log(p), epsilon)
+        own = f / epsilon + kernel.offsets
+
+        def evaluate(log_u: Array, kernel: _Kernel = kernel, own: Array = own) -> _Point:
+            rows, _ = kernel.products(xp.exp(log_u))
+            log_mass = log_u + own + xp.log(rows)
+            mass = xp.exp(xp.clip(log_mass, None, 80.0))
+            return _Point(float(p @ abs(mass - 1.0)), float(2.0 * (p @ log_u) - p @ mass), -0.5 * log_mass, rows)
+
+        scaled = _iterate(evaluate, p, replace(options, max_iterations=options.max_iterations - iterations))
         iterations += scaled.iterations
-        f = f + epsilon * scaled.log_u
-        if scaled.residual <= tol or scaled.stalled or iterations >= max_iterations:
+        f = f + epsilon * scaled.log_scaling
+        if scaled.done or iterations >= options.max_iterations:
             return Solution(f, f, scaled.residual, iterations)
 
 
+def transform(pairs: Pairs, g: Array, q: Array, epsilon: float) -> Array:
+    """
+    The soft c-transform f_i = −ε log Σ_j q_j exp((g_j − c_ij) / ε) (Abdullah et al. 2018, Prop. 1).
+
+    :param pairs: the (n, m) costs
+    :param g: (m,) a potential, in the costs' unit
+    :param q: (m,) weights > 0
+    :param epsilon: ε in the costs' unit
+    :return: (n,)
+    """
+    xp = namespace(g)
+    f, log_scaling = pairs.backend.empty((pairs.shape[0],)), g / epsilon + xp.log(q)
+    blocks = list(pairs.blocks())
+    scratch = pairs.empty(blocks[0].stop)
+    for rows in blocks:
+        offsets, sums = absorb(pairs.fill(rows, scratch[: rows.stop - rows.start]), log_scaling, epsilon)
+        f[rows] = -epsilon * (offsets + xp.log(sums))
+    return f
+
+
+class _Kernel:
+    """
+    K_ij = exp(s_j − c_ij / ε − o_i), with the products of Sinkhorn's iteration.
+
+    :param pairs: the costs
+    :param log_scaling: (m,) s
+    :param epsilon: ε in the costs' unit
+    :param weights: (n,) p; ``None`` where products with rows are all that is asked for
+    """
+
+    def __init__(self, pairs: Pairs, log_scaling: Array, epsilon: float, weights: Array | None = None) -> None:
+        n, _ = pairs.shape
+        self._weights = weights
+        self._matrix = pairs.empty(n)
+        self._blocks = list(pairs.blocks())
+        self.offsets = pairs.backend.empty((n,))
+        for rows in self._blocks:
+            self.offsets[rows], _ = absorb(pairs.fill(rows, self._matrix[rows]), log_scaling, epsilon)
+
+    def products(self, v: Array) -> tuple[Array, Array]:
+        """
+        :param v: (m,) scalings
+        :return: (n,) K v and (m,) Kᵀ (p / K v); block by block, so that each number is read from memory once
+        """
+        rows, columns = namespace(v).empty_like(self.offsets), namespace(v).zeros_like(v)
+        for part in self._blocks:
+            block = self._matrix[part]
+            rows[part] = block @ v
+            if self._weights is not None:
+                columns += (self._weights[part] / rows[part]) @ block
+        return rows, columns
+
+
+class _Point(NamedTuple):
+    residual: float
+    objective: float
+    #: what the plain iteration would add to the log-scaling; ``None`` where a column of the kernel has died
+    step: Array | None
+    rows: Array
+
+
 class _Scaled(NamedTuple):
-    log_u: Array
-    log_v: Array
+    log_scaling: Array
+    rows: Array
     residual: float
     iterations: int
-    stalled: bool
+    done: bool
 
 
-def _iterate(kernel: Kernel, q: Array, tol: float, max_iterations: int) -> _Scaled:
-    """Scale an absorbed kernel until both marginals fit, or the scalings leave what the type can hold."""
-    xp = namespace(q)
-    v = xp.ones_like(q)
-    rows, columns = kernel.rows, kernel.columns
-    iterations = 0
-    last = residual = math.inf
-    # Plain steps are cheap, and good as long as they are long.
-    while iterations < max_iterations and (iterations < PLAIN_STEPS or residual < QUICK * last):
-        if iterations:
-            rows, columns = kernel.products(v)
-        iterations += 1
-        last = residual
-        residual = float(xp.abs(v * columns - q).sum())
-        if residual <= tol or float(columns.min()) < LEAST_COLUMN:
-            return _Scaled(-xp.log(rows), xp.log(v), residual, iterations, False)
-        v = q / columns
-        if float(v.min()) < 1.0 / LARGEST_SCALING:
-            return _Scaled(-xp.log(rows), xp.log(v), residual, iterations, False)
-    log_v = xp.log(v)
-    search = Search(q)
-    weights = kernel.weights
-    while True:
-        iterations += 1
-        v = xp.exp(log_v)
-        rows, columns = kernel.products(v)
-        columns *= v
-        residual = float(xp.abs(columns - q).sum())
-        search.seen(residual, log_v, rows)
-        if residual <= tol or iterations >= max_iterations or search.stalled:
+def _iterate(evaluate: Callable[[Array], _Point], weights: Array, options: SinkhornOptions) -> _Scaled:
+    """Scale an absorbed kernel until its marginals fit, or until the scalings leave what the type can hold."""
+    log_scaling = namespace(weights).zeros_like(weights)
+    search = Search(weights, options.acceleration)
+    for iteration in range(1, options.max_iterations + 1):
+        point = evaluate(log_scaling)
+        search.record(point.residual, log_scaling, point.rows)
+        if point.residual <= options.tol or search.stalled or iteration == options.max_iterations:
             break
-        if float(columns.min()) < LEAST_COLUMN or float(v.max()) > LARGEST_SCALING or float(v.min()) < 1.0 / LARGEST_SCALING:
-            # Not to the best: where mass has to go far the residual stays as it is until the scalings have grown.
-            return _Scaled(-xp.log(rows), log_v, residual, iterations, False)
-        step = xp.log(q / columns)
-        log_v = search.next(residual, float(q @ log_v - weights @ xp.log(rows)), log_v, step)
-    residual, log_v, rows = search.best
-    return _Scaled(-xp.log(rows), log_v, residual, iterations, search.stalled)
+        if point.step is None or float(abs(log_scaling).max()) > 30.0:
+            # Not the best point: where mass has to go far the residual stays as it is until the scalings have grown.
+            return _Scaled(log_scaling, point.rows, point.residual, iteration, False)
+        log_scaling = search.next(point.residual, point.objective, log_scaling, point.step)
+    residual, log_scaling, rows = search.best
+    return _Scaled(log_scaling, rows, residual, iteration, True)
 
 
-def _iterate_symmetric(kernel: Kernel, left: Array, p: Array, tol: float, max_iterations: int) -> _Scaled:
-    """Scale a symmetric kernel, which ``left`` times the absorbed one is, from both sides until its marginals fit."""
-    xp = namespace(p)
-    log_u = xp.zeros_like(p)
-    search = Search(p)
-    iterations = 0
-    while True:
-        u = xp.exp(log_u)
-        rows = u * left * (kernel.matrix @ u if iterations else kernel.rows)
-        iterations += 1
-        residual = float(xp.abs(rows - 1.0) @ p)
-        search.seen(residual, log_u, rows)
-        if residual <= tol or iterations >= max_iterations or search.stalled:
-            break
-        if float(u.max()) > LARGEST_SCALING:
-            return _Scaled(log_u, log_u, residual, iterations, False)
-        step = -0.5 * xp.log(rows)
-        log_u = search.next(residual, float(2.0 * (p @ log_u) - p @ rows), log_u, step)
-    residual, log_u, _ = search.best
-    return _Scaled(log_u, log_u, residual, iterations, search.stalled)
-
-
-def _cold_start(pairs: Pairs, p: Array, q: Array, epsilon: float) -> Array:
-    """g to start from: of a subsample where the clouds are large, else by way of larger ε."""
-    largest = _far(pairs, DIRECT * epsilon)
-    by_row, by_column = _thinning(pairs.shape)
-    if largest and by_row * by_column > 1:
-        coarse_p, coarse_q = p[::by_row] / p[::by_row].sum(), q[::by_column] / q[::by_column].sum()
-        coarse = solve(pairs.thinned(by_row, by_column), coarse_p, coarse_q, epsilon, None, START_TOL, START_ITERATIONS)
-        return _soft_transform(pairs.thinned(by_row, 1).transposed(), coarse.f, coarse_p, q, epsilon)
+def _cold_start(pairs: Pairs, p: Array, q: Array, epsilon: float, options: SinkhornOptions) -> Array:
+    """g to start from: of a part of the points where the clouds are large, else by way of larger ε."""
+    start = options.cold_start
+    first = replace(options, tol=start.tol, max_iterations=start.max_iterations)
+    by_row, by_column = (start.stride if size >= start.large else 1 for size in pairs.shape)
+    part = pairs.thinned(by_row, by_column)
+    largest = part.bound()
+    if largest > start.direct * epsilon:
+        largest = float(part.matrix().max())
     g = namespace(q).zeros_like(q)
-    stages: list[float] = []
-    while largest > DIRECT * epsilon * SCALING ** len(stages):
-        stages.append(epsilon * SCALING ** (len(stages) + 1))
-    for stage in reversed(stages):
-        g = solve(pairs, p, q, stage, g, 2 * START_TOL, START_ITERATIONS).g
+    if largest > start.direct * epsilon and by_row * by_column > 1:
+        coarse_p, coarse_q = p[::by_row] / p[::by_row].sum(), q[::by_column] / q[::by_column].sum()
+        coarse = solve(part, coarse_p, coarse_q, epsilon, None, first)
+        return transform(pairs.thinned(by_row, 1).transposed(), coarse.f, coarse_p, epsilon)
+    stages = int(np.ceil(np.log(max(1.0, largest / (start.direct * epsilon))) / np.log(start.factor)))
+    for stage in range(stages, 0, -1):
+        g = solve(pairs, p, q, epsilon * start.factor**stage, g, first).g
     return g
-
-
-def _far(pairs: Pairs, limit: float) -> float:
-    """The largest cost (of a subsample where the clouds are large) if it exceeds the limit, else 0."""
-    if pairs.bound() <= limit:
-        return 0.0
-    largest = pairs.thinned(*_thinning(pairs.shape)).largest()
-    return largest if largest > limit else 0.0
-
-
-def _thinning(shape: tuple[int, int]) -> tuple[int, int]:
-    """Every which row and column a start looks at."""
-    by_row, by_column = (COARSE if size >= SMALL else 1 for size in shape)
-    return by_row, by_column
-
-
-def _soft_transform(pairs: Pairs, g: Array, q: Array, p: Array, epsilon: float) -> Array:
-    """−ε log Σ_j q_j exp((g_j − c_ij) / ε)."""
-    xp = namespace(g)
-    kernel = Kernel(pairs, g / epsilon + xp.log(q), epsilon, p)
-    return -epsilon * (kernel.offsets + xp.log(kernel.rows))

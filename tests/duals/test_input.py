@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 
+from sb3_wasserstein import behaviour_distance
 from sb3_wasserstein.duals import (
     AlternatingDual,
     GroundCost,
@@ -21,7 +22,6 @@ from sb3_wasserstein.duals import (
     SemiDiscreteDual,
     SinkhornDual,
     batched_sinkhorn,
-    behaviour_distance,
     make_dual,
 )
 
@@ -131,7 +131,7 @@ def test_fast_distances_are_scipys(metric, offset):
 
 @pytest.mark.parametrize("shape", [(7, 9), (300, 400), (1200, 1000)])
 def test_median_is_numpys_up_to_all_pairs(shape):
-    from sb3_wasserstein.transport.median import median_of
+    from sb3_wasserstein.transport.costs import median_of
 
     values = np.random.default_rng(0).gamma(2.0, size=shape)
     exact = shape[0] * shape[1] <= 2**20

@@ -5,8 +5,8 @@ import ot
 import pytest
 from scipy.spatial.distance import cdist
 
-from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, behaviour_distance, make_dual
-from sb3_wasserstein.transport.precision import Problem
+from sb3_wasserstein import behaviour_distance
+from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, make_dual
 
 
 @pytest.fixture
@@ -116,48 +116,13 @@ def test_shaping_at_is_shaping(name):
             dual.shaping_at(bad)
 
 
-@pytest.mark.parametrize("n", [20, 256])
-@pytest.mark.parametrize("name", ["potential", "potential_y", "shaping", "shaping_at"])
-def test_points_that_are_too_far_for_float32(name, n):
+@pytest.mark.parametrize("name", ["potential", "potential_y", "shaping"])
+def test_points_that_are_too_far_for_float32(name: str) -> None:
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(n, 3)), rng.normal(size=(n, 3))
-    far = np.full((50, 3), 1e30)
-    dual = SinkhornDual()
+    x, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 3))
+    near, far = rng.normal(size=(5, 3)), np.full((5, 3), 1e30)
+    dual = SinkhornDual(debias=False)
     dual.update(x, y)
-    with pytest.raises(ValueError, match="too large for dtype='float32': scale the points down"):
-        getattr(dual, name)(far)
-    dual = SinkhornDual(dtype="float64")
-    dual.update(x, y)
-    assert np.isfinite(getattr(dual, name)(far)).all()
-
-
-def test_a_target_that_stays_is_solved_for_once(clouds, monkeypatch):
-    x, y, *_ = clouds
-    solved, within = [], Problem.within
-
-    def counted(self, points, *args):
-        solved.append(len(points))
-        return within(self, points, *args)
-
-    monkeypatch.setattr(Problem, "within", counted)
-    dual = SinkhornDual(tol=1e-9, dtype="float64")
-    dual.update(x, y)
-    assert solved == [len(x), len(y)]
-    loaded = SinkhornDual(tol=1e-9, dtype="float64")
-    loaded.load_state_dict(dual.state_dict())
-    for one in (dual, loaded):
-        solved.clear()
-        one.update(x + 0.1, y)
-        assert solved == [len(x)]
-    fresh = SinkhornDual(epsilon=dual.epsilon_, relative=False, tol=1e-9, dtype="float64")
-    fresh.update(x + 0.1, y)
-    assert dual.distance == loaded.distance == pytest.approx(fresh.distance, abs=1e-8)
-    np.testing.assert_allclose(dual.potential_y(x), fresh.potential_y(x), atol=1e-7)
-
-    other = np.arange(1.0, 1.0 + len(y))
-    for change in (lambda: dual.update(x, y, None, other), lambda: dual.update(x, y[::-1], None, other), dual.reset_scale):
-        solved.clear()
-        change()
-        if change == dual.reset_scale:
-            dual.update(2.0 * x, y[::-1], None, other)
-        assert solved == [len(x), len(y)]
+    values = getattr(dual, name)(np.concatenate([near, far]))
+    np.testing.assert_allclose(values[5:], np.sqrt(3) * 1e30)
+    np.testing.assert_allclose(values[:5], getattr(dual, name)(near), atol=1e-4)

@@ -8,7 +8,8 @@ from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals import AlternatingDual, RKHSDual, SaturatingCost, SemiDiscreteDual, SinkhornDual, make_dual
 from sb3_wasserstein.duals.rkhs_function import BoundedExpansion
-from sb3_wasserstein.duals.stochastic import RECENT
+
+RECENT = 256
 
 STOCHASTIC = ["rkhs", "alternating", "semidiscrete"]
 

@@ -2,14 +2,13 @@
 
 import pytest
 
-from sb3_wasserstein import _numba as extra
+from sb3_wasserstein import _numba
 
 
 @pytest.fixture(params=["numpy", "numba"])
-def loops(request, monkeypatch):
+def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "numpy":
-        monkeypatch.setattr(extra, "_compiled", lambda *_: None)
+        monkeypatch.setattr(_numba, "_compiled", lambda *_: None)
     else:
         pytest.importorskip("numba")
-        monkeypatch.setattr(extra, "LEAST_ENTRIES", 1)
-    return request.param
+    return str(request.param)

@@ -7,7 +7,6 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein.duals import AlternatingDual, GroundCost, RKHSDual, SemiDiscreteDual, SinkhornDual
-from sb3_wasserstein.transport.sinkhorn import TENTATIVE_ITERATIONS
 
 X, Y = (np.random.default_rng(seed).normal(size=(5, 2)) for seed in (0, 1))
 
@@ -65,12 +64,10 @@ def test_the_median_within_a_cloud_that_repeats_a_point(repeated):
     assert GroundCost("euclidean").median_within(cloud[:100]) == 1.0
 
 
-@pytest.mark.parametrize("more", [2, 20])
-def test_no_more_iterations_than_asked_for(more):
-    """Where a first, tentative round has used most of them up; a round ends with a whole step."""
-    most = TENTATIVE_ITERATIONS + more
+@pytest.mark.parametrize("most", [2, 12])
+def test_no_more_iterations_than_asked_for(most):
     dual = SinkhornDual(epsilon=0.1, tol=1e-15, max_iterations=most, dtype="float64", debias=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dual.update(np.random.default_rng(0).normal(size=(40, 3)), np.random.default_rng(1).normal(size=(50, 3)))
-    assert TENTATIVE_ITERATIONS < dual.iterations <= most + 1
+    assert dual.iterations == most
