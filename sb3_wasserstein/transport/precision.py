@@ -136,7 +136,7 @@ def _in_enough_digits(
     pairs = made(backend) if pairs is None else pairs
     unit = pairs.unit
     if epsilon / unit < 1e-14:
-        raise ValueError(f"`epsilon` is {epsilon:.2g} in the cost's unit, below rounding at costs of about {unit:.2g}: raise it")
+        raise ValueError(f"`epsilon` is {epsilon:.2g} in the cost's unit, below rounding at costs of {unit:.2g}: raise it")
     epsilon, tol = in_units_of(pairs, epsilon, options.tol)
     options = replace(options, tol=tol)
     found, wants_float32, too_coarse = None, backend.dtype == "float32", False
