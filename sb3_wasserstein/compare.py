@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein._validation import check_count, check_flag, check_seed
+from sb3_wasserstein._validation import check_count, check_flag, check_number, check_options, check_seed
 from sb3_wasserstein.cloud import as_cloud
 from sb3_wasserstein.duals.sinkhorn import SinkhornDual
 from sb3_wasserstein.embeddings import Trajectory, make_embedding
@@ -20,7 +20,7 @@ from sb3_wasserstein.recording.offline import embed_each
 from sb3_wasserstein.recording.trajectories import as_trajectories
 from sb3_wasserstein.targets import Target
 from sb3_wasserstein.transport.batched import batched_sinkhorn
-from sb3_wasserstein.transport.costs import Cost, check_positive
+from sb3_wasserstein.transport.costs import Cost
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +44,9 @@ class Resampling:
     n_subsamples: int = 100
     n_permutations: int = 500
     test_epsilon: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True)
@@ -247,9 +250,13 @@ def compare(
     """
     check_count("n_episodes", n_episodes, 4)
     check_count("n_permutations", n_permutations)
-    if not 0.0 < check_positive(level, "level") < 1.0:
-        raise ValueError(f"level must lie between 0 and 1; got {level!r}")
+    check_level(level)
     check_flag("standardize", standardize)
+    check_flag("deterministic", deterministic)
+    if not isinstance(names, (tuple, list)) or len(names) != 2 or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"names must be two names; got {names!r}")
+    if resampling is not None and not isinstance(resampling, Resampling):
+        raise TypeError(f"resampling must be Resampling(...), or None; got {resampling!r}")
     rng = np.random.default_rng(check_seed(seed))
     how = resampling or Resampling()
     recipe = make_embedding(embedding)
@@ -291,6 +298,18 @@ def compare(
         returns=tuple(None if item.returns is None else float(item.returns.mean()) for item in behaviours),  # type: ignore[arg-type]
         behaviours=behaviours,
     )
+
+
+def check_level(level: Any) -> float:
+    """
+    :param level: a confidence level
+    :return: the level
+    :raises TypeError: if it is no number
+    :raises ValueError: if it does not lie between 0 and 1
+    """
+    if not 0.0 < check_number("level", level) < 1.0:
+        raise ValueError(f"level must lie between 0 and 1; got {level!r}")
+    return float(level)
 
 
 def divergences(

@@ -8,8 +8,8 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
-from sb3_wasserstein._validation import check_count
-from sb3_wasserstein.compare import Comparison, compare
+from sb3_wasserstein._validation import check_choice, check_count, check_flag, check_number, check_seed
+from sb3_wasserstein.compare import Comparison, check_level, compare
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 
 ON_DRIFT = ("warn", "stop", "log")
@@ -61,18 +61,16 @@ class DriftCallback(BaseCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
-        if on_drift not in ON_DRIFT:
-            raise ValueError(f"on_drift must be one of {', '.join(ON_DRIFT)}; got {on_drift!r}")
         self.reference = reference
         self.eval_env = eval_env
         self.embedding = make_embedding(embedding)
         self.eval_freq = check_count("eval_freq", eval_freq)
         self.n_eval_episodes = check_count("n_eval_episodes", n_eval_episodes, 4)
-        self.level = level
-        self.on_drift = on_drift
-        self.min_distance = min_distance
-        self.deterministic = deterministic
-        self.seed = seed
+        self.level = check_level(level)
+        self.on_drift = check_choice("on_drift", on_drift, ON_DRIFT)
+        self.min_distance = check_number("min_distance", min_distance)
+        self.deterministic = check_flag("deterministic", deterministic)
+        self.seed = check_seed(seed)
         #: the last comparison, None before the first
         self.last: Comparison | None = None
 
