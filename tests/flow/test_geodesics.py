@@ -36,7 +36,7 @@ def test_couplings_are_optimal(k, sizes, weighted) -> None:
 CASES = {
     "1-D": lambda: (regulator(41, 5), regulator(41, 5)),
     "1-D, other number": lambda: (regulator(41, 5), regulator(41, 3)),
-    "2-D": lambda: (planar((7, 6), 4), planar((7, 6), 4)),
+    "2-D": lambda: (planar((11, 9), 4), planar((11, 9), 4)),
 }
 
 

@@ -169,13 +169,7 @@ def test_a_mixtures_bounds() -> None:
     np.testing.assert_allclose(even.law(observations).log_weights.exp().detach(), 0.25, rtol=1e-6)
 
 
-TUNED = {
-    "learning_starts": 150,
-    "batch_size": 64,
-    "learning_rate": 3e-3,
-    "seed": 1,
-    "policy_kwargs": {"net_arch": [64, 64]},
-}
+TUNED = {"learning_starts": 150, "batch_size": 64, "learning_rate": 3e-3, "seed": 1, "policy_kwargs": {"net_arch": [64, 64]}}
 
 
 class Bandit(gym.Env):

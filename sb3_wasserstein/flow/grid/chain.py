@@ -11,11 +11,7 @@ import scipy.sparse.linalg as splinalg
 
 
 class AxisNoise:
-    """
-    The noise on the nodes: the product of one small matrix per axis.
-
-    :param matrices: one (cells, cells) transition matrix per axis
-    """
+    """The noise on the nodes: the product of one (cells, cells) transition matrix per axis."""
 
     def __init__(self, matrices: list[np.ndarray]) -> None:
         self._matrices = matrices
@@ -51,12 +47,7 @@ class AxisNoise:
 
 
 class Transition:
-    """
-    P = B N: the B-spline laws of the next states, then the noise.
-
-    :param step: B (n, n), rows summing to one
-    :param noise: N
-    """
+    """P = B N: ``step``, the B-spline laws of the next states (n, n), rows summing to one, then the noise."""
 
     def __init__(self, step: sparse.csr_matrix, noise: AxisNoise) -> None:
         self.step, self.noise = step, noise
@@ -187,11 +178,7 @@ class Chain:
         return np.asarray(self._lu.solve(right, "T" if transposed else "N"))  # type: ignore[call-overload]
 
     def value(self, cost: np.ndarray) -> tuple[np.ndarray, float]:
-        """
-        V and J of a cost per state.
-
-        :param cost: c_π (n,)
-        """
+        """V (n,) and J of a cost per state c_π (n,)."""
         solution = self._solve(cost)
         if self.discount is None:
             J = float(solution[self.reference])
@@ -210,11 +197,7 @@ class Chain:
         return np.asarray(rho / rho.sum())
 
     def adjoint(self, row: np.ndarray) -> np.ndarray:
-        """
-        The row vector m with ``m·g = row·V'`` for the value V' of every cost g: ρ' where row = ρP'.
-
-        :param row: (n,)
-        """
+        """The row vector m with ``m·g = row·V'`` for the value V' of every cost g: ρ' where row = ρP', both (n,)."""
         if self.discount is None:
             row = row.copy()
             row[self.reference] = 0.0

@@ -124,11 +124,7 @@ class Chains:
         return (1 - 1 / length) ** torch.arange(length).to(self.example)
 
     def window(self, length: int) -> Window:
-        """
-        Advance all chains and differentiate their cost.
-
-        :param length: T, steps
-        """
+        """Advance all chains by T = ``length`` steps and differentiate their cost."""
         count = round(self.restart * self.n_chains)
         chosen = torch.randperm(self.n_chains, generator=self.generator)[:count]
         self.states[chosen] = self.starts(count, self.generator)
@@ -149,11 +145,7 @@ class Chains:
         )
 
     def curvature(self, length: int) -> float:
-        """
-        tr(∂²Q/∂a²) / k at the chains' states, by Hutchinson's estimate: one action is nudged, the policy plays on.
-
-        :param length: T, the window that stands for Q
-        """
+        """tr(∂²Q/∂a²) / k at the chains' states, by Hutchinson's estimate: one action is nudged, T steps follow."""
         # Sixteen chains: the estimate is averaged over updates as well.
         start, fixed = self.states[:16], self.parameters()
         with torch.no_grad():
@@ -164,18 +156,6 @@ class Chains:
         sign = torch.randint(0, 2, shape, generator=self.generator).to(start) * 2 - 1
         (bent,) = torch.autograd.grad((slope * sign).sum(), nudge)
         return float((sign * bent).sum(1).mean()) / shape[1]
-
-    def evaluate(self, n_chains: int, burn_in: int, steps: int, low: torch.Tensor, high: torch.Tensor, seed: int) -> float:
-        """Average cost of a step from new chains, actions clipped to their bounds."""
-        generator = torch.Generator().manual_seed(seed)
-        states, total = self.starts(n_chains, generator), 0.0
-        with torch.no_grad():
-            for t in range(burn_in + steps):
-                actions = self.policy(*self.arguments(states, generator)).clamp(low, high)
-                if t >= burn_in:
-                    total += float(self.cost(states, actions).mean())
-                states = self.advance(states, actions, generator)
-        return total / steps
 
     def state_dict(self) -> dict[str, Any]:
         """Where the chains stand, and their generator."""

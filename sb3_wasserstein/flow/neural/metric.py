@@ -78,12 +78,8 @@ def natural_direction(
     tolerance: float = 1e-6,
 ) -> Direction:
     """
-    Conjugate gradients on (G + δI) d = g.
+    The natural gradient by conjugate gradients on (G + δI) d = g, with G as a function v -> G v.
 
-    :param metric: v -> G v
-    :param gradient: g
-    :param damping: δ
-    :param iterations: at most
     :param start: where to start, e.g. the last update's solution
     :param tolerance: of the relative residual
     """

@@ -260,8 +260,16 @@ class NaturalGradient:
         check_count("burn_in", burn_in, 0)
         check_count("steps", steps)
         check_seed(seed)
-        low, high = (torch.as_tensor(bound).to(self.chains.example) for bound in (self.action_low, self.action_high))
-        return self.chains.evaluate(n_chains, burn_in, steps, low, high, seed)
+        chains, generator = self.chains, torch.Generator().manual_seed(seed)
+        low, high = (torch.as_tensor(bound).to(chains.example) for bound in (self.action_low, self.action_high))
+        states, total = chains.starts(n_chains, generator), 0.0
+        with torch.no_grad():
+            for t in range(burn_in + steps):
+                actions = self.policy(*chains.arguments(states, generator)).clamp(low, high)
+                if t >= burn_in:
+                    total += float(chains.cost(states, actions).mean())
+                states = chains.advance(states, actions, generator)
+        return total / steps
 
     def as_policy(self, seed: int | None = None) -> NeuralPolicy:
         """The network behind SB3's ``predict``; its ``save`` keeps it."""

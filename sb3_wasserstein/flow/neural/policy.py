@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from sb3_wasserstein._atomic_io import read_bounded, read_tensors, write_whole
-from sb3_wasserstein._validation import check_array, check_count, check_path, check_seed
+from sb3_wasserstein._validation import check_count, check_path, check_seed
+from sb3_wasserstein.flow.predicting import Predicting
 
 
 class MLP(nn.Module):
@@ -61,16 +62,7 @@ class MLP(nn.Module):
 def mlp_around(
     hidden: Sequence[int], dim: int, actions: int, initial: Callable[[int, torch.Generator], torch.Tensor], seed: int | None
 ) -> MLP:
-    """
-    An MLP around the initial law, seeded without a trace in torch's global generator.
-
-    :param hidden: widths of the hidden layers
-    :param dim: of the states
-    :param actions: dimension of the actions
-    :param initial: the initial law, (n, generator) -> (n, dim)
-    :param seed: of the weights; None leaves it to torch
-    :raises TypeError: if ``hidden`` is no sequence
-    """
+    """An MLP in units of the initial law's spread, from a seed that leaves no trace in torch's global generator."""
     if np.ndim(hidden) != 1:
         raise TypeError(f"policy must be a torch module, or the widths of its hidden layers; got {hidden!r}")
     for name, width in (*(("policy, a hidden layer's width,", width) for width in hidden), ("action_dim", actions)):
@@ -134,7 +126,7 @@ def as_bound(name: str, value: float | Sequence[float] | np.ndarray) -> np.ndarr
     return bound
 
 
-class NeuralPolicy:
+class NeuralPolicy(Predicting):
     """
     A policy network behind SB3's ``predict``; :meth:`save` and :meth:`load` keep it in a file of tensors.
 
@@ -166,33 +158,18 @@ class NeuralPolicy:
         self.low, self.high = as_bound("action_low", action_low), as_bound("action_high", action_high)
         self._rng = np.random.default_rng(check_seed(seed))
 
-    def predict(
-        self,
-        observation: np.ndarray,
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """
-        SB3's signature: actions for one observation (d,) or a batch (B, d), and the recurrent state, passed through.
-
-        :param deterministic: with a policy that takes noise, whether the noise is 0
-        :return: float32 actions, (k,) or (B, k)
-        """
-        example = next(self.module.parameters())
-        array = check_array("observation", observation)
-        states = torch.as_tensor(array.reshape(1, -1) if array.ndim <= 1 else array).to(example)
+    def actions(self, observations: torch.Tensor, deterministic: bool) -> torch.Tensor:
+        """Clipped actions (B, k) for states (B, d); where the policy takes noise, ``deterministic`` makes the noise 0."""
+        states = observations.to(next(self.module.parameters()))
         arguments = [states]
         if width := int(getattr(self.module, "noise_dim", 0)):
             noise = np.zeros((len(states), width)) if deterministic else self._rng.standard_normal((len(states), width))
-            arguments.append(torch.as_tensor(noise).to(example))
+            arguments.append(torch.as_tensor(noise).to(states))
+        low, high = (torch.as_tensor(bound).to(states) for bound in (self.low, self.high))
         try:
-            with torch.no_grad():
-                actions = self.module(*arguments).cpu().numpy()
+            return torch.as_tensor(self.module(*arguments)).clamp(low, high)
         except RuntimeError as error:
-            raise ValueError(f"observation of shape {array.shape} does not fit the network: {error}") from error
-        actions = np.clip(actions, self.low, self.high).astype(np.float32)
-        return (actions[0] if array.ndim <= 1 else actions), state
+            raise ValueError(f"observation of shape {tuple(states.shape)} does not fit the network: {error}") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.stats import qmc
 
 from sb3_wasserstein._validation import check_callable, check_choice, check_count, check_flag, check_number
 from sb3_wasserstein.flow.grid.grid import Grid, as_tensor, per_dimension
@@ -76,9 +75,7 @@ class ParticleFlow:
         self.observation_to_state: ObservationToState | None = None
         self._evaluated: tuple[int, int, Evaluation] | None = None
         self._weights = torch.full((grid.size, m), 1 / m, dtype=torch.float64)
-        # In one dimension midpoints of equal intervals, else a Halton sequence: spread over the box, the same everywhere.
-        unit = (np.arange(m)[:, None] + 0.5) / m if k == 1 else qmc.Halton(k, scramble=False).random(m + 1)[1:]
-        self.particles = (self.mdp.low + (self.mdp.high - self.mdp.low) * torch.as_tensor(unit)).expand(grid.size, m, k)
+        self.particles = (low + (high - low) * _spread(m, k)).expand(grid.size, m, k)
 
     @property
     def grid(self) -> Grid:
@@ -310,3 +307,12 @@ def check_task(dynamics: Dynamics, cost: Dynamics, grid: Grid, noise: object, di
     if discount is not None and not 0 <= check_number("discount", discount) < 1:
         raise ValueError(f"discount must lie in [0, 1), or be None for the ergodic cost; got {discount!r}")
     return std
+
+
+def _spread(m: int, k: int) -> torch.Tensor:
+    """m points of the unit cube: midpoints of equal intervals in one dimension, else a Halton sequence."""
+    if k == 1:
+        return (torch.arange(m, dtype=torch.float64)[:, None] + 0.5) / m
+    from scipy.stats import qmc
+
+    return torch.as_tensor(qmc.Halton(k, scramble=False).random(m + 1)[1:])

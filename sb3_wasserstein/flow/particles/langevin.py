@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 
@@ -11,24 +10,6 @@ from sb3_wasserstein._validation import check_count, check_positive, check_seed
 from sb3_wasserstein.flow.particles.derivatives import Derivatives, differentiate
 from sb3_wasserstein.flow.particles.mdp import Evaluation, GridMDP, evaluate
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
-
-
-@dataclass(frozen=True)
-class SamplerOptions:
-    """
-    How the particles move towards the Gibbs law.
-
-    :param acceptance: share of accepted moves that the step sizes are fitted to (0.574: Roberts and Rosenthal 1998)
-    :param adaptation: rate of that fit, of the step's logarithm per move
-    :param hop_every: every so many moves a proposal comes from all over the box, so that mass crosses between wells that
-        diffusion alone would keep apart
-    :param jitter: what takes apart particles that start together, in widths of the box
-    """
-
-    acceptance: float = 0.574
-    adaptation: float = 0.3
-    hop_every: int = 5
-    jitter: float = 1e-3
 
 
 def negative_entropy(particles: torch.Tensor) -> torch.Tensor:
@@ -54,8 +35,8 @@ def negative_entropy(particles: torch.Tensor) -> torch.Tensor:
 class _Sampler:
     """Metropolis-adjusted Langevin moves of every particle towards exp(−Q/τ), the step size fitted in each state."""
 
-    def __init__(self, mdp: GridMDP, temperature: float, seed: int | None, options: SamplerOptions) -> None:
-        self.mdp, self.temperature, self.options = mdp, temperature, options
+    def __init__(self, mdp: GridMDP, temperature: float, seed: int | None) -> None:
+        self.mdp, self.temperature = mdp, temperature
         self.generator = torch.Generator()
         if seed is None:
             self.generator.seed()
@@ -76,7 +57,8 @@ class _Sampler:
         low, high = self.mdp.low, self.mdp.high
         here = differentiate(at.q, actions)
         for i in range(1, moves + 1):
-            hop = i % self.options.hop_every == 0
+            # Every fifth proposal comes from all over the box: mass crosses between wells that diffusion would keep apart.
+            hop = i % 5 == 0
             if hop:
                 trial = low + (high - low) * self.uniform(actions.shape)
             else:
@@ -91,8 +73,9 @@ class _Sampler:
                 ratio = ratio + (forth - back) / (4 * self.step[..., 0] * self.temperature)
             accepted = (trial == clipped).all(-1) & (self.uniform(ratio.shape).log() < ratio)
             if fit and not hop:
+                # Langevin proposals do best where 0.574 of them are accepted (Roberts and Rosenthal 1998).
                 rate = accepted.double().mean(1)[:, None, None]
-                self.step = self.step * torch.exp(self.options.adaptation * (rate - self.options.acceptance))
+                self.step = self.step * torch.exp(0.3 * (rate - 0.574))
             actions = torch.where(accepted[..., None], clipped, actions)
             here = Derivatives(
                 torch.where(accepted, there.value, here.value),
@@ -103,13 +86,7 @@ class _Sampler:
 
 
 def langevin(
-    mdp: GridMDP,
-    policy: ParticlePolicy,
-    temperature: float,
-    sweeps: int,
-    steps: int,
-    seed: int | None,
-    options: SamplerOptions = SamplerOptions(),
+    mdp: GridMDP, policy: ParticlePolicy, temperature: float, sweeps: int, steps: int, seed: int | None
 ) -> tuple[ParticlePolicy, float]:
     """The particles and J + τ E log π that the flow ends with; see :meth:`ParticleFlow.langevin`."""
     for name, count in (("sweeps", sweeps), ("steps", steps)):
@@ -121,12 +98,13 @@ def langevin(
         raise ValueError(f"n_particles must be at least 2 for an entropy, got {m}")
     if float((policy.weights - 1 / m).abs().max()) > 1e-12:
         raise ValueError("weights must be equal for the entropy-regularised flow")
-    sampler = _Sampler(mdp, temperature, seed, options)
+    sampler = _Sampler(mdp, temperature, seed)
 
     def soft_evaluation(at: ParticlePolicy) -> Evaluation:
         return evaluate(mdp, at, extra=temperature * negative_entropy(at.particles))
 
-    jitter = options.jitter * (mdp.high - mdp.low) * sampler.normal(policy.particles.shape)
+    # Particles that start together are taken apart: a Dirac has no entropy.
+    jitter = 1e-3 * (mdp.high - mdp.low) * sampler.normal(policy.particles.shape)
     policy = policy.moved(mdp.project(policy.particles + jitter))
     for sweep in range(sweeps):
         at = soft_evaluation(policy)

@@ -9,8 +9,9 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from sb3_wasserstein._validation import check_array, check_callable, check_seed
+from sb3_wasserstein._validation import check_callable, check_seed
 from sb3_wasserstein.flow.grid.grid import Grid
+from sb3_wasserstein.flow.predicting import Predicting
 
 # observations (B, obs) -> states (B, d)
 ObservationToState: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
@@ -41,7 +42,7 @@ class ParticlePolicy:
         return ParticlePolicy(self.particles[nodes], self.weights[nodes])
 
 
-class GridPolicy:
+class GridPolicy(Predicting):
     """
     A snapshot of a particle policy, between the nodes as well.
 
@@ -93,29 +94,13 @@ class GridPolicy:
             f"observation has {observations.shape[1]} entries, the flow's state {d}: pass as_policy(observation_to_state=...)"
         )
 
-    def predict(
-        self,
-        observation: np.ndarray,
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """
-        SB3's signature: actions for one observation (obs,) or a batch (B, obs), and the recurrent state, passed through.
-
-        :return: float32 actions, (k,) or (B, k)
-        """
-        array = check_array("observation", observation)
-        single = array.ndim <= 1
-        corners, shares = self.grid.linear_weights(self.states(torch.as_tensor(array.reshape(1, -1) if single else array)))
+    def actions(self, observations: torch.Tensor, deterministic: bool) -> torch.Tensor:
+        """Actions (B, k) for observations (B, obs)."""
+        corners, shares = self.grid.linear_weights(self.states(observations))
         if deterministic:
-            actions = (shares[..., None] * self._mean[corners]).sum(1)
-        else:
-            nodes = corners.gather(1, self._draw(shares)).squeeze(1)
-            chosen = self._draw(self.policy.weights[nodes]).squeeze(1)
-            actions = self.policy.particles[nodes, chosen]
-        found = actions.numpy().astype(np.float32)
-        return (found[0] if single else found), state
+            return (shares[..., None] * self._mean[corners]).sum(1)
+        nodes = corners.gather(1, self._draw(shares)).squeeze(1)
+        return self.policy.particles[nodes, self._draw(self.policy.weights[nodes]).squeeze(1)]
 
     def _draw(self, law: torch.Tensor) -> torch.Tensor:
         """One index per row of probabilities, (B, 1)."""

@@ -150,11 +150,7 @@ class _Simulator:
     """
 
     def __init__(
-        self,
-        env: Any,
-        set_state: Callable[[Any, np.ndarray], None],
-        get_state: Callable[[Any], np.ndarray],
-        nodes: int,
+        self, env: Any, set_state: Callable[[Any, np.ndarray], None], get_state: Callable[[Any], np.ndarray], nodes: int
     ) -> None:
         self.env, self._set, self._get, self._nodes = env, set_state, get_state, nodes
         self.low, self.high = (np.asarray(x, dtype=np.float64) for x in (env.action_space.low, env.action_space.high))

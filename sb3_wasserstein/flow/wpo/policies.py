@@ -234,8 +234,4 @@ class MultiInputPolicy(MlpPolicy):
         super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
 
 
-POLICIES: dict[str, type[BasePolicy]] = {
-    "MlpPolicy": MlpPolicy,
-    "CnnPolicy": CnnPolicy,
-    "MultiInputPolicy": MultiInputPolicy,
-}
+POLICIES: dict[str, type[BasePolicy]] = {"MlpPolicy": MlpPolicy, "CnnPolicy": CnnPolicy, "MultiInputPolicy": MultiInputPolicy}
