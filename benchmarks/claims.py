@@ -436,8 +436,9 @@ def resumed(rows: list[Row]) -> Verdict:
 
 
 def mutations(rows: list[Row]) -> Verdict:
-    caught = sum(row["result"] == "caught" for row in rows)
-    return Verdict(caught >= 0.9 * len(rows), f"{caught} of {len(rows)}, those that change nothing counted as missed")
+    changing = [row for row in rows if not row["note"]]
+    caught = len(where(changing, result="caught"))
+    return Verdict(caught >= 0.9 * len(changing), f"{caught} of {len(changing)}; {len(rows) - len(changing)} change nothing")
 
 
 CLAIMS = (

@@ -1,11 +1,12 @@
 """
-Do the tests notice? Seeded mutations of `duals/`, `regularised/` and `flow/`, one at a time, each against its mirrored tests.
+Do the tests notice? Seeded mutations of the package, one at a time, each against its mirrored tests.
 
-    python tools/mutation.py [--count 60] [--seed 0] [--out benchmarks/results/mutation.csv]
+    python -m tools.mutation [--folders population transport] [--count 20] [--seed 0]
 
 A mutation turns a comparison or a sign, moves an index by one, or changes a constant. It is written into a copy of the package
-in a temporary folder, never into the working tree. A run that fails, or that takes more than 60 seconds of CPU where the
-unmutated one takes less than half of that, has caught it. What is in the CSV is not run again. Linux and macOS.
+in a temporary folder, never into the working tree. A run that fails, or that takes more than ``--limit`` seconds of CPU where
+the unmutated one takes less than half of that, has caught it. What is in the CSV is not run again; a row whose place is no
+longer in the code goes. The column "note" is filled in by hand: why a survivor changes nothing. Linux and macOS.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
-import csv
 import importlib
 import os
 import random
@@ -23,42 +23,51 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+
+from benchmarks._lib.rows import RESULTS, Row, Rows, read, save
+from benchmarks._lib.study import report
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sb3_wasserstein"
-FOLDERS = ("duals", "regularised", "flow")
-#: CPU seconds of a run
-LIMIT = 60
-FIELDS = ["folder", "file", "line", "kind", "before", "after", "result"]
+TESTED = ROOT / "tests"
 
 COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 SIGNS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 #: what says something, and computes nothing: messages, annotations, names of types
 SILENT = (ast.Raise, ast.JoinedStr, ast.arg, ast.AnnAssign)
 
-#: the tests of a module, where its whole folder would take more than half of the limit; in the order in which they are tried
+#: by folder or module, the tests that mirror it, in the order in which they are tried; the longest name counts
 TESTS = {
-    "regularised/shaping": ["test_shaping", "test_truncation", "test_bandit"],
-    "regularised/bonus": ["test_shaping", "test_scales", "test_callback"],
-    "regularised/window": ["test_units", "test_rollout", "test_scales"],
-    "regularised/callback": ["test_units", "test_save_and_load", "test_callback"],
-    "regularised/on_policy": ["test_shaping", "test_units", "test_truncation", "test_save_and_load"],
-    "regularised/mixin": ["test_bad_input", "test_save_and_load", "test_scales"],
-    "regularised/off_policy": ["test_off_policy"],
-    "regularised/replay": ["test_off_policy"],
-    "regularised/contrib": ["test_contrib"],
-    "regularised/algorithms": ["test_zero_coefficient"],
-    "flow/wpo": ["test_wpo_identities", "test_wpo"],
-    "flow/neural": ["test_natural_gradient"],
-    "flow/grid/grid": ["test_grid", "test_derivatives", "test_grid_policy"],
-    "flow/particles/langevin": ["test_langevin"],
-    "flow/particles/geodesics": ["test_geodesics"],
-    "flow/particles/policy": ["test_grid_policy"],
-    "flow/particles/problems": ["test_grid_policy", "test_derivatives", "test_solve"],
-    "flow": ["test_derivatives", "test_solve", "test_flow_bad_input", "test_geodesics"],
-    "duals": [""],
+    "duals": ["duals"],
+    "transport": ["transport", "duals/test_sinkhorn.py"],
+    "embeddings": ["embeddings", "recording/test_wrapper_and_recorder.py"],
+    "recording": ["recording"],
+    "envs": ["envs"],
+    "population": ["population/test_exchange.py", "population/test_pairwise.py", "population/test_population.py"],
+    "population/checkpoint": ["population/test_checkpoint.py"],
+    "population/executors": ["population/test_executors.py"],
+    "regularised": ["regularised/test_units.py", "regularised/test_scales.py", "regularised/test_save_and_load.py"],
+    "regularised/callback": ["regularised/test_units.py", "regularised/test_save_and_load.py", "regularised/test_callback.py"],
+    "regularised/credit": ["regularised/test_credit.py", "regularised/test_truncation.py", "regularised/test_bandit.py"],
+    "regularised/window": ["regularised/test_units.py", "regularised/test_rollout.py", "regularised/test_scales.py"],
+    "regularised/on_policy": ["regularised/test_credit.py", "regularised/test_units.py", "regularised/test_truncation.py"],
+    "regularised/mixin": ["regularised/test_bad_input.py", "regularised/test_save_and_load.py", "regularised/test_scales.py"],
+    "regularised/off_policy": ["regularised/test_off_policy.py"],
+    "regularised/replay": ["regularised/test_off_policy.py"],
+    "regularised/contrib": ["regularised/test_contrib.py"],
+    "regularised/algorithms": ["regularised/test_zero_coefficient.py"],
+    "flow": ["flow/test_derivatives.py", "flow/test_solve.py", "flow/test_flow_bad_input.py", "flow/test_geodesics.py"],
+    "flow/wpo": ["flow/test_wpo_identities.py", "flow/test_wpo.py"],
+    "flow/neural": ["flow/test_natural_gradient.py"],
+    "flow/grid/grid": ["flow/test_grid.py", "flow/test_derivatives.py", "flow/test_grid_policy.py"],
+    "flow/particles/langevin": ["flow/test_langevin.py"],
+    "flow/particles/geodesics": ["flow/test_geodesics.py"],
+    "flow/particles/policy": ["flow/test_grid_policy.py"],
+    "flow/particles/problems": ["flow/test_grid_policy.py", "flow/test_derivatives.py", "flow/test_solve.py"],
 }
+FOLDERS = sorted({name.split("/")[0] for name in TESTS})
 
 
 def sites(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
@@ -99,20 +108,15 @@ def mutate(node: ast.AST, kind: str) -> None:
         node.value = node.value + 1 if isinstance(node.value, int) else 2 * node.value or 1.0
 
 
-def drawn(count: int, seed: int) -> list[dict[str, str]]:
-    """The mutations: as many of each folder, of its places with equal chances."""
-    found = []
-    for folder in FOLDERS:
-        places = []
-        for path in sorted((PACKAGE / folder).rglob("*.py")):
-            tree = ast.parse(path.read_text())
-            places += [(path, number) for number, _ in enumerate(sites(tree))]
-        for path, number in random.Random(f"{seed} {folder}").sample(places, count // len(FOLDERS)):
-            found.append({"folder": folder, **mutated(path, number)[0]})
-    return found
+def drawn(folder: str, count: int, seed: int) -> list[Row]:
+    """Mutations of a folder, of its places with equal chances; compiled loops are left out: they are tested uncompiled."""
+    modules = [path for path in sorted((PACKAGE / folder).rglob("*.py")) if path.name != "_kernels.py"]
+    places = [(path, number) for path in modules for number, _ in enumerate(sites(ast.parse(path.read_text())))]
+    chosen = random.Random(f"{seed} {folder}").sample(places, min(count, len(places)))
+    return [{"folder": folder, **mutated(path, number)[0]} for path, number in chosen]
 
 
-def mutated(path: Path, number: int) -> tuple[dict[str, str], str]:
+def mutated(path: Path, number: int) -> tuple[Row, str]:
     """A mutation described, and the module's text with it."""
     tree = ast.parse(path.read_text())
     node, kind = list(sites(tree))[number]
@@ -120,27 +124,38 @@ def mutated(path: Path, number: int) -> tuple[dict[str, str], str]:
     changed = copy.deepcopy(tree)
     target, _ = list(sites(changed))[number]
     mutate(target, kind)
-    line = str(getattr(node, "lineno", 0))
-    row = {"file": f"{path.relative_to(PACKAGE).as_posix()}#{number}", "line": line, "kind": kind, "before": before}
+    row = {"file": f"{path.relative_to(PACKAGE).as_posix()}#{number}", "kind": kind, "before": before}
     return {**row, "after": ast.unparse(target)}, ast.unparse(changed)
 
 
+def is_still_there(row: Row) -> bool:
+    """Whether the code still has the place that a row mutates."""
+    name, number = row["file"].split("#")
+    path = PACKAGE / name
+    if not path.exists() or int(number) >= len(list(sites(ast.parse(path.read_text())))):
+        return False
+    return mutated(path, int(number))[0].items() <= row.items()
+
+
 def tests_of(file: str) -> list[Path]:
-    """The test files of a module, the nearest first."""
-    folder = file.split("/")[0]
+    """The tests of a module, the nearest first."""
     key = file.split("#")[0].removesuffix(".py")
     while key not in TESTS:
         key = key.rsplit("/", 1)[0]
-    return [ROOT / "tests" / folder / (f"{name}.py" if name else "") for name in TESTS[key]]
+    found = [TESTED / name for name in TESTS[key]]
+    missing = [str(path.relative_to(TESTED)) for path in found if not path.exists()]
+    if missing:
+        raise SystemExit(f"TESTS[{key!r}] names tests that are not there: {missing}")
+    return found
 
 
-def run(folder: Path, tests: list[Path]) -> tuple[int, float]:
+def run(folder: Path, tests: list[Path], limit: int) -> tuple[int, float]:
     """pytest on another copy of the package, in a forked process. :return: its exit code (−1: out of time), CPU seconds"""
     child = os.fork()
     if child == 0:
         code = 70
         try:
-            resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
             os.chdir(ROOT)
@@ -158,62 +173,74 @@ def run(folder: Path, tests: list[Path]) -> tuple[int, float]:
     return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
 
 
-def main() -> None:
+class Trials:
+    """
+    Mutations of one copy of the package.
+
+    :param place: a folder for the copy
+    :param limit: CPU seconds of a run
+    """
+
+    def __init__(self, place: Path, limit: int) -> None:
+        self._place, self._limit = place, limit
+        self._unmutated: dict[tuple[Path, ...], float] = {}
+        shutil.copytree(PACKAGE, place / "sb3_wasserstein", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def __call__(self, file: str) -> dict[str, float | str]:
+        """:return: what came of a mutation, and the line that it is on"""
+        name, number = file.split("#")
+        tests = tests_of(file)
+        usual = self._baseline(tests)
+        target = self._place / "sb3_wasserstein" / name
+        text = mutated(PACKAGE / name, int(number))[1]
+        node = list(sites(ast.parse((PACKAGE / name).read_text())))[int(number)][0]
+        target.write_text(text)
+        try:
+            code, _ = run(self._place, tests, self._limit)
+        finally:
+            shutil.copy(PACKAGE / name, target)
+        result = "survived" if code == 0 else "caught"
+        if code < 0 and usual > self._limit / 2:
+            result = "too slow to tell"
+        return {"line": str(getattr(node, "lineno", 0)), "result": result}
+
+    def _baseline(self, tests: list[Path]) -> float:
+        """CPU seconds of the tests on the package as it is."""
+        key = tuple(tests)
+        if key not in self._unmutated:
+            code, self._unmutated[key] = run(self._place, tests, self._limit)
+            if code != 0:
+                raise SystemExit(f"the unmutated tests {[str(test.relative_to(TESTED)) for test in tests]} fail with {code}")
+        return self._unmutated[key]
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--folders", nargs="+", choices=FOLDERS, default=FOLDERS)
+    parser.add_argument("--count", type=int, default=20, help="of each folder")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "mutation.csv")
-    parser.add_argument("--again", action="store_true", help="run the survivors in the CSV again")
+    parser.add_argument("--limit", type=int, default=120, help="CPU seconds of a run")
+    parser.add_argument("--out", type=Path, default=RESULTS / "mutation.csv")
+    parser.add_argument("--again", action="store_true", help="run the survivors in the CSV again, those with a note excepted")
     args = parser.parse_args()
     # What every run needs, imported once; the package itself comes from the copy.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
     for module in ("gymnasium", "scipy.stats", "stable_baselines3"):
         importlib.import_module(module)
     import torch
 
     torch.set_num_threads(1)
-    rows: list[dict[str, str]] = []
-    if args.out.exists():
-        with args.out.open() as file:
-            rows = [row for row in csv.DictReader(file) if not (args.again and row["result"] == "survived")]
-    known = {(row["file"], row["before"], row["after"]) for row in rows}
-    baseline: dict[tuple[Path, ...], float] = {}
+    kept = [row for row in read(args.out) if is_still_there(row)]
+    save(args.out, [row for row in kept if not (args.again and row["result"] == "survived" and not row["note"])])
+    rows = Rows(args.out, ["folder", "file", "kind", "before", "after"], ["line", "result", "note"])
     with tempfile.TemporaryDirectory() as place:
-        shutil.copytree(PACKAGE, Path(place) / "sb3_wasserstein", ignore=shutil.ignore_patterns("__pycache__"))
-        for row in drawn(args.count, args.seed):
-            if (row["file"], row["before"], row["after"]) in known:
-                continue
-            name, number = row["file"].split("#")
-            tests = tests_of(row["file"])
-            if tuple(tests) not in baseline:
-                code, seconds = run(Path(place), tests)
-                if code != 0:
-                    raise SystemExit(f"the unmutated tests {[str(test) for test in tests]} fail with {code}")
-                baseline[tuple(tests)] = seconds
-                print(f"unmutated: {seconds:.0f} s of CPU for {[test.name for test in tests]}", flush=True)
-            target = Path(place) / "sb3_wasserstein" / name
-            target.write_text(mutated(PACKAGE / name, int(number))[1])
-            code, seconds = run(Path(place), tests)
-            shutil.copy(PACKAGE / name, target)
-            if code == 0:
-                row["result"] = "survived"
-            elif code < 0 and baseline[tuple(tests)] > LIMIT / 2:
-                row["result"] = "too slow to tell"
-            else:
-                row["result"] = "caught"
-            rows.append(row)
-            print(*row.values(), f"{seconds:.0f} s", flush=True)
-            with args.out.open("w", newline="") as file:
-                writer = csv.DictWriter(file, FIELDS)
-                writer.writeheader()
-                writer.writerows(rows)
-    caught = sum(row["result"] == "caught" for row in rows)
-    print(f"{caught} of {len(rows)} caught ({caught / len(rows):.0%})")
-    for row in rows:
-        if row["result"] != "caught":
-            print(f"  {row['file']} line {row['line']}: {row['before']}  ->  {row['after']}: {row['result']}")
+        trials = Trials(Path(place), args.limit)
+        for folder in args.folders:
+            for row in drawn(folder, args.count, args.seed):
+                rows.add(row, partial(trials, row["file"]))
+    for row in rows.where(result="survived"):
+        print(f"  {row['file']} line {row['line']}: {row['before']}  ->  {row['after']}  {row['note']}")
+    return report("mutation", rows.rows)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

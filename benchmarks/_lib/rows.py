@@ -25,16 +25,23 @@ def read(path: Path) -> list[Row]:
 
 
 def write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Replace a CSV by these rows, with the command and the commit; what a row does not have is empty."""
+    """Replace a CSV by these rows, each with the command and the commit of this process."""
     common = {"command": command(), "commit": commit()}
-    made = [{name: _shown(value) for name, value in row.items()} | common for row in rows]
-    fields = [*dict.fromkeys(name for row in rows for name in row), *common]
+    save(path, [{name: _shown(value) for name, value in row.items()} | common for row in rows])
+
+
+def save(path: Path, rows: Sequence[Row]) -> None:
+    """Replace a CSV by these rows as they are, command and commit last; what a row does not have is empty."""
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    fields = [*dict.fromkeys(name for row in rows for name in row if name not in ("command", "commit")), "command", "commit"]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, fields, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(made)
+        writer.writerows(rows)
     os.replace(temporary, path)
 
 
