@@ -72,6 +72,11 @@ def middle(name: str) -> Show:
     return show
 
 
+def only(name: str) -> Show:
+    """For a table of single runs: the cell."""
+    return lambda rows: rows[0][name]
+
+
 def extremes(name: str) -> Show:
     """For a table: a column's least and largest value."""
     return lambda rows: f"{values(rows, name).min():.4g} … {values(rows, name).max():.4g}"

@@ -16,18 +16,20 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, StopTrainingOnMaxEpisodes
 from stable_baselines3.common.env_util import make_vec_env
 
+from benchmarks._lib.returns import RETURN
 from benchmarks._lib.rows import Row, Value, read, where
 from benchmarks._lib.statistics import count, middle
 from benchmarks._lib.study import Run, Study
 from benchmarks.attraction.reinforce import Settings, reinforce, visits
 from benchmarks.claims import grouped, mazes_as_one, near_optimum, optimal
 from sb3_wasserstein import Target, WassersteinA2C, WassersteinPPO, collect_embeddings
-from sb3_wasserstein.embeddings import FunctionEmbedding, VisitHistogram
+from sb3_wasserstein.embeddings import VisitHistogram
 from sb3_wasserstein.envs import HEIGHT_MAPS, HillyGrid
 
 KEYS = ["learner", "map", "time_limit", "coef", "dual", "seed"]
@@ -42,8 +44,8 @@ DUALS = ("sinkhorn", "rkhs", "alternating", "semidiscrete", *DEBIASED)
 EPISODES = 12_000
 #: a point of the curve is the mean of so many episodes
 EVERY = 100
-PPO = {"n_steps": 96, "batch_size": 384, "n_epochs": 5, "ent_coef": 3e-2}
-A2C = {"n_steps": 16, "ent_coef": 1e-2, "use_rms_prop": False, "gae_lambda": 0.95, "normalize_advantage": True}
+PPO: dict[str, Any] = {"n_steps": 96, "batch_size": 384, "n_epochs": 5, "ent_coef": 3e-2}
+A2C: dict[str, Any] = {"n_steps": 16, "ent_coef": 1e-2, "use_rms_prop": False, "gae_lambda": 0.95, "normalize_advantage": True}
 LEARNERS = {"ppo": (WassersteinPPO, PPO, 3e-3), "a2c": (WassersteinA2C, A2C, 3e-3)}
 
 
@@ -84,8 +86,7 @@ def by_reinforce(dual: str, grid: HillyGrid, coef: float, seed: int, quick: bool
         raise ValueError(f"REINFORCE knows the dual sinkhorn; got {dual!r}")
     target = visits(grid, grid.optimal_path[None], smoothing=1.0)
     settings = Settings(coef=coef, episodes=400 if quick else EPISODES)
-    result = reinforce(grid, target, settings, seed)
-    return outcome(result["returns"], result["greedy"], grid.optimal_return)
+    return outcome(*reinforce(grid, target, settings, seed), grid.optimal_return)
 
 
 def by_sb3(learner: str, dual: str, grid: HillyGrid, coef: float, seed: int, quick: bool) -> dict[str, Value]:
@@ -112,8 +113,7 @@ def by_sb3(learner: str, dual: str, grid: HillyGrid, coef: float, seed: int, qui
     )
     curve = Curve()
     model.learn(3_000 if quick else 250_000, CallbackList([curve, StopTrainingOnMaxEpisodes(EPISODES // env.num_envs)]))
-    total = FunctionEmbedding(lambda trajectory: [trajectory.rewards.sum()], 1)
-    greedy = collect_embeddings(model, env, total, n_episodes=1, deterministic=True)
+    greedy = collect_embeddings(model, env, RETURN, n_episodes=1, deterministic=True)
     return outcome(np.array(curve.returns), float(greedy[0, 0]), grid.optimal_return)
 
 

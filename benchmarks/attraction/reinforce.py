@@ -72,7 +72,7 @@ class GridTables:
         return cells, actions, returns - self.penalty * alive
 
 
-def reinforce(env: HillyGrid, target: np.ndarray, settings: Settings, seed: int) -> dict[str, np.ndarray | float]:
+def reinforce(env: HillyGrid, target: np.ndarray, settings: Settings, seed: int) -> tuple[np.ndarray, float]:
     """
     :param env: the grid
     :param target: (n, cells) points of ν
@@ -118,7 +118,7 @@ def reinforce(env: HillyGrid, target: np.ndarray, settings: Settings, seed: int)
         theta += settings.learning_rate * basis.T @ gradient / settings.batch
     flat = np.concatenate(history)
     greedy = grid.run(policy, 1, None)[2][0]
-    return {"returns": flat, "greedy": float(greedy)}
+    return flat, float(greedy)
 
 
 def visits(env: HillyGrid, paths: np.ndarray, smoothing: float, rows: bool = False) -> np.ndarray:

@@ -19,22 +19,21 @@ from collections.abc import Iterator
 from functools import cache, partial
 
 import numpy as np
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.vec_env import VecEnv
 
+from benchmarks._lib.returns import RETURN, last_return
 from benchmarks._lib.rows import Value
 from benchmarks._lib.statistics import count, mean, middle
 from benchmarks._lib.study import Run, Study
 from benchmarks.attraction.hilly_grid import PPO, maze
 from benchmarks.claims import mazes_as_one, number, optimal
 from sb3_wasserstein import Target, WassersteinPPO, collect_embeddings
-from sb3_wasserstein.embeddings import FunctionEmbedding, VisitHistogram
+from sb3_wasserstein.embeddings import VisitHistogram
 from sb3_wasserstein.envs import HEIGHT_MAPS, HillyGrid
 
-RETURN = FunctionEmbedding(lambda trajectory: [trajectory.rewards.sum()], 1)
 STEPS = 250_000
 FADES = 0.35
 #: in cells; a blurred way still leads to the goal, and leaves it open which of the cells nearby to take
@@ -93,11 +92,6 @@ def outcome(model: WassersteinPPO, heights: np.ndarray) -> dict[str, Value]:
     """Returns of the final policy: without noise, and of the last 100 episodes of training."""
     greedy = collect_embeddings(model, venv(heights), RETURN, n_episodes=1, deterministic=True)
     return {"greedy": float(greedy[0, 0]), "mean": last_return(model)}
-
-
-def last_return(model: BaseAlgorithm) -> float:
-    """The mean return of the last 100 episodes of training."""
-    return float(np.mean([episode["r"] for episode in model.ep_info_buffer or ()]))
 
 
 def walked(heights: np.ndarray, path: np.ndarray) -> float:

@@ -19,10 +19,10 @@ from itertools import product
 import numpy as np
 from stable_baselines3.common.env_util import make_vec_env
 
+from benchmarks._lib.returns import last_return
 from benchmarks._lib.rows import Value
 from benchmarks._lib.statistics import mean
 from benchmarks._lib.study import Run, Study
-from benchmarks.attraction.teachers import last_return
 from sb3_wasserstein import Target, WassersteinPPO
 from sb3_wasserstein.embeddings import Path
 from sb3_wasserstein.envs import Goals

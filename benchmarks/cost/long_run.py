@@ -60,7 +60,7 @@ class ByHand(BaseCallback):
         self.embeddings: list[np.ndarray] = []
 
     def _on_training_start(self) -> None:
-        self.sums = self.model._last_obs.astype(float)
+        self.sums = np.array(self.model._last_obs, dtype=float)
         self.counts = np.ones(len(self.sums))
 
     def _on_step(self) -> bool:
@@ -110,7 +110,7 @@ def made_env(length: int) -> DummyVecEnv:
 
 def our_costs(n_rollouts: int) -> list[float]:
     """CPU seconds of each rollout."""
-    settings = {"n_steps": 64, "batch_size": 1024, "seed": 0, "device": "cpu"}
+    settings: dict[str, Any] = {"n_steps": 64, "batch_size": 1024, "seed": 0, "device": "cpu"}
     model = OursWithoutTraining("MlpPolicy", made_env(10), target=TARGET, wasserstein_coef=-1.0, **settings)
     model.learn(n_rollouts * 1024)
     return model.costs

@@ -1,7 +1,7 @@
 """
 What Wasserstein regularisation costs: WassersteinPPO and WassersteinA2C against their parents, with a full window.
 
-    python -m benchmarks.cost.overhead
+    python -m benchmarks.cost.overhead                  # wants gymnasium[mujoco]; half an hour
     python -m benchmarks.cost.overhead --algo attraction --env wasserstein/HillyGrid-v0    # as in hilly_grid.py
 
 Two measures of the same thing. Attribution: the share of the CPU time of one training that is spent outside the package.
@@ -21,7 +21,6 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch as th
 from stable_baselines3 import A2C, PPO
@@ -35,6 +34,7 @@ from benchmarks._lib.timing import Sampler
 from benchmarks.attraction.hilly_grid import PPO as ATTRACTION
 from sb3_wasserstein import Target, WassersteinA2C, WassersteinPPO
 from sb3_wasserstein.embeddings import VisitHistogram
+from sb3_wasserstein.envs import HillyGrid
 
 GRID = "wasserstein/HillyGrid-v0"
 #: (parent, ours, environments, arguments, steps of a segment): the algorithms' defaults, A2C on eight environments
@@ -62,9 +62,9 @@ def made(
     ours = {} if setting is None else dict(SETTINGS[setting])
     if env_id == GRID and ours:
         ours["embedding"] = VisitHistogram(shape=(7, 10), smoothing=1.0)
-        ours["target"] = Target.from_trajectories([gym.make(GRID).unwrapped.optimal_path], ours["embedding"])
+        ours["target"] = Target.from_trajectories([HillyGrid().optimal_path], ours["embedding"])
     elif ours:
-        ours["target"] = np.random.default_rng(0).normal(size=(100, *env.observation_space.shape))
+        ours["target"] = np.random.default_rng(0).normal(size=(100, *(env.observation_space.shape or ())))
     return cls("MlpPolicy", env, seed=0, device="cpu", **kwargs, **ours)
 
 
@@ -111,7 +111,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def runs(args: argparse.Namespace) -> Iterator[Run]:
     th.set_num_threads(args.threads)
-    for algo, env_id, setting in product(args.algo, args.env, args.setting):
+    for algo, env_id, setting in product(args.algo, args.env[:1] if args.quick else args.env, args.setting):
         key = {"algo": algo, "env": env_id, "setting": setting, "threads": args.threads}
         yield key, partial(measured, algo, env_id, setting, 2 if args.quick else args.pairs, args.quick)
 

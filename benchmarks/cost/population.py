@@ -24,6 +24,7 @@ import torch as th
 from stable_baselines3 import PPO
 
 from benchmarks._lib.rows import Value
+from benchmarks._lib.statistics import only
 from benchmarks._lib.study import Run, Study
 from benchmarks._lib.timing import Sampler
 from sb3_wasserstein import Population
@@ -83,5 +84,5 @@ def runs(args: argparse.Namespace) -> Iterator[Run]:
 
 if __name__ == "__main__":
     results = ["ratio", "at_best", "same", "share"]
-    columns = {name: lambda rows, name=name: rows[0][name] for name in results}
+    columns = {name: only(name) for name in results}
     sys.exit(Study(__doc__, "population", ["what"], results, runs, ["what"], columns).main())

@@ -12,13 +12,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 import torch
 from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
@@ -35,17 +37,17 @@ ADAM_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 GRADIENT_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
-def riccati(n):
+def riccati(n: int) -> float:
     env = CoupledOscillators(n, 0.0)
     return float(np.trace(env.noise.T @ scipy.linalg.solve_discrete_are(*env.linear_quadratic()) @ env.noise))
 
 
-def schedule(rate):
+def schedule(rate: float) -> Callable[[float], float]:
     """The natural gradient's own schedule, for every method: constant, then to 0 over the second half."""
     return lambda progress_remaining: rate * min(1.0, 2.0 * progress_remaining)
 
 
-def trained(method, n, beta, rate, seed, total):
+def trained(method: str, n: int, beta: float, rate: float, seed: int, total: int) -> dict[str, Value]:
     """Train with known dynamics; the cost at the milestones, and the first step at 1.15 × LQR."""
     env = CoupledOscillators(n, beta)
     width = 64 if n <= 64 else 128
@@ -61,7 +63,8 @@ def trained(method, n, beta, rate, seed, total):
         learning_rate=schedule(rate),
         seed=seed,
     )
-    row, bound, spent = {"to_115": ""}, 1.15 * riccati(n), 0.0
+    row: dict[str, Value] = {"to_115": ""}
+    bound, spent = 1.15 * riccati(n), 0.0
     last, seen = 0, 0
 
     def look(at) -> None:
@@ -85,7 +88,7 @@ def trained(method, n, beta, rate, seed, total):
     return row
 
 
-def judged(model, env, chains=64, burn_in=150, steps=300):
+def judged(model: BaseAlgorithm, env: CoupledOscillators, chains: int = 64, burn_in: int = 150, steps: int = 300) -> float:
     """The ergodic cost of an SB3 model's mean action, in the same simulation."""
     generator = torch.Generator().manual_seed(0)
     states = env.initial_std * torch.randn((chains, len(env.noise)), generator=generator, dtype=torch.float64)
@@ -99,9 +102,9 @@ def judged(model, env, chains=64, burn_in=150, steps=300):
     return total / steps
 
 
-def sb3(method, n, beta, seed, total):
+def sb3(method: str, n: int, beta: float, seed: int, total: int) -> dict[str, Value]:
     env = CoupledOscillators(n, beta)
-    row = {"to_115": ""}
+    row: dict[str, Value] = {"to_115": ""}
 
     class Look(BaseCallback):
         last = 0
@@ -116,15 +119,16 @@ def sb3(method, n, beta, seed, total):
     start = time.process_time()
     vec = make_vec_env(lambda: CoupledOscillators(n, beta), 8, seed=seed)
     if method == "ppo":
-        # The noise of a fresh Gaussian policy (standard deviation 1) is ten times what a good action is.
-        kwargs = {"n_steps": 256, "batch_size": 256, "learning_rate": 3e-4, "gamma": 0.98}
-        model = PPO("MlpPolicy", vec, policy_kwargs={"net_arch": [64, 64], "log_std_init": -2.0}, seed=seed, **kwargs)
+        # The noise of a new Gaussian policy (standard deviation 1) is ten times what a good action is.
+        kwargs: dict[str, Any] = {"n_steps": 256, "batch_size": 256, "learning_rate": 3e-4, "gamma": 0.98}
+        narrow = {"net_arch": [64, 64], "log_std_init": -2.0}
+        model: BaseAlgorithm = PPO("MlpPolicy", vec, policy_kwargs=narrow, seed=seed, **kwargs)
     else:
         # Two updates for eight steps: one for each would take more than an hour.
         nets = {"net_arch": [64, 64], "optimizer_kwargs": {"fused": True}}
         model = SAC("MlpPolicy", vec, policy_kwargs=nets, gradient_steps=2, gamma=0.98, seed=seed)
     model.learn(total, callback=Look())
-    row.update(steps=model.num_timesteps, cpu_seconds=f"{time.process_time() - start:.1f}")
+    row |= {"steps": model.num_timesteps, "cpu_seconds": f"{time.process_time() - start:.1f}"}
     row["final"] = f"{judged(model, env, 256, 300, 1500):.5f}"
     return row
 
@@ -161,8 +165,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def runs(args: argparse.Namespace) -> Iterator[Run]:
-    for *key, total in plan(args.only, args.quick):
-        yield dict(zip(KEYS, key, strict=True)), partial(study, *key, total)
+    for method, n, beta, rate, seed, total in plan(args.only, args.quick):
+        key = dict(zip(KEYS, (method, n, beta, rate, seed), strict=True))
+        yield key, partial(study, method, n, beta, rate, seed, total)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -170,7 +172,7 @@ def nonlinear(quick) -> None:
     line("2 regulator: most CPU seconds", seconds, 3)
     optimum, start = flow.particles.clone(), 5 + 3 * torch.cos(flow.grid.nodes[:, None])
     flow.particles = start.expand_as(optimum)
-    errors = []
+    errors: list[float] = []
     while not errors or errors[-1] > 1e-9:
         flow.step()
         errors.append(float((flow.evaluate()[2] @ ((flow.particles - optimum) ** 2).mean((1, 2))).sqrt()))
@@ -253,7 +255,8 @@ def play(flow, name, episodes):
             ends.append(variables["info"]["terminal_observation"])
 
     mean, _ = evaluate_policy(flow.as_policy(), Monitor(FixedStarts(gym.make(name))), n_eval_episodes=episodes, callback=look)
-    return float(mean), np.array(ends)
+    assert isinstance(mean, float)
+    return mean, np.array(ends)
 
 
 def physics(quick) -> None:
@@ -297,6 +300,10 @@ def gibbs(quick) -> None:
     line("6 Gibbs: W1 in the worst state", float(w1.max()), 0.1 if quick else 0.05)
 
 
+def separable(s: torch.Tensor, a: torch.Tensor, well: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    return s[:, 0] ** 2 + well(a[:, 0])
+
+
 def geodesics() -> None:
     worst = 0.0
     for build, weighted in ((regulator, False), (regulator, True), (lambda: planar(), False)):
@@ -310,10 +317,10 @@ def geodesics() -> None:
         worst = max(worst, max(abs(speed / whole - 1) for speed in speeds))
     line("7 geodesics: speed, relative deviation from constant", worst, 1e-12)
     verdicts = []
-    for well, convex in ((lambda a: torch.cosh(a), True), (lambda a: (a**2 - 1) ** 2, False)):
-        flow = ParticleFlow(
-            lambda s, a: 0.7 * s, lambda s, a, f=well: s[:, 0] ** 2 + f(a[:, 0]), Grid(-3, 3, 31), -2, 2, 3, 0.4
-        )
+    wells: tuple[tuple[Callable[[torch.Tensor], torch.Tensor], bool], ...]
+    wells = (torch.cosh, True), (lambda a: (a**2 - 1) ** 2, False)
+    for well, convex in wells:
+        flow = ParticleFlow(lambda s, a: 0.7 * s, partial(separable, well=well), Grid(-3, 3, 31), -2, 2, 3, 0.4)
         other = flow.copy()
         flow.particles, other.particles = torch.full_like(flow.particles, -1.2), torch.full_like(flow.particles, 1.2)
         verdicts.append(flow.convexity(other).convex is convex)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 from imitation.algorithms.adversarial.gail import GAIL
@@ -33,7 +34,7 @@ from benchmarks._lib.study import Run, Study
 from benchmarks.claims import at_line
 from benchmarks.imitation.tasks import STEPS, TASKS, evaluation_env, lessons, side_by_side, training_env
 
-SETTINGS = {"n_steps": 192, "batch_size": 256, "n_epochs": 20, "gamma": 0.98, "gae_lambda": 0.98}
+SETTINGS: dict[str, Any] = {"n_steps": 192, "batch_size": 256, "n_epochs": 20, "gamma": 0.98, "gae_lambda": 0.98}
 DISCRIMINATOR = {"demo_batch_size": 256, "n_disc_updates_per_round": 4}
 
 
@@ -81,7 +82,8 @@ def gail(task: str, seed: int, steps: int) -> dict[str, Value]:
     mean, _ = evaluate_policy(
         learner, make_vec_env(lambda: evaluation_env(task), 8, seed=10_000 + seed), 40, False, warn=False
     )
-    return {"return": float(mean)}
+    assert isinstance(mean, float)
+    return {"return": mean}
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -88,7 +88,8 @@ def imitate(task: str, method: str, seed: int, steps: int) -> dict[str, Value]:
         warnings.filterwarnings("ignore", message=".*the spread of returns.*")
         model = learner(task, method, seed).learn(steps)
     mean, _ = evaluate_policy(model, make_vec_env(lambda: evaluation_env(task), 8, seed=10_000 + seed), 40, False, warn=False)
-    return {"return": float(mean)}
+    assert isinstance(mean, float)
+    return {"return": mean}
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -21,10 +21,10 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 
+from benchmarks._lib.returns import last_return
 from benchmarks._lib.rows import Value
 from benchmarks._lib.statistics import count, mean
 from benchmarks._lib.study import Run, Study
-from benchmarks.attraction.teachers import last_return
 from sb3_wasserstein import Target
 from sb3_wasserstein.embeddings import VisitHistogram
 from sb3_wasserstein.envs import HillyGrid
@@ -61,7 +61,7 @@ def study(algo: str, coef: float, seed: int, timesteps: int) -> dict[str, Value]
     grid = HillyGrid("deceptive")
     embedding = VisitHistogram(shape=grid.heights.shape, smoothing=1.0)
     target = Target.from_trajectories([grid.optimal_path], embedding)
-    ours = {"embedding": embedding, "target": target, "wasserstein_coef": coef}
+    ours: dict[str, Any] = {"embedding": embedding, "target": target, "wasserstein_coef": coef}
     model = cls(policy, env, learning_rate=lambda left: 3e-3 * left, seed=seed, **ours, **SHARED, **kwargs).learn(timesteps)
     found = last_return(model)
     solved = str(found >= 1.1 * grid.optimal_return)

@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.env_util import make_vec_env
 
+from benchmarks._lib.returns import RETURN
 from benchmarks._lib.rows import Value
 from benchmarks._lib.statistics import count, mean
 from benchmarks._lib.study import Run, Study
 from sb3_wasserstein import Target, WassersteinSAC, collect_embeddings
-from sb3_wasserstein.embeddings import FinalState, FunctionEmbedding, StateOccupancy
+from sb3_wasserstein.embeddings import FinalState, StateOccupancy
 from sb3_wasserstein.envs import Goals
 
 OCCUPANCY = StateOccupancy(horizon=16)
 WAY = np.linspace([0.0, 0.0], [-1.0, 1.0], 17)
-RETURN = FunctionEmbedding(lambda trajectory: [trajectory.rewards.sum()], 1)
 
 
 def study(coef: float, seed: int, steps: int) -> dict[str, Value]:

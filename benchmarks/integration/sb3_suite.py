@@ -90,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def uses_what_is_replaced(item: Any) -> bool:
     """A test that is parametrised by algorithms uses the one that it got; another one says so in its source."""
     names = []
-    for value in getattr(item, "callspec", None).params.values() if hasattr(item, "callspec") else []:
+    for value in item.callspec.params.values() if hasattr(item, "callspec") else []:
         for part in value if isinstance(value, (list, tuple)) else [value]:
             names += (
                 [base.__name__ for base in part.__mro__] if inspect.isclass(part) else [part] if isinstance(part, str) else []

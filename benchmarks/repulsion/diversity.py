@@ -25,6 +25,7 @@ import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 
+from benchmarks._lib.returns import RETURN
 from benchmarks._lib.rows import Row, Value
 from benchmarks._lib.statistics import count, values
 from benchmarks._lib.study import Run, Study
@@ -32,7 +33,7 @@ from benchmarks.claims import both_ways, enough
 from benchmarks.repulsion.runner import Runner
 from sb3_wasserstein import Population, behaviour_distance, collect_embeddings
 from sb3_wasserstein.duals import SaturatingCost
-from sb3_wasserstein.embeddings import FinalState, FunctionEmbedding, StateOccupancy
+from sb3_wasserstein.embeddings import FinalState, StateOccupancy
 
 MEMBERS = {"runner": (2,), "CartPole-v1": (2, 3)}
 EPISODES = 20
@@ -52,7 +53,6 @@ STEPS = {("runner", 2): 64_000, ("CartPole-v1", 2): 163_840, ("CartPole-v1", 3):
 #: learning rate is still high settles, and one that is held until then does not come together again; of three, who have
 #: twice as long to drift, two do unless they are held until the rate is nearly gone
 REPELLED = {2: (0.5, 0.75), 3: (0.75, 0.95)}
-RETURN = FunctionEmbedding(lambda trajectory: [trajectory.rewards.sum()], 1)
 
 
 def place(state: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 
 from benchmarks._lib.rows import Value
+from benchmarks._lib.statistics import only
 from benchmarks._lib.study import Run, Study
 from benchmarks.repulsion.locomotion_task import VELOCITY, Running, Settling, judged, velocity_of
 from sb3_wasserstein import Population
@@ -60,7 +61,7 @@ def study(task: str, run: str, seed: int, quick: bool) -> dict[str, Value]:
     if run in WAYS:
         settings = {name: value for name, value in SETTINGS.items() if name != "n_envs"}
         env = make_vec_env(Running, SETTINGS["n_envs"], seed=seed, env_kwargs={**training, "way": WAYS[run]})
-        models = [PPO("MlpPolicy", env, seed=seed, device="cpu", **settings).learn(steps, callback=Settling())]
+        models: list[Any] = [PPO("MlpPolicy", env, seed=seed, device="cpu", **settings).learn(steps, callback=Settling())]
     else:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*does not repel.*")
@@ -99,6 +100,6 @@ def runs(args: argparse.Namespace) -> Iterator[Run]:
 
 if __name__ == "__main__":
     # A line for each training: two policies do not make a distribution.
-    columns = {name: lambda rows, name=name: rows[0][name] for name in ("velocities", "returns", "cpu_s")}
+    columns = {name: only(name) for name in ("velocities", "returns", "cpu_s")}
     keys = ["task", "run", "seed"]
     sys.exit(Study(__doc__, "locomotion", keys, ["velocities", "returns"], runs, keys, columns, 5, options).main())

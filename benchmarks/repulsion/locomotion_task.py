@@ -55,7 +55,7 @@ class Running(gym.Wrapper[Any, Any, Any, Any]):
         self._pitch = PITCH.get(task) if steps else None
         self._steps, self._taken = steps, 0
         self._velocity = VELOCITY[task]
-        self._units = np.ones(self.observation_space.shape)
+        self._units = np.ones(self.observation_space.shape or ())
         self._units[self._velocity :] = OBSERVED
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -90,9 +90,11 @@ class Settling(BaseCallback):
         self._last: list[dict[str, th.Tensor]] = []
 
     def _on_rollout_start(self) -> None:
+        assert isinstance(self.model, PPO)
         left = self.model._current_progress_remaining
         policy = self.model.policy
-        policy.log_std.data.fill_(NOISE[1] + (NOISE[0] - NOISE[1]) * left)
+        with th.no_grad():
+            policy.get_parameter("log_std").fill_(NOISE[1] + (NOISE[0] - NOISE[1]) * left)
         self.model.gamma = 1.0 - (1.0 - DISCOUNT[1]) * ((1.0 - DISCOUNT[0]) / (1.0 - DISCOUNT[1])) ** left
         self.model.rollout_buffer.gamma = self.model.gamma
         if left < AVERAGED:

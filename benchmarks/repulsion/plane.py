@@ -30,7 +30,7 @@ from benchmarks.repulsion.layouts import LAYOUTS
 from benchmarks.repulsion.policy_gradient import Settings, train
 
 #: one goal with two routes wants a strong push that ends early, and none past a distance
-SETTINGS: dict[str, dict[str, float]] = {"wall": {"coef": 15.0, "release": 2.6, "hold": 0.2, "end": 0.5}}
+SETTINGS: dict[str, dict[str, Any]] = {"wall": {"coef": 15.0, "release": 2.6, "hold": 0.2, "end": 0.5}}
 #: the best of two and three coefficients, on other seeds
 PEERS = {
     "discriminator": Settings(mapping="discriminator", coef=20.0),

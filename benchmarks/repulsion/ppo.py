@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch as th
 from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from benchmarks._lib.rows import Row, Value
 from benchmarks._lib.statistics import count, mean
@@ -49,7 +50,7 @@ class Scaled(Goals):
         return observation, REWARDS[self.reward] * reward, terminated, truncated, info
 
 
-def path_of(model: PPO, layout: Layout, reward: str) -> tuple[np.ndarray, float]:
+def path_of(model: BaseAlgorithm, layout: Layout, reward: str) -> tuple[np.ndarray, float]:
     """The path of the mean actions from the origin, and its return."""
     plane, position, path, total = Plane([layout], reward), th.zeros(1, 1, 2), [np.zeros(2)], 0.0
     for _ in range(HORIZON):

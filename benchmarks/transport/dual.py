@@ -165,7 +165,7 @@ def contenders_of(
             out.add(name)
             continue
         threshold, seconds = reached
-        found[name] = (lambda solve_=solve_, threshold=threshold: solve_(threshold)), seconds
+        found[name] = partial(solve_, threshold), seconds
         hopeless = min(hopeless, HOPELESS * seconds)
     return found, out
 
@@ -251,12 +251,13 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def runs(args: argparse.Namespace) -> Iterator[Run]:
-    loops, hopeless = inner_loops(args.plain), {}
+    loops = inner_loops(args.plain)
+    hopeless: dict[tuple[int, float], set[str]] = {}
     for n in (100,) if args.quick else args.sizes:
         for d in (2,) if args.quick else (2, 16, 70):
             for epsilon in (0.1, 0.01):
                 repeats = 3 if args.quick else {100: 51, 1000: 21}.get(n, 5)
-                out: set[str] = hopeless.setdefault((d, epsilon), set())
+                out = hopeless.setdefault((d, epsilon), set())
                 yield {"n": n, "d": d, "epsilon": epsilon, "loops": loops}, partial(case, n, d, epsilon, repeats, out)
 
 

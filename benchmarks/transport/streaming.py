@@ -22,6 +22,7 @@ import argparse
 import pickle
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy.special import logsumexp
@@ -70,7 +71,7 @@ def stream(dual: RKHSDual, law: Law, counts: list[int], seed: int = 0) -> list[f
     for count in counts:
         while seen < count:
             x, y = law(rng, BATCH)
-            spent += cpu(lambda x=x, y=y: dual.update(x, y))
+            spent += cpu(partial(dual.update, x, y))
             seen += BATCH
         times.append(spent)
     return times
@@ -131,7 +132,7 @@ def race(name: str, law: Law, samples: int) -> Measured:
         times = []
         for _ in range(7):
             window = SinkhornDual(epsilon=epsilon, relative=False, debias=False)
-            times.append(cpu(lambda window=window, x=x, y=y: window.update(x, y)))
+            times.append(cpu(partial(window.update, x, y)))
         windows.append((n, float(np.median(times)), *judge(window)))
     rows: Measured = []
     for step in (1.0, 3.0, 10.0, 30.0):

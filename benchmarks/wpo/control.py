@@ -77,7 +77,8 @@ def score(model: BaseAlgorithm, task: str, episodes: int) -> float:
     """Mean return from the starts of seeds 0, 1, …, all at once."""
     vec = DummyVecEnv([lambda: gym.make(task)] * episodes)
     vec.seed(0)
-    observations, running = vec.reset(), np.ones(episodes, dtype=bool)
+    observations: Any = vec.reset()
+    running = np.ones(episodes, dtype=bool)
     returns = np.zeros(episodes)
     while running.any():
         actions, _ = model.predict(observations, deterministic=True)

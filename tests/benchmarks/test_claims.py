@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_what_is_in_the_table_is_not_run_again(tmp_path: Path) -> None:
     for _ in range(2):
         rows = Rows(path, ["seed"], ["value", "word", "empty"])
         for seed in (1, 2):
-            rows.add({"seed": seed}, lambda seed=seed: run(seed))
+            rows.add({"seed": seed}, partial(run, seed))
     assert ran == [1, 2]
     assert [(row["seed"], row["value"], row["empty"]) for row in read(path)] == [("1", "0.333333", ""), ("2", "0.666667", "")]
     assert all(row["command"].startswith("python ") and row["cpu_s"] for row in read(path))
@@ -94,7 +95,7 @@ def test_a_study_runs_what_is_missing_and_shows_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def runs(args: argparse.Namespace) -> Iterator[Run]:
-        return (({"seed": seed}, lambda seed=seed: {"value": seed}) for seed in args.seeds)
+        return (({"seed": seed}, partial(dict, value=seed)) for seed in args.seeds)
 
     columns = {"twice": lambda rows: str(2 * int(rows[0]["value"]))}
     study = Study("About it.", "no_claim", ["seed"], ["value"], runs, ["seed"], columns, seeds=3)
