@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from benchmarks._lib.timing import Sampler
@@ -28,8 +29,9 @@ def test_attribution(setting: str, ours: bool) -> None:
 
 
 def test_what_numpy_does_for_the_package_is_the_packages() -> None:
-    points = made(WassersteinA2C, "CartPole-v1", 1, {}).policy.state_dict()["action_net.weight"].numpy().repeat(300, axis=0)
+    x, y = np.random.default_rng(0).normal(size=(2, 1000, 4))
     with Sampler() as sampler:
-        for _ in range(3):
-            SinkhornDual().update(points, points + 1.0)
-    assert sum(sampler.shares().get(folder, 0.0) for folder in ("duals", "transport", "cloud")) > 0.9
+        for _ in range(30):
+            SinkhornDual().update(x, y)
+    assert sampler.samples.total() > 10
+    assert sampler.shares().get("", 0.0) < 0.1
