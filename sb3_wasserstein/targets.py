@@ -1,4 +1,4 @@
-"""A target: the fixed law ν on the embedding space that a policy is drawn to, or driven from."""
+"""A target: the fixed law ν on the embedding space that a policy is attracted to, or repelled from."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from sb3_wasserstein._atomic_io import read_arrays, read_bounded, write_whole
 from sb3_wasserstein._validation import check_count, check_path
+from sb3_wasserstein.cloud import Cloud
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 from sb3_wasserstein.embeddings.trajectory import Trajectory
 from sb3_wasserstein.recording.collect import collect_embeddings
 from sb3_wasserstein.recording.offline import embed_trajectories
 
 Sampler = Callable[[int], ArrayLike]
-#: the sum of the squares of a million coordinates is still finite
-LARGEST = 1e150
 
 
 class Target:
@@ -38,16 +37,28 @@ class Target:
     """
 
     def __init__(self, points: ArrayLike, weights: ArrayLike | None = None) -> None:
+        self._cloud = _cloud_of(points, weights)
         self._sampler: Sampler | None = None
-        self._points = _checked_points(points, "points of a Target")
-        self._weights = _checked_weights(weights, len(self._points))
+        #: whether the points are a sample of the law, drawn from a policy or a sampler, rather than the law itself
+        self.is_sample = False
+
+    @classmethod
+    def from_cloud(cls, cloud: Cloud, is_sample: bool = False) -> Target:
+        """
+        :param cloud: points and weights that are checked already; they are taken as they are
+        :param is_sample: whether they are a sample of the law
+        :return: the target
+        """
+        target = cls.__new__(cls)
+        target._cloud, target._sampler, target.is_sample = cloud, None, is_sample
+        return target
 
     @classmethod
     def from_policy(
         cls,
         model: Any,
         env: Any,
-        embedding: EmbeddingLike,
+        embedding: EmbeddingLike = "mean_state",
         n_episodes: int = 100,
         deterministic: bool = False,
         seed: int | None = None,
@@ -63,7 +74,8 @@ class Target:
         :param seed: of the environments and of the actions
         :return: a target of equally weighted points
         """
-        return cls(collect_embeddings(model, env, embedding, n_episodes, deterministic, seed))
+        points = collect_embeddings(model, env, embedding, n_episodes, deterministic, seed)
+        return cls.from_cloud(_cloud_of(points), is_sample=True)
 
     @classmethod
     def from_trajectories(
@@ -73,7 +85,7 @@ class Target:
         observation_space: spaces.Space[Any] | None = None,
     ) -> Target:
         """
-        The behaviour in recorded episodes, of states alone if need be.
+        The behaviour in recorded episodes; their observations are enough for all embeddings that read no actions.
 
         :param trajectories: Trajectory objects, or arrays of T + 1 observations
         :param embedding: a name or an Embedding
@@ -84,12 +96,13 @@ class Target:
         if isinstance(trajectories, (str, dict, Trajectory)) or not isinstance(trajectories, Iterable):
             raise TypeError(f"trajectories must be a list of Trajectory objects or of arrays; got {trajectories!r}")
         episodes = [item if isinstance(item, Trajectory) else Trajectory(item) for item in trajectories]  # type: ignore[arg-type]
-        return cls(embed_trajectories(episodes, make_embedding(embedding), observation_space))
+        points = embed_trajectories(episodes, make_embedding(embedding), observation_space)
+        return cls.from_cloud(_cloud_of(points), is_sample=True)
 
     @classmethod
     def from_sampler(cls, function: Sampler, dim: int) -> Target:
         """
-        A law that can only be sampled (S1's continuous case). The function is not saved with a model.
+        A law that can only be sampled (the continuous case of Abdullah et al. 2018). The function is not saved with a model.
 
         :param function: maps n to n samples, (n, dim)
         :param dim: dimension of the embedding space
@@ -99,7 +112,7 @@ class Target:
         """
         if not callable(function):
             raise TypeError(f"function of Target.from_sampler must be callable with a number n; got {function!r}")
-        target = cls(np.zeros((1, check_count("dim of Target.from_sampler", dim))))
+        target = cls.from_cloud(Cloud.of(np.zeros((1, check_count("dim of Target.from_sampler", dim)))), is_sample=True)
         target._sampler = function
         target.draw(2)
         return target
@@ -107,26 +120,26 @@ class Target:
     @property
     def dim(self) -> int:
         """Dimension of the embedding space."""
-        return int(self._points.shape[1])
+        return self._cloud.dim
 
     @property
-    def is_sampled(self) -> bool:
+    def has_sampler(self) -> bool:
         """Whether the law is known by its samples only."""
         return self._sampler is not None
 
     @property
     def points(self) -> NDArray[np.float64]:
         """(n, dim) points; of a sampler, its last draw."""
-        return self._points
+        return self._cloud.points
 
     @property
     def weights(self) -> NDArray[np.float64]:
         """(n,) weights that sum to one."""
-        return self._weights
+        return self._cloud.weights
 
     def draw(self, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """
-        :param n: number of fresh samples, where the law is a sampler; ignored otherwise
+        :param n: number of new samples, where the law is a sampler; ignored otherwise
         :return: points (m, dim) and weights (m,)
         :raises ValueError: if the sampler does not return (n, dim) finite numbers
         """
@@ -136,11 +149,29 @@ class Target:
             # A user's function can raise anything.
             except Exception as error:
                 raise ValueError(f"the target's sampler raised {error!r} for n={n}") from error
-            points = _checked_points(drawn, f"what the target's sampler returned for n={n}")
-            if points.shape != (n, self.dim):
-                raise ValueError(f"the target's sampler must return shape (n, dim) = {(n, self.dim)}; got {points.shape}")
-            self._points, self._weights = points, np.full(n, 1.0 / n)
-        return self._points, self._weights
+            cloud = _cloud_of(drawn, name=f"what the target's sampler returned for n={n}")
+            if cloud.points.shape != (n, self.dim):
+                raise ValueError(
+                    f"the target's sampler must return shape (n, dim) = {(n, self.dim)}; got {cloud.points.shape}"
+                )
+            self._cloud = cloud
+        return self.points, self.weights
+
+    def thinned(self, max_points: int) -> Target:
+        """
+        :param max_points: upper bound of the number of points
+        :return: the same law on at most as many points, at a fixed stride
+        """
+        if self.has_sampler or len(self._cloud) <= max_points:
+            return self
+        return Target.from_cloud(self._cloud.thinned(max_points), self.is_sample)
+
+    def is_same_as(self, other: Target) -> bool:
+        """:return: whether the two have the same points and weights, to the bit; two samplers never do"""
+        ours, theirs = self._cloud, other._cloud
+        return not (self.has_sampler or other.has_sampler) and (
+            np.array_equal(ours.points, theirs.points) and np.array_equal(ours.weights, theirs.weights)
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """
@@ -150,7 +181,7 @@ class Target:
         :raises ValueError: if the law is a sampler
         :raises OSError: if the file cannot be written
         """
-        if self.is_sampled:
+        if self.has_sampler:
             raise ValueError(
                 "a target that is a sampler cannot be saved: save Target(target.draw(n)[0]), or keep the function"
             )
@@ -163,7 +194,7 @@ class Target:
 
     def _write(self, path: Path) -> None:
         with path.open("wb") as file:
-            np.savez(file, points=self._points, weights=self._weights)
+            np.savez(file, points=self.points, weights=self.weights, is_sample=np.array([self.is_sample]))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Target:
@@ -176,19 +207,26 @@ class Target:
         exact = check_path("path of a target", path)
         if exact.is_dir():
             raise IsADirectoryError(f"path of a target is a folder: {os.fspath(path)!r}")
+        exact = exact if exact.exists() else _npz(path)
+        if not exact.exists():
+            raise FileNotFoundError(f"target: there is no file {str(exact)!r}; Target.save writes one")
         try:
-            arrays = read_arrays(read_bounded(exact if exact.exists() else _npz(path)), "points|weights|is_sample")
-            return cls(arrays["points"], arrays["weights"])
+            arrays = read_arrays(read_bounded(exact), "points|weights|is_sample")
+            # Files of earlier versions do not say it.
+            is_sample = bool(arrays["is_sample"].all()) if "is_sample" in arrays else False
+            return cls.from_cloud(_cloud_of(arrays["points"], arrays["weights"]), is_sample)
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path} is not a target that Target.save wrote: {error}") from error
 
     def __repr__(self) -> str:
-        return f"Target({'sampler' if self.is_sampled else f'{len(self._points)} points'}, dim={self.dim})"
+        return f"Target({'sampler' if self.has_sampler else f'{len(self._cloud)} points'}, dim={self.dim})"
 
 
-def as_target(target: Any) -> Target:
+def as_target(target: Any, embedding: EmbeddingLike | None = None) -> Target:
     """
-    :param target: a Target, an (n, dim) array, or the path of a saved one
+    :param target: a Target, an (n, dim) array, the path of a saved one, or, with an embedding, a list of recorded episodes
+        (Trajectory objects or (T + 1, ...) arrays of floating-point observations)
+    :param embedding: that maps episodes to points
     :return: the target
     :raises FileNotFoundError: if there is no such file
     :raises ValueError: if it is none of these
@@ -197,47 +235,32 @@ def as_target(target: Any) -> Target:
         return target
     if isinstance(target, (str, os.PathLike)):
         return Target.load(target)
+    if callable(getattr(target, "predict", None)):
+        raise ValueError(
+            f"target is a policy ({type(target).__name__}): its behaviour in an environment is the target, "
+            "Target.from_policy(model, env, embedding)"
+        )
+    if isinstance(target, Trajectory):
+        raise ValueError("target is a single Trajectory: give a list of them, or Target.from_trajectories(list, embedding)")
     try:
+        if isinstance(target, (list, tuple)) and any(isinstance(item, Trajectory) or np.ndim(item) >= 2 for item in target):
+            if embedding is None:
+                raise ValueError("it is a list of episodes: make one with Target.from_trajectories(list, embedding)")
+            return Target.from_trajectories(target, embedding)
         return Target(target)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"target must be a Target, an (n, dim) array or a path: {error}") from error
+        raise ValueError(
+            f"target must be a Target, an (n, dim) array, a list of recorded episodes or a path: {error}"
+        ) from error
 
 
-def _checked_points(points: ArrayLike, what: str) -> NDArray[np.float64]:
-    if isinstance(points, np.ndarray) and np.iscomplexobj(points):
-        raise ValueError(f"{what} must be real numbers; got complex ones")
+def _cloud_of(points: ArrayLike, weights: ArrayLike | None = None, name: str = "target") -> Cloud:
+    """A checked copy; whatever is wrong with it is a ValueError."""
     try:
-        array = np.array(points, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{what} must be numbers of shape (n, dim): {error}") from error
-    if array.ndim != 2 or 0 in array.shape:
-        hint = ": a single point is points=[point]" if array.ndim == 1 and array.size else ""
-        raise ValueError(f"{what} must have shape (n, dim) with n, dim >= 1; got {array.shape}{hint}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{what} must be finite; {int((~np.isfinite(array)).any(axis=1).sum())} of {len(array)} are not")
-    if np.abs(array).max() > LARGEST:
-        raise ValueError(f"{what} must be below {LARGEST:g}, where squared distances overflow; got {np.abs(array).max():g}")
-    return array
-
-
-def _checked_weights(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
-    if weights is None:
-        return np.full(n, 1.0 / n)
-    try:
-        array = np.array(weights, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"weights of a Target must be {n} numbers: {error}") from error
-    if array.shape != (n,):
-        raise ValueError(f"weights of a Target must have shape ({n},), one a point; got {array.shape}")
-    if not np.isfinite(array).all() or np.any(array < 0):
-        raise ValueError(f"weights of a Target must be finite and >= 0; got {array[~(np.isfinite(array) & (array >= 0))][:3]}")
-    largest = array.max()
-    if largest == 0:
-        raise ValueError("weights of a Target must not all be zero")
-    # By the largest first: the sum of finite weights may overflow.
-    array /= largest
-    normalised: NDArray[np.float64] = array / array.sum()
-    return normalised
+        cloud = Cloud.of(points, weights, name)
+        return Cloud(cloud.points.copy(), cloud.weights)
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _npz(path: str | os.PathLike[str]) -> Path:

@@ -22,13 +22,12 @@ from stable_baselines3.common.utils import set_random_seed
 
 from sb3_wasserstein._atomic_io import read_tensors
 from sb3_wasserstein.cloud import Floats
-from sb3_wasserstein.means import RunningMeans
 from sb3_wasserstein.population.exchange import Report, Turn
 from sb3_wasserstein.population.generators import Generators, OwnGenerators
 from sb3_wasserstein.population.potential import PairPotential
-from sb3_wasserstein.regularised import DualCallback, WassersteinOnPolicyMixin
+from sb3_wasserstein.regularised import BehaviourTracker, WassersteinOnPolicyMixin
 from sb3_wasserstein.regularised.registry import regularised
-from sb3_wasserstein.regularised.window import MAX_CLOUD, EpisodeWindow, Scales
+from sb3_wasserstein.regularised.window import EpisodeWindow, Scales
 
 #: episodes of earlier rollouts that a cloud is filled up with where a rollout has few
 LEAST_CLOUD = 64
@@ -82,9 +81,10 @@ class Snapshot(NamedTuple):
     generators: dict[str, Any]
 
 
-class MemberCallback(DualCallback):
-    """Records a member's embeddings; what it shapes with comes from the population."""
+class MemberTracker(BehaviourTracker):
+    """Records a member's embeddings; what shapes its rollouts comes from the population."""
 
+    records = True
     potential: PairPotential | None = None
 
     @property
@@ -92,14 +92,17 @@ class MemberCallback(DualCallback):
         """Whether there is something to be repelled from."""
         return self.potential is not None
 
-    def shaping(self, points: Floats, means: RunningMeans | None = None) -> Floats:
+    def shaping(self, points: Floats) -> Floats:
         """
         :param points: (n, dim)
-        :param means: of no use here
         :return: (n,) Σ_l p_kl h_kl
         """
         assert self.potential is not None
         return self.potential(points)
+
+    def config(self) -> dict[str, Any]:
+        """:return: a tracker's, marked as a member's: saved alone, its model has nothing to be repelled from"""
+        return {**super().config(), "is_member": True}
 
 
 class Member:
@@ -130,21 +133,21 @@ class Member:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".*member of a population.*")
                 model = spec.algorithm.load(io.BytesIO(spec.blob), env, **spec.kwargs)
-        behaviour = MemberCallback(
-            model.embedding, None, model.dual, episode_window=model.episode_window, segment_length=model.segment_length
+        made = model.tracker
+        behaviour = MemberTracker(
+            made.recipe, None, made.dual, None, made.window.size, segment_length=made.segment_length, options=made.options
         )
-        model.dual_callback = behaviour
-        model._bind_wasserstein(env)
+        model.tracker = behaviour
+        model._bind_wasserstein()
         if spec.behaviour is not None:
             behaviour.load_state_dict(read_tensors(spec.behaviour))
-        model.wasserstein_config = {**(model.wasserstein_config or {}), "is_member": True}
         return model
 
     @property
-    def behaviour(self) -> MemberCallback:
+    def behaviour(self) -> MemberTracker:
         """What its episodes look like."""
-        behaviour = self.model.dual_callback
-        assert isinstance(behaviour, MemberCallback)
+        behaviour = self.model.tracker
+        assert isinstance(behaviour, MemberTracker)
         return behaviour
 
     @property
@@ -190,8 +193,8 @@ class Member:
             behaviour.potential = turn.potential
             behaviour.scales = Scales(turn.episode_return, turn.ground_cost, frozen=True)
             model.wasserstein_coef = turn.coef
-            if turn.potential is not None:
-                model._add_bonus(model.rollout_buffer, behaviour)
+            if behaviour.rollout is not None:
+                model._add_bonus(model.rollout_buffer)
             if self._round % log_interval(type(model)) == 0:
                 model.dump_logs(self._round)
             # What a new policy did not collect, it must not learn from.
@@ -216,7 +219,7 @@ class Member:
         if len(window) < MIN_EPISODES:
             return np.zeros((0, 0))
         if self.is_occupancy:
-            return window.recent(MAX_CLOUD, MIN_EPISODES)
+            return window.last(window.n_within(self.behaviour.options.max_states))
         return window.last(max(n_new, LEAST_CLOUD))
 
     def _begin_afresh(self, seed: int) -> None:

@@ -1,8 +1,9 @@
 """
-How behaviour changes learning (S1): the return of an episode becomes R(τ) + λ h(φ(τ)), h from the dual.
+How behaviour changes learning (Abdullah et al. 2018): the return of an episode becomes R(τ) + λ h(φ(τ)), h from the dual.
 
-:class:`DualCallback` records embeddings and keeps the dual; :class:`WassersteinOnPolicyMixin` adds the bonus to a rollout,
-:class:`WassersteinOffPolicyMixin` to what is sampled from a replay buffer.
+A :class:`BehaviourTracker` owns what is known of a behaviour: window, target, dual. :class:`DualCallback` hands it the steps
+of a training; :class:`WassersteinOnPolicyMixin` adds the bonus to a rollout, :class:`WassersteinOffPolicyMixin` to what is
+sampled from a replay buffer.
 
 The lines below are the export list: a population knows an algorithm that stands here as its parent class's.
 """
@@ -15,5 +16,7 @@ from sb3_wasserstein.regularised.callback import DualCallback as DualCallback
 from sb3_wasserstein.regularised.mixin import WassersteinMixin as WassersteinMixin
 from sb3_wasserstein.regularised.off_policy import WassersteinOffPolicyMixin as WassersteinOffPolicyMixin
 from sb3_wasserstein.regularised.on_policy import WassersteinOnPolicyMixin as WassersteinOnPolicyMixin
+from sb3_wasserstein.regularised.tracker import BehaviourTracker as BehaviourTracker
+from sb3_wasserstein.regularised.tracker import TrackerOptions as TrackerOptions
 
 __all__ = sorted(name for name, value in globals().items() if callable(value) and not name.startswith("_"))

@@ -1,5 +1,5 @@
 """
-From h to a rollout (S1 "The gradient": the return of an episode becomes R(τ) + λ h(φ(τ))): pure functions.
+From h to a rollout (Abdullah et al. 2018, "The gradient": the return of an episode becomes R(τ) + λ h(φ(τ))): pure functions.
 
 T is the number of the rollout's steps, n the number of environments. All bonuses here are in units of h; λ comes later.
 """
@@ -7,24 +7,34 @@ T is the number of the rollout's steps, n the number of environments. All bonuse
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings import Embedding
-from sb3_wasserstein.recording.rollout import Episode, Rollout
+from sb3_wasserstein.recording import Episode, Rollout
 
 CREDITS = ("telescoping", "terminal", "episode")
-#: rollouts up to this length are summed up in plain numbers
-SHORT = 64
-Shaping = Callable[..., NDArray[np.float64]]
+Shaping = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def check_credit(credit: Any) -> str | None:
+    """
+    :param credit: what came
+    :return: the credit's name, or None for the embedding's own
+    :raises ValueError: if the name is unknown
+    """
+    if credit is not None and not (isinstance(credit, str) and credit in CREDITS):
+        raise ValueError(f"credit={credit!r} is not known; use one of {list(CREDITS)}, or None")
+    return credit
 
 
 def prefix_values(rollout: Rollout, shaping: Shaping) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
     :param rollout: with prefixes
     :param shaping: h, (k, dim) -> (k,)
-    :return: (T, n) h of each prefix (of each state, for an occupancy) and (k,) h at the rollout's ``starts``
+    :return: (T, n) h of each prefix (of each state, where states are samples) and (k,) h at the rollout's ``starts``
     """
     assert rollout.after is not None
     after = rollout.after.reshape(-1, rollout.after.shape[-1])
@@ -44,14 +54,10 @@ def telescoping_bonus(rollout: Rollout, after: NDArray[np.float64], starts: NDAr
     :param starts: (k,) h at the rollout's ``starts``
     :return: (T, n)
     """
-    n_envs = after.shape[1]
-    bonus = after.copy()
-    bonus[0] -= starts[:n_envs]
-    bonus[1:] -= after[:-1]
-    if len(starts) > n_envs:
-        begun = rollout.starts[1:]
-        bonus[1:][begun] = after[1:][begun] - starts[n_envs:]
-    return bonus
+    before = np.empty_like(after)
+    before[1:] = after[:-1]
+    before[rollout.starts] = starts
+    return after - before
 
 
 def occupancy_bonus(
@@ -72,13 +78,13 @@ def occupancy_bonus(
     :param rollout: of states
     :param after: (T, n) h of each state, as from :func:`prefix_values`
     :param starts: (k,) h at the rollout's ``starts``
-    :param embedding: says what happens after termination
+    :param embedding: whose samples are states; its ``after_termination`` and ``horizon`` say what follows a termination
     :param mean_length: mean number of steps of an episode, which stands for H where there is no horizon
     :param gamma: the discount factor, on which only an absorbing state's weight depends
     :return: (T, n)
     """
     bonus = after.copy()
-    held_to = embedding.horizon if embedding.holds else None
+    held_to = None if embedding.after_termination == "ignore" else embedding.horizon
     horizon = mean_length if held_to is None else held_to
     if held_to is not None:
         weight = 1.0 + np.where(rollout.terminated, np.maximum(horizon - rollout.lengths, 0), 0)
@@ -96,7 +102,7 @@ def episode_values(episodes: list[Episode], shaping: Shaping) -> NDArray[np.floa
     """
     :param episodes: k finished episodes
     :param shaping: h, (k, dim) -> (k,)
-    :return: (k,) h(φ(τ)) of each; for an occupancy the mean of h over its states
+    :return: (k,) h(φ(τ)) of each; where states are samples the mean of h over its states
     """
     if not episodes:
         return np.zeros(0)
@@ -107,7 +113,7 @@ def episode_values(episodes: list[Episode], shaping: Shaping) -> NDArray[np.floa
 
 def terminal_bonus(rollout: Rollout, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """
-    The whole of h(φ(τ)) at the episode's last step. Faithful, but diluted by γ^T.
+    The whole of h(φ(τ)) at the episode's last step. The episode's return is exact, but early steps see it diluted by γ^T.
 
     :param rollout: with k finished episodes
     :param values: (k,) h(φ(τ)) of each
@@ -119,16 +125,25 @@ def terminal_bonus(rollout: Rollout, values: NDArray[np.float64]) -> NDArray[np.
     return bonus
 
 
-def episode_advantages(rollout: Rollout, values: NDArray[np.float64]) -> NDArray[np.float64]:
+def episode_advantages(
+    rollout: Rollout, values: NDArray[np.float64], baseline: Callable[[], float] = lambda: 0.0
+) -> NDArray[np.float64]:
     """
     h(φ(τ)) − mean h on the advantage of each step of the episode that lies in this rollout: the REINFORCE estimator.
 
+    The mean is that of the rollout's other episodes, so that the estimate is unbiased; an episode that has no others is
+    compared with earlier ones.
+
     :param rollout: with k finished episodes; steps of unfinished ones get nothing
     :param values: (k,) h(φ(τ)) of each
+    :param baseline: returns the mean of h over earlier episodes, for k = 1
     :return: (T, n)
     """
     advantages = np.zeros(rollout.ends.shape)
-    for episode, value in zip(rollout.episodes, values - values.mean() if len(values) else values, strict=True):
+    k = len(values)
+    if k:
+        values = (values - values.mean()) * k / (k - 1) if k > 1 else values - baseline()
+    for episode, value in zip(rollout.episodes, values, strict=True):
         advantages[max(0, episode.step + 1 - episode.length) : episode.step + 1, episode.env] = value
     return advantages
 
@@ -145,16 +160,13 @@ def bonus_advantages(
     :param gae_lambda: GAE's λ
     :return: (T, n)
     """
-    decay = gamma * gae_lambda
-    advantages = []
-    # Plain numbers: numpy's calls on one step's few environments would cost ten times as much.
-    for added, ended in zip(bonus.T.tolist(), dones.T.tolist(), strict=True):
-        running, column = 0.0, []
-        for here, end in zip(reversed(added), reversed(ended), strict=True):
-            running = here if end else here + decay * running
-            column.append(running)
-        advantages.append(column[::-1])
-    return np.array(advantages).T
+    decay = gamma * gae_lambda * ~dones
+    advantages = np.empty_like(bonus)
+    running = np.zeros(bonus.shape[1])
+    for step in range(len(bonus) - 1, -1, -1):
+        running = bonus[step] + decay[step] * running
+        advantages[step] = running
+    return advantages
 
 
 def mean_to_go(bonus: NDArray[np.float64], dones: NDArray[np.bool_], gamma: float, at_the_cut: float) -> float:
@@ -167,13 +179,22 @@ def mean_to_go(bonus: NDArray[np.float64], dones: NDArray[np.bool_], gamma: floa
     :param at_the_cut: what stands for the rest of the episodes that go on after the rollout: the last rollout's mean
     :return: the mean, in the unit of ``bonus``
     """
-    if len(bonus) <= SHORT and not np.count_nonzero(dones):
-        # The same discounts everywhere: the sum over the environments goes through the steps.
-        running, total = at_the_cut * bonus.shape[1], 0.0
-        for added in reversed(bonus.tolist()):
-            running = sum(added) + gamma * running
-            total += running
-        return total / bonus.size
     known = bonus.copy()
     known[-1] += gamma * at_the_cut * ~dones[-1]
     return float(bonus_advantages(known, dones, gamma, 1.0).mean())
+
+
+def check_finite(gained: NDArray[np.float64], coef: float, effective: float) -> None:
+    """
+    :param gained: what the bonus adds to rewards, advantages or targets of Q
+    :param coef: λ as it was asked for
+    :param effective: λ in the unit of the rewards
+    :raises ValueError: if a critic's loss, which squares it in float32, would not be finite; the message names λ
+    """
+    largest = float(np.abs(gained).max(initial=0.0))
+    # NaN fails every comparison.
+    if not largest**2 < np.finfo(np.float32).max:
+        raise ValueError(
+            f"wasserstein_coef={coef!r} gives a bonus of up to {largest:g} (λ in the unit of the rewards: {effective:g}), "
+            "whose square is not finite in float32: use a smaller coefficient"
+        )

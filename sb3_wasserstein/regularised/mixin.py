@@ -1,46 +1,104 @@
-"""What the regularised algorithms share: arguments, the callback that keeps the dual, saving and loading."""
+"""What the regularised algorithms share: arguments, the tracker of the behaviour, saving and loading."""
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import math
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import Schedule, TensorDict
-from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein._atomic_io import save_model
 from sb3_wasserstein._numba import import_compiled
-from sb3_wasserstein._validation import check_count, check_flag
+from sb3_wasserstein._validation import check_flag
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
 from sb3_wasserstein.duals.factory import takes_seed
-from sb3_wasserstein.embeddings import Embedding, make_embedding
-from sb3_wasserstein.recording.reader import EpisodeReader
-from sb3_wasserstein.regularised import credit as shaping
-from sb3_wasserstein.regularised.bonus import BonusReport
-from sb3_wasserstein.regularised.callback import DualCallback
-from sb3_wasserstein.targets import as_target
+from sb3_wasserstein.embeddings import Embedding
+from sb3_wasserstein.regularised.callback import TrackerCallback
+from sb3_wasserstein.regularised.credit import check_credit
+from sb3_wasserstein.regularised.tracker import BehaviourTracker, TrackerOptions
 
+#: whether parameters are asked for by save(); each thread has its own value
+_IS_SAVING = ContextVar("_IS_SAVING", default=False)
 #: what is saved as state dictionaries
-STATES = ("dual", "dual_callback")
+STATES = ("dual", "tracker")
+#: arguments that the window and the dual are made for
+FIXED = ("embedding", "dual", "dual_kwargs", "segment_length", "tracker_options")
+#: arguments that a model's tracker keeps
+TRACKED = (*FIXED, "target", "episode_window")
+#: all arguments of ours
+OURS = (*TRACKED, "wasserstein_coef", "credit", "normalize_bonus")
+
+
+SelfMixin = TypeVar("SelfMixin", bound="WassersteinMixin")
+
+
+class Setting:
+    """
+    An argument that may be set on a model too: it is checked whenever it is set, and takes effect from the next rollout on.
+
+    :param check: returns the value, or raises with the argument's name
+    """
+
+    def __init__(self, check: Callable[[Any], Any]) -> None:
+        self._check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, model: Any, owner: type | None = None) -> Any:
+        return self if model is None else model.__dict__[self._name]
+
+    def __set__(self, model: Any, value: Any) -> None:
+        # In the model's dictionary, which SB3 saves and loads.
+        model.__dict__[self._name] = self._check(value)
+
+
+class Fixed:
+    """
+    An argument that cannot be set on a model.
+
+    :param read: what the model's tracker says of it
+    """
+
+    def __init__(self, read: Callable[[BehaviourTracker], Any]) -> None:
+        self._read = read
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, model: Any, owner: type | None = None) -> Any:
+        return self if model is None else self._read(model.tracker)
+
+    def __set__(self, model: Any, value: Any) -> None:
+        raise ValueError(
+            f"{self._name} cannot be set on a model, whose window and dual were made with another: make a new model with "
+            f"{self._name}=, and take the policy over by set_parameters(model.get_parameters())"
+        )
 
 
 class WassersteinMixin(BaseAlgorithm):
     """
-    What every regularised algorithm has (S1 eq. 4: max J(θ) + λ W(μ_θ, ν)): its arguments, what it keeps of a behaviour, how
-    that is saved and loaded. How the bonus reaches the learner is in ``on_policy`` and ``off_policy``.
+    What every regularised algorithm has (Abdullah et al. 2018, eq. 4: max J(θ) + λ W(μ_θ, ν)): its arguments, the tracker of
+    the behaviour, saving and loading. How the bonus reaches the learner is in ``on_policy`` and ``off_policy``.
+
+    ``target``, ``wasserstein_coef``, ``credit``, ``normalize_bonus`` and ``episode_window`` may be set on a model too, and
+    take effect from the next rollout on.
 
     :param args: the algorithm's own arguments
     :param embedding: what a behaviour is: "final_state", "mean_state", "path", "visit_histogram", "state_occupancy", or an
         Embedding. Where the environment is wrapped in a TrajectoryEmbeddingWrapper, the wrapper's is used
-    :param target: the law ν: a Target, an (n, dim) array, or the path of a saved target
+    :param target: the law ν: a Target, an (n, dim) array, a list of recorded episodes, or the path of a saved target
     :param wasserstein_coef: λ: > 0 repels from the target, < 0 attracts to it; a schedule gets ``progress_remaining``
     :param dual: "sinkhorn", "rkhs", "alternating", "semidiscrete", or a Dual
     :param dual_kwargs: the dual's constructor arguments, e.g. ``{"epsilon": 0.05, "cost": "euclidean"}``
@@ -50,6 +108,7 @@ class WassersteinMixin(BaseAlgorithm):
     :param normalize_bonus: measure λ in units of (spread of the episode returns) / (median ground cost), both frozen after
         the first window; False takes the paper's λ
     :param segment_length: count every so many steps as an episode, for tasks whose episodes never end
+    :param tracker_options: when and on how many points the dual is solved; None for the defaults
     :param kwargs: the algorithm's own arguments
     :raises ValueError: if an argument is unknown or out of range, with its name
 
@@ -62,7 +121,19 @@ class WassersteinMixin(BaseAlgorithm):
         True
     """
 
-    dual_callback: DualCallback | None
+    #: what is known of the behaviour; it records where there is a target
+    tracker: BehaviourTracker
+    #: (SB3 saves it) what a loaded model's tracker is made from
+    wasserstein_config: dict[str, Any] | None
+
+    wasserstein_coef = Setting(lambda coef: (check_coefficient(coef), coef)[1])
+    credit = Setting(check_credit)
+    normalize_bonus = Setting(lambda flag: check_flag("normalize_bonus", flag))
+    embedding = Fixed(lambda tracker: tracker.embedding)
+    dual = Fixed(lambda tracker: tracker.dual)
+    dual_kwargs = Fixed(lambda tracker: {name: value for name, value in tracker.dual.config().items() if name != "class"})
+    segment_length = Fixed(lambda tracker: tracker.segment_length)
+    tracker_options = Fixed(lambda tracker: tracker.options)
 
     def __init__(
         self,
@@ -76,138 +147,206 @@ class WassersteinMixin(BaseAlgorithm):
         episode_window: int = 256,
         normalize_bonus: bool = True,
         segment_length: int | None = None,
+        tracker_options: TrackerOptions | None = None,
         **kwargs: Any,
     ) -> None:
-        # load() makes an instance without arguments, then sets the saved ones and those that it was given: None tells
-        # "not given" from a default that was asked for.
-        unset = not kwargs.get("_init_setup_model", True)
-        given: dict[str, Any] = {"embedding": embedding, "dual": dual}
-        for name, value in given.items():
-            if value is None and not unset:
-                raise TypeError(f"{name} must be a name or an object of its kind; got None (leave it out for the default)")
-        self.embedding: Any = None if unset and embedding == "mean_state" else embedding
-        self.target: Any = target
-        self.dual: Any = None if unset and dual == "sinkhorn" else dual
-        self.dual_kwargs = dual_kwargs
-        self.wasserstein_coef = wasserstein_coef
-        self.credit = credit
-        self.episode_window = episode_window
-        self.normalize_bonus = normalize_bonus
-        self.segment_length = segment_length
-        #: JSON-plain recipes that a saved model is rebuilt from
-        self.wasserstein_config: dict[str, Any] | None = None
-        self.dual_callback = None
-        self._is_saving = False
-        #: what the next line of the log says of the last rollouts
-        self._bonus_report = BonusReport()
+        self._check_names(kwargs)
+        self.wasserstein_coef, self.credit, self.normalize_bonus = wasserstein_coef, credit, normalize_bonus
+        self.wasserstein_config = None
+        given = {
+            "embedding": embedding, "target": target, "dual": dual, "dual_kwargs": dual_kwargs,
+            "episode_window": episode_window, "segment_length": segment_length, "tracker_options": tracker_options,
+        }  # fmt: skip
+        # load() makes an instance without arguments, then puts the saved ones and its own into the dictionary: a default that
+        # nobody asked for must not be one of them.
+        is_loading = not kwargs.get("_init_setup_model", True)
+        defaults = inspect.signature(WassersteinMixin.__init__).parameters
+        self.__dict__.update({name: v for name, v in given.items() if not (is_loading and v is defaults[name].default)})
         super().__init__(*args, **kwargs)
 
+    @classmethod
+    def _check_names(cls, names: Iterable[str]) -> None:
+        """
+        :raises TypeError: if an argument that the algorithm does not have is close to one of ours
+        """
+        known = {name for base in cls.__mro__ for name in inspect.signature(base).parameters}
+        for name in names:
+            close = difflib.get_close_matches(name, OURS, 1, cutoff=0.75)
+            if close and name not in known:
+                raise TypeError(f"{cls.__name__} has no argument {name!r}: did you mean {close[0]}=?")
+
+    @classmethod
+    def load(cls: type[SelfMixin], path: Any, env: Any = None, *args: Any, **kwargs: Any) -> SelfMixin:
+        """SB3's; a slip in the name of one of our arguments is an error."""
+        cls._check_names(kwargs)
+        return super().load(path, env, *args, **kwargs)
+
+    def _setup_model(self) -> None:
+        # First, so that what is wrong is said before any network is made.
+        self._setup_wasserstein()
+        super()._setup_model()  # type: ignore[safe-super]
+
     def _setup_wasserstein(self) -> None:
-        saved = self.wasserstein_config
-        check_count("episode_window", self.episode_window, 2)
-        check_coefficient(self.wasserstein_coef)
-        check_flag("normalize_bonus", self.normalize_bonus)
-        if self.credit is not None and self.credit not in shaping.CREDITS:
-            raise ValueError(f"credit={self.credit!r} is not known; use one of {list(shaping.CREDITS)}, or None")
-        if saved and self.dual is None and self.dual_kwargs is None:
-            self.dual = dual_from_config(saved["dual"])
+        given = {name: self.__dict__.pop(name) for name in TRACKED if name in self.__dict__}
+        # load() has put the saved values there, and its own arguments, unchecked.
+        for name in ("wasserstein_coef", "credit", "normalize_bonus"):
+            setattr(self, name, self.__dict__[name])
+        config = self.wasserstein_config or {}
+        if "options" in config:
+            given.setdefault("tracker_options", TrackerOptions(**config["options"]))
+        options = given.pop("tracker_options", None)
+        if config and not {"dual", "dual_kwargs"} & given.keys():
+            given["dual"] = self._saved_dual(config["dual"])
         else:
-            self.dual = self._made_dual("sinkhorn" if self.dual is None else self.dual)
-        if self.embedding is None:
-            self.embedding = saved["embedding"] if saved else "mean_state"
-        self.embedding = make_embedding(self.embedding)
-        self.target = None if self.target is None else as_target(self.target)
-        if self.target is None and not (saved and saved["has_target"]):
-            if saved and saved.get("is_member"):
-                self.wasserstein_coef = 0.0
-                warnings.warn(
-                    "this model was a member of a population and is loaded alone: it has nobody to be repelled from, and "
-                    "comes with wasserstein_coef=0 (Population.load brings the population back)",
-                    stacklevel=2,
-                )
-            if callable(self.wasserstein_coef) or self.wasserstein_coef != 0:
-                raise ValueError(
-                    f"wasserstein_coef={self.wasserstein_coef!r} needs a target: pass target= (a Target, an (n, dim) array or "
-                    "a path), or leave the coefficient at 0"
-                )
-        else:
-            self.dual_callback = DualCallback(
-                self.embedding,
-                self.target,
-                self.dual,
-                episode_window=self.episode_window,
-                segment_length=self.segment_length,
+            dual, dual_kwargs = given.get("dual", "sinkhorn"), given.pop("dual_kwargs", None)
+            # The duals that draw samples: the model's seed is theirs too.
+            if isinstance(dual, str) and takes_seed(dual) and isinstance(dual_kwargs, (dict, type(None))):
+                dual_kwargs = {"seed": self.seed, **(dual_kwargs or {})}
+            given["dual"] = make_dual(dual, dual_kwargs)
+        for name in {"embedding", "episode_window", "segment_length"} & config.keys():
+            given.setdefault(name, config[name])
+        self.tracker = BehaviourTracker(**given, options=options)
+        if config.get("is_member") and not self.tracker.records and self.wasserstein_coef != 0:
+            self.wasserstein_coef = 0.0
+            warnings.warn(
+                "this model was a member of a population and is loaded alone: there is nothing to be repelled from, and the "
+                "model comes with wasserstein_coef=0 (Population.load brings the population back)",
+                stacklevel=2,
             )
+        if self._has_target:
             import_compiled()
             if self.env is not None:
-                self._bind_wasserstein(self.env)
-        self.wasserstein_config = {
-            "embedding": self.embedding.config(),
-            "dual": self.dual.config(),
-            "has_target": self.dual_callback is not None,
-        }
+                self._bind_wasserstein()
+        else:
+            self._check_has_target()
 
-    def _made_dual(self, dual: str | Dual) -> Dual:
-        kwargs = self.dual_kwargs
-        # The duals that draw samples: the model's seed is theirs too.
-        if isinstance(dual, str) and takes_seed(dual) and (kwargs is None or isinstance(kwargs, dict)):
-            kwargs = {"seed": self.seed, **(kwargs or {})}
-        return make_dual(dual, kwargs)
+    def _saved_dual(self, config: dict[str, Any]) -> Dual:
+        """The dual of a saved model, on this model's device where it was on an accelerator."""
+        return dual_from_config(config if config.get("device", "cpu") == "cpu" else {**config, "device": str(self.device)})
 
-    def _bind_wasserstein(self, env: VecEnv) -> None:
-        assert self.dual_callback is not None
-        self.dual_callback.bind(EpisodeReader(env))
-        self.embedding = self.dual_callback.embedding
-        if self.credit == "telescoping" and not self.dual_callback.has_prefixes:
+    @property
+    def _has_target(self) -> bool:
+        """Whether there is a target, or one comes with the saved state that is being loaded."""
+        return self.tracker.records or bool((self.wasserstein_config or {}).get("has_target"))
+
+    def _check_has_target(self) -> None:
+        if not self.tracker.records and (callable(self.wasserstein_coef) or self.wasserstein_coef != 0):
             raise ValueError(
-                f"credit='telescoping' needs the embedding of every prefix of an episode, which {self.embedding} does not "
-                "give here: use credit='terminal' or 'episode' (or a wrapper with every_step=True)"
+                f"wasserstein_coef={self.wasserstein_coef!r} needs a target: pass target= (a Target, an (n, dim) array or "
+                "a path), or leave the coefficient at 0"
             )
+
+    def _bind_wasserstein(self) -> None:
+        assert self.env is not None
+        self.tracker.bind(self.env)
+
+    def set_env(self, env: Any, force_reset: bool = True) -> None:
+        """SB3's; what the embedding takes from the environment, such as a horizon, is that of the new one."""
+        super().set_env(env, force_reset)
+        if self.tracker.records:
+            self._bind_wasserstein()
+
+    @property
+    def target(self) -> Any:
+        """The law ν, None without one. One that is set shapes from the next rollout on."""
+        return self.tracker.target
+
+    @target.setter
+    def target(self, target: Any) -> None:
+        if target is None:
+            raise ValueError("target=None cannot be set on a model: set wasserstein_coef=0 to go on without the target")
+        is_first = not self.tracker.records
+        self.tracker.target = target
+        if is_first and self.env is not None:
+            self._bind_wasserstein()
+
+    @property
+    def episode_window(self) -> int:
+        """Number of episodes that the policy's law is estimated from."""
+        return self.tracker.window.size
+
+    @episode_window.setter
+    def episode_window(self, size: int) -> None:
+        self.tracker.window.resize(size)
+
+    @property
+    def dual_callback(self) -> BehaviourTracker:
+        """The :attr:`tracker`, by the name that it had before."""
+        return self.tracker
 
     @property
     def embeddings(self) -> NDArray[np.float64]:
         """(n, dim) the embeddings in the window, the oldest first; empty without a target."""
-        return np.zeros((0, 0)) if self.dual_callback is None else self.dual_callback.window.embeddings
+        return self.tracker.window.embeddings
 
-    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
-        total_timesteps, callback = super()._setup_learn(*args, **kwargs)
-        if self.dual_callback is not None:
-            # Not one of SB3's list of callbacks: calling them all at every step is most of what recording would cost.
-            self.dual_callback.init_callback(self)
-            self.dual_callback.on_training_start({}, {})
+    def _setup_learn(
+        self, total_timesteps: int, callback: Any = None, reset_num_timesteps: bool = True, *args: Any, **kwargs: Any
+    ) -> tuple[int, BaseCallback]:
+        self._check_has_target()
+        was_reset = reset_num_timesteps or self._last_obs is None
+        try:
+            total_timesteps, callback = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, *args, **kwargs)
+        except ImportError as error:
+            raise ImportError(f"{error} pip install 'sb3-wasserstein[logging]' brings it") from error
+        if self.tracker.records:
+            self.tracker.begin(self, was_reset)
         return total_timesteps, callback
+
+    def _init_callback(self, callback: Any, progress_bar: bool = False) -> BaseCallback:
+        """SB3's; where there is something to record, our own callback comes before the user's."""
+        if self.tracker.records:
+            users = callback if isinstance(callback, list) else [] if callback is None else [callback]
+            converted = [user if isinstance(user, BaseCallback) else ConvertCallback(user) for user in users]
+            callback = [TrackerCallback(self.tracker), *converted]
+        return super()._init_callback(callback, progress_bar)
 
     def _coefficient(self) -> float:
         if not callable(self.wasserstein_coef):
             return float(self.wasserstein_coef)
         return check_coefficient(float(self.wasserstein_coef(self._current_progress_remaining)))
 
-    def _effective_coefficient(self, behaviour: DualCallback, coef: float) -> float:
+    def _effective_coefficient(self, coef: float) -> float:
         """λ in the unit of the buffer's rewards."""
-        unit = behaviour.scales.episode_return / behaviour.scales.ground_cost if self.normalize_bonus else 1.0
-        return coef * unit / self._reward_divisor(behaviour)
+        scales = self.tracker.scales
+        unit = scales.episode_return / scales.ground_cost if self.normalize_bonus else 1.0
+        return coef * unit / self._reward_divisor()
 
-    def _reward_divisor(self, behaviour: DualCallback) -> float:
+    def _reward_divisor(self) -> float:
         """What the buffer's rewards have been divided by: the bonus is to be in the same unit."""
         normalize = self._vec_normalize_env
         # Rewards that are switched off have no unit: what VecNormalize divides them by goes to zero.
-        if normalize is None or not normalize.norm_reward or not behaviour.window.returns.any():
+        if normalize is None or not normalize.norm_reward or not self.tracker.window.returns.any():
             return 1.0
         return math.sqrt(float(normalize.ret_rms.var) + normalize.epsilon)
 
+    def _log_bonus(self, coef: float, effective: float, values: NDArray[np.float64]) -> None:
+        """
+        :param coef: λ as it was asked for
+        :param effective: λ in the unit of the buffer's rewards
+        :param values: (k,) h of the episodes that have just finished
+        """
+        self.logger.record("wasserstein/coef", coef)
+        self.logger.record("wasserstein/coef_effective", effective)
+        rollout = self.tracker.rollout
+        returns = np.array([episode.episode_return for episode in rollout.episodes] if rollout is not None else [])
+        if np.any(returns):
+            bonus = np.abs(effective * self._reward_divisor() * values).mean()
+            self.logger.record("wasserstein/bonus_to_return", float(bonus / np.abs(returns).mean()))
+
     def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
         """SB3's; its arguments are the parent's. A file is there whole or not at all."""
-        self._is_saving = True
+        self.wasserstein_config = self.tracker.config()
+        before = _IS_SAVING.set(True)
         try:
             parent = super().save
             save_model(path, lambda place: parent(place, *args, **kwargs))
         finally:
-            self._is_saving = False
+            _IS_SAVING.reset(before)
 
     def get_parameters(self) -> dict[str, dict[str, Any]]:
         """SB3's: what is known of the behaviour is saved with the model, but is none of its parameters."""
         params = super().get_parameters()
-        return params if self._is_saving else {name: state for name, state in params.items() if name not in STATES}
+        return params if _IS_SAVING.get() else {name: state for name, state in params.items() if name not in STATES}
 
     def set_parameters(
         self, load_path_or_dict: str | TensorDict, exact_match: bool = True, device: th.device | str = "auto"
@@ -216,32 +355,23 @@ class WassersteinMixin(BaseAlgorithm):
         params = load_path_or_dict
         if not isinstance(params, dict):
             _, params, _ = load_from_zip_file(params, device=device, load_data=False)
-        if self.dual_callback is None:
+        has_behaviour, keeps = bool(set(STATES) & params.keys()), set(STATES) <= set(self._get_torch_save_params()[0])
+        if not keeps:
             params = {name: state for name, state in params.items() if name not in STATES}
-            super().set_parameters(params, exact_match, device)
-            return
-        # A part of ours is a mistake, which SB3 reports.
-        ours: TensorDict = {} if set(STATES) & params.keys() else {name: getattr(self, name).state_dict() for name in STATES}
-        super().set_parameters({**params, **ours}, exact_match, device)
-        self.target = self.dual_callback.target
+        elif not has_behaviour:
+            params = {**params, **{name: getattr(self, name).state_dict() for name in STATES}}
+        super().set_parameters(params, exact_match, device)
+        if keeps and has_behaviour:
+            self.tracker.settle()
 
     def _excluded_save_params(self) -> list[str]:
-        return [
-            *super()._excluded_save_params(),
-            *STATES,
-            "_is_saving",
-            "_bonus_report",
-            "dual_kwargs",
-            "embedding",
-            "target",
-        ]
+        return [*super()._excluded_save_params(), "tracker"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, variables = super()._get_torch_save_params()
-        if self.dual_callback is None or (self.wasserstein_config or {}).get("is_member"):
-            # A member's behaviour is its population's to keep: saved alone it is a model as any other.
-            return state_dicts, variables
-        return [*state_dicts, *STATES], variables
+        is_kept_alone = self._has_target and not self.tracker.config().get("is_member")
+        # A member's behaviour is its population's to keep: saved alone it is a model as any other.
+        return [*state_dicts, *(STATES if is_kept_alone else ())], variables
 
 
 def check_coefficient(coefficient: float | Callable[[float], float]) -> float:

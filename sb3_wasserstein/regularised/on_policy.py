@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_wasserstein.regularised import credit as shaping
-from sb3_wasserstein.regularised.bonus import BonusReport, add_rollout_bonus
-from sb3_wasserstein.regularised.callback import DualCallback
+from sb3_wasserstein.recording import Rollout
+from sb3_wasserstein.regularised import credit as crediting
 from sb3_wasserstein.regularised.mixin import WassersteinMixin
 
 
 class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
     """
-    Wasserstein regularisation for SB3's on-policy algorithms (S1 eq. 4: max J(θ) + λ W(μ_θ, ν)). Put it before the
-    algorithm: ``class WassersteinPPO(WassersteinOnPolicyMixin, PPO)``.
+    Wasserstein regularisation for SB3's on-policy algorithms (Abdullah et al. 2018, eq. 4: max J(θ) + λ W(μ_θ, ν)). Put it
+    before the algorithm: ``class WassersteinPPO(WassersteinOnPolicyMixin, PPO)``.
 
     With coefficient 0 every bit is as the parent class has it; without a target nothing is recorded.
 
@@ -41,88 +41,92 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
     #: mean of the discounted bonus still to come at a step, in the unit of the buffer's rewards: what V has learnt of it
     bonus_to_go: float = 0.0
 
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        self._setup_wasserstein()
-
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, *args: Any, **kwargs: Any
     ) -> bool:
-        """SB3's, and then the bonus on the buffer's advantages and returns; its arguments are the parent's."""
-        behaviour = self.dual_callback
-        if behaviour is None:
-            return super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
-        behaviour.locals = callback.locals
+        """SB3's, and then the bonus on the buffer's rewards, advantages and returns; its arguments are the parent's."""
         try:
             complete = super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
         except ValueError as error:
-            behaviour.explain(error)
+            self.tracker.explain(error)
             raise
-        if complete:
-            waited = behaviour.waits
-            measured_only = not callable(self.wasserstein_coef) and self.wasserstein_coef == 0 and behaviour.target is not None
-            behaviour.end_rollout(rollout_buffer.buffer_size * env.num_envs if measured_only else None)
-            # A coefficient that has just been switched on: earlier rollouts are taken in together with this one.
-            if measured_only or not waited:
-                self._add_bonus(rollout_buffer, behaviour)
-        else:
-            # A callback has stopped training: SB3 leaves out what follows a step.
-            behaviour.record(callback.locals)
-        if not complete or self.num_timesteps >= self._total_timesteps:
-            behaviour.on_training_end()
+        # The tracker has been told of the rollout's end by its callback.
+        if complete and self.tracker.target is not None:
+            self._add_bonus(rollout_buffer)
         return complete
 
-    def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
-        """
-        SB3's, called once a step: what the step was stands in the callback's variables.
+    def __deepcopy__(self, memo: dict[int, Any]) -> WassersteinOnPolicyMixin:
+        if self._last_obs is not None:
+            # The distribution that SB3's policy keeps of its last training step hangs in torch's graph, and cannot be copied.
+            self.predict(self._last_obs, deterministic=True)
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
 
-        Next, SB3 adds γ V(s_T) to the reward where an episode is truncated. V has learnt the bonus, but none comes after the
-        episode's end: what V holds of it, on average, is taken off beforehand.
-        """
-        super()._update_info_buffer(infos, dones)
-        if self.dual_callback is None:
-            return
-        self.dual_callback.record(self.dual_callback.locals)
-        if self.bonus_to_go != 0.0 and dones is not None:
-            for env in np.flatnonzero(dones):
-                if infos[env].get("TimeLimit.truncated", False):
-                    self.dual_callback.locals["rewards"][env] -= self.gamma * self.bonus_to_go
+    def _bind_wasserstein(self) -> None:
+        super()._bind_wasserstein()
+        self._credit()
 
-    def _add_bonus(self, buffer: RolloutBuffer, behaviour: DualCallback) -> None:
-        coef = self._coefficient()
-        self._bonus_report.coef = coef
-        if coef == 0.0 or not behaviour.is_ready:
+    def _credit(self) -> str:
+        """:return: the name of what credits steps"""
+        has_prefixes = self.tracker.has_prefixes
+        if self.credit == "telescoping" and not has_prefixes:
+            raise ValueError(
+                f"credit='telescoping' needs the embedding of every prefix of an episode, which {self.embedding} does not "
+                "give here: use credit='terminal' or 'episode' (or a wrapper with every_step=True)"
+            )
+        return self.credit or ("telescoping" if has_prefixes else "terminal")
+
+    def _add_bonus(self, buffer: RolloutBuffer) -> None:
+        """
+        Put λ h, credited to steps, on SB3's rewards, advantages and returns, in place.
+
+        SB3 has added γ V(s_T) to the reward where an episode was truncated. V has learnt the bonus, but none comes after the
+        episode's end: what V holds of it, on average, is taken off again.
+
+        :param buffer: of the rollout that has just ended
+        """
+        tracker, rollout, coef = self.tracker, self.tracker.rollout, self._coefficient()
+        assert rollout is not None
+        dones = rollout.terminated | rollout.truncated
+        bonus, known_of_v = np.zeros(dones.shape), self.bonus_to_go
+        if coef == 0.0 or not tracker.is_ready:
+            self.logger.record("wasserstein/coef", coef)
             self.bonus_to_go = 0.0
-            return
-        assert behaviour.rollout is not None
-        effective = self._effective_coefficient(behaviour, coef)
-        rollout = behaviour.rollout
-        credit = self.credit or ("telescoping" if behaviour.has_prefixes else "terminal")
-        dones = rollout.ends if self.segment_length is None else self._dones(buffer)
-        decay = (self.gamma, self.gae_lambda)
-        bonus, values = add_rollout_bonus(buffer, behaviour, credit, effective, dones, decay)
-        if credit != "episode":
-            # A state's bonus (an occupancy's, a segment's) goes on after a time limit, like a reward.
-            goes_on = behaviour.embedding.samples_states or self.segment_length is not None
-            if not goes_on and (self.bonus_to_go != 0.0 or rollout.has_truncated):
-                self.bonus_to_go = shaping.mean_to_go(bonus, dones, self.gamma, self.bonus_to_go)
-        report = self._bonus_report
-        report.coef_effective, report.bonus = effective, bonus
-        if rollout.episodes:
-            report.episode_bonus = effective * self._reward_divisor(behaviour) * values
-            report.episode_returns = [episode.episode_return for episode in rollout.episodes]
+        else:
+            effective, credit = self._effective_coefficient(coef), self._credit()
+            bonus, values = self._bonus(rollout, credit)
+            bonus *= effective
+            crediting.check_finite(bonus, coef, effective)
+            self._log_bonus(coef, effective, values)
+            self.logger.record("wasserstein/bonus_mean", float(bonus.mean()))
+            self.logger.record("wasserstein/bonus_std", float(bonus.std()))
+            if credit == "episode":
+                buffer.advantages += bonus
+                return
+            if not tracker.is_stepwise and (known_of_v != 0.0 or rollout.truncated.any()):
+                self.bonus_to_go = crediting.mean_to_go(bonus, dones, self.gamma, known_of_v)
+        bonus -= self.gamma * known_of_v * rollout.truncated
+        if bonus.any():
+            added = crediting.bonus_advantages(bonus, dones, self.gamma, self.gae_lambda)
+            crediting.check_finite(added, coef, 1.0)
+            buffer.rewards += bonus
+            buffer.advantages += added
+            buffer.returns += added
 
-    def dump_logs(self, iteration: int = 0) -> None:
-        """SB3's, and ours."""
-        report, self._bonus_report = self._bonus_report, BonusReport()
-        report.write(self.logger)
-        if self.dual_callback is not None:
-            self.dual_callback.log()
-        super().dump_logs(iteration)
-
-    def _dones(self, buffer: RolloutBuffer) -> NDArray[np.bool_]:
-        """(T, n) whether an episode ended with the step, as SB3's own GAE sees it."""
-        dones = np.empty(buffer.episode_starts.shape, dtype=bool)
-        dones[:-1] = buffer.episode_starts[1:]
-        dones[-1] = self._last_episode_starts
-        return dones
+    def _bonus(self, rollout: Rollout, credit: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """:return: (T, n) what each step gains, in units of h, and (k,) h of each finished episode"""
+        tracker = self.tracker
+        values = crediting.episode_values(rollout.episodes, tracker.shaping)
+        if credit == "episode":
+            return crediting.episode_advantages(rollout, values, lambda: tracker.baseline(len(values))), values
+        if credit == "terminal":
+            return crediting.terminal_bonus(rollout, values), values
+        after, starts = crediting.prefix_values(rollout, tracker.shaping)
+        if tracker.embedding.samples_states:
+            mean_length = float(tracker.window.lengths.mean())
+            bonus = crediting.occupancy_bonus(rollout, after, starts, tracker.embedding, mean_length, self.gamma)
+        else:
+            bonus = crediting.telescoping_bonus(rollout, after, starts)
+        # What an episode has become is unknown where its beginning was not recorded.
+        return bonus * rollout.known, values

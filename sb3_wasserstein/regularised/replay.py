@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -27,11 +29,61 @@ class BehaviourReplayMixin(ReplayBuffer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._forget()
+
+    def _forget(self) -> None:
         #: (2, buffer_size, n_envs, dim) the points and (2, buffer_size, n_envs) their factors; made when the dim is known
         self.points: NDArray[np.float32] | None = None
         self.factors = np.zeros((2, self.buffer_size, self.n_envs), np.float32)
+        #: the recipe of the embedding that the points are of
+        self.recipe: str | None = None
         #: None where there is no bonus (yet)
         self.bonus: Bonus | None = None
+
+    @classmethod
+    def adopted(cls, buffer: ReplayBuffer) -> BehaviourReplayMixin:
+        """
+        :param buffer: SB3's own
+        :return: one of this class with the same transitions, which gain nothing
+        """
+        made = cls.__new__(cls)
+        made.__dict__.update(buffer.__dict__)
+        made._forget()
+        return made
+
+    def make_room(self, dim: int, recipe: str) -> None:
+        """
+        Make room for the points of an embedding. What another embedding has described gains nothing from now on.
+
+        :param dim: dimension of the embedding space
+        :param recipe: that tells the embedding from others
+        """
+        if recipe == self.recipe and self.points is not None and self.points.shape[-1] == dim:
+            return
+        self._forget()
+        self.recipe = recipe
+        n_stored = self.buffer_size if self.full else self.pos
+        if n_stored:
+            warnings.warn(
+                f"the replay buffer's {n_stored * self.n_envs} transitions were stored without the embedding {recipe}: they "
+                "are learnt from, and gain no bonus",
+                stacklevel=2,
+            )
+        shape = (2, self.buffer_size, self.n_envs, dim)
+        gibibytes = 4 * math.prod(shape) / 2**30
+        # About what SB3's own buffer of a million transitions takes; such a size is no surprise.
+        if gibibytes > 1:
+            warnings.warn(
+                f"the bonus needs {gibibytes:.1f} GiB beside the replay buffer, two points of {dim} numbers for each of "
+                f"{self.buffer_size * self.n_envs} transitions: lower buffer_size=, or take an embedding of fewer dimensions",
+                stacklevel=2,
+            )
+        self.points = np.zeros(shape, np.float32)
+
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        """SB3's. A transition gains nothing until it is described: an interrupted rollout's never is."""
+        self.factors[:, self.pos] = 0.0
+        super().add(*args, **kwargs)
 
     def describe(self, positions: NDArray[np.intp], points: NDArray[Any], factors: NDArray[Any]) -> None:
         """
@@ -41,8 +93,7 @@ class BehaviourReplayMixin(ReplayBuffer):
         :param points: (2, T, n_envs, dim)
         :param factors: (2, T, n_envs)
         """
-        if self.points is None:
-            self.points = np.zeros((2, self.buffer_size, self.n_envs, points.shape[-1]), np.float32)
+        assert self.points is not None
         self.points[:, positions] = points
         self.factors[:, positions] = factors
 

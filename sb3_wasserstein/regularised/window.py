@@ -12,33 +12,38 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_wasserstein._validation import check_flag
+from sb3_wasserstein._validation import check_count, check_flag
 from sb3_wasserstein.cloud import saved
 from sb3_wasserstein.duals import GroundCost
 from sb3_wasserstein.recording import Episode
 from sb3_wasserstein.transport.costs import check_positive
 
-#: bound on the cloud of states that an occupancy measure is estimated from
-MAX_CLOUD = 1024
-
 
 class EpisodeWindow:
     """
-    The last ``size`` episodes: their points, returns and lengths. It outlives rollouts.
+    The last ``size`` episodes: their points, returns and lengths. The window outlives rollouts.
 
-    :param size: number of episodes
+    :param size: number of episodes, at least 2
+    :raises ValueError: if ``size`` is no such number; the message names the argument ``episode_window``
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
         #: number of episodes ever taken in
-        self.seen = 0
-        self._points: deque[NDArray[np.float64]] = deque(maxlen=size)
-        self._returns: deque[float] = deque(maxlen=size)
-        self._lengths: deque[int] = deque(maxlen=size)
+        self.n_seen = 0
+        self._points: deque[NDArray[np.float64]] = deque()
+        self._returns: deque[float] = deque()
+        self._lengths: deque[int] = deque()
+        self.resize(size)
 
     def __len__(self) -> int:
         return len(self._points)
+
+    def resize(self, size: int) -> None:
+        """:param size: the new number of episodes; of more the newest stay"""
+        # A law has a spread from two episodes on.
+        self.size = check_count("episode_window", size, 2)
+        for name in ("_points", "_returns", "_lengths"):
+            setattr(self, name, deque(getattr(self, name), maxlen=self.size))
 
     def extend(self, episodes: Iterable[Episode]) -> None:
         """Take in finished episodes; the oldest drop out."""
@@ -46,7 +51,7 @@ class EpisodeWindow:
             self._points.append(episode.points)
             self._returns.append(episode.episode_return)
             self._lengths.append(episode.length)
-            self.seen += 1
+            self.n_seen += 1
 
     @property
     def embeddings(self) -> NDArray[np.float64]:
@@ -59,28 +64,18 @@ class EpisodeWindow:
         return np.array(self._returns)
 
     @property
-    def mean_length(self) -> float:
-        """Mean number of steps of an episode."""
-        return float(np.mean(self._lengths))
+    def lengths(self) -> NDArray[np.int64]:
+        """(k,) numbers of steps of the episodes."""
+        return np.array(self._lengths, dtype=np.int64)
 
     def last(self, n: int) -> NDArray[np.float64]:
         """(m, dim) points of the last ``n`` episodes."""
         return np.concatenate(list(self._points)[-n:])
 
-    def newest(self, limit: int, least: int) -> int:
-        """
-        :param limit: upper bound of the points, from the newest episode back
-        :param least: number of episodes that are taken in any case
-        :return: number of episodes that hold them
-        """
+    def n_within(self, max_points: int) -> int:
+        """:return: number of the newest episodes that have at most ``max_points`` points together; two at least"""
         sizes = np.cumsum([len(points) for points in reversed(self._points)])
-        return max(least, int((sizes <= limit).sum()))
-
-    def recent(self, limit: int, least: int) -> NDArray[np.float64]:
-        """
-        :return: (m, dim) the points of the :meth:`newest` episodes
-        """
-        return self.last(self.newest(limit, least))
+        return max(2, int((sizes <= max_points).sum()))
 
     def state_dict(self) -> dict[str, Any]:
         """:return: tensors and plain Python"""
@@ -89,7 +84,7 @@ class EpisodeWindow:
             "sizes": [len(points) for points in self._points],
             "returns": list(self._returns),
             "lengths": list(self._lengths),
-            "seen": self.seen,
+            "n_seen": self.n_seen,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -103,9 +98,9 @@ class EpisodeWindow:
             raise ValueError(f"the window's {len(points)} points, {len(returns)} returns and its sizes do not belong together")
         parts = np.split(points, np.cumsum(sizes)[:-1]) if sizes else []
         self._points = deque((part.copy() for part in parts), maxlen=self.size)
-        self._returns = deque((float(value) for value in returns), maxlen=self.size)
-        self._lengths = deque((int(value) for value in lengths), maxlen=self.size)
-        self.seen = int(state["seen"])
+        self._returns = deque(map(float, returns), maxlen=self.size)
+        self._lengths = deque(map(int, lengths), maxlen=self.size)
+        self.n_seen = int(state["n_seen"])
 
 
 @dataclass
@@ -162,16 +157,3 @@ class Scales:
     def state_dict(self) -> dict[str, Any]:
         """:return: plain Python"""
         return asdict(self)
-
-
-def thinned(
-    points: NDArray[np.float64], weights: NDArray[np.float64], limit: int = MAX_CLOUD
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """
-    :param points: (n, dim)
-    :param weights: (n,)
-    :param limit: upper bound of what is kept
-    :return: points at a fixed stride, at most ``limit``, and their weights
-    """
-    keep = np.linspace(0, len(points) - 1, min(limit, len(points))).astype(np.intp)
-    return points[keep], weights[keep]

@@ -68,7 +68,7 @@ def recorded(space, embedding, kind, wrap, normalize):
 
     def spy(self, *args, **kwargs):
         complete = collect(self, *args, **kwargs)
-        rollouts.append(self.dual_callback.rollout)
+        rollouts.append(self.tracker.rollout)
         return complete
 
     model.collect_rollouts = spy.__get__(model)
@@ -238,7 +238,7 @@ def test_lengths_and_returns_are_monitors_even_where_an_episode_ends_with_a_roll
     episodes = []
 
     def keep():
-        episodes.extend(model.dual_callback.rollout.episodes)
+        episodes.extend(model.tracker.rollout.episodes)
 
     model.train = keep
     model.learn(4 * 2 * 8)
@@ -256,7 +256,7 @@ def test_prefixes_are_sb3s_own_observations_even_where_an_episode_ends_with_a_ro
     seen = []
 
     def check_rollout():
-        rollout, buffer = model.dual_callback.rollout, model.rollout_buffer
+        rollout, buffer = model.tracker.rollout, model.rollout_buffer
         starts = buffer.episode_starts.astype(bool)
         np.testing.assert_array_equal(rollout.starts[1:], starts[1:])
         assert rollout.starts[0].all()

@@ -26,7 +26,7 @@ def model_of(cls, terminates, **kwargs):
 def test_in_a_rollout():
     """With h = 1 everywhere, so that the rewards are the weights; the first of an episode counts for the reset too."""
     model = model_of(WassersteinPPO, True, n_steps=32, batch_size=32, normalize_bonus=False)
-    model.dual_callback.shaping = lambda points: np.ones(len(points))
+    model.tracker.shaping = lambda points: np.ones(len(points))
     rewards = model.learn(128).rollout_buffer.rewards[:, 0].reshape(-1, LENGTH) * (HORIZON + 1)
     np.testing.assert_allclose(rewards, np.tile([2.0, 1.0, 1.0, STAYING], (8, 1)), rtol=1e-5)
 

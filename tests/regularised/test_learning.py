@@ -34,4 +34,4 @@ def test_the_demos_task(normalize, seed):
         seed=seed,
     )
     model.learn(120_000)
-    assert np.mean(model.dual_callback.window.returns[-100:]) >= 1.1 * grid.optimal_return
+    assert np.mean(model.tracker.window.returns[-100:]) >= 1.1 * grid.optimal_return

@@ -47,9 +47,9 @@ def test_a_transition_gains_what_its_step_changed(cls):
             if ended[t] and t + 1 < n_steps:
                 total, count = now[t + 1].astype(float), 1
     steps, envs = np.divmod(np.arange(2 * n_steps), 2)
-    h = model.dual_callback.shaping
+    h = model.tracker.shaping
     expected = h(buffer.points[0, steps, envs].astype(float)) - h(buffer.points[1, steps, envs].astype(float))
-    scales = model.dual_callback.scales
+    scales = model.tracker.scales
     unit = -scales.episode_return / scales.ground_cost
     np.testing.assert_allclose(buffer.bonus_of(steps, envs), unit * expected, rtol=1e-5, atol=1e-3)
     assert np.abs(expected).max() > 0
@@ -104,9 +104,9 @@ def test_an_occupancys_bonus_sums_to_the_mean_of_h():
     episode = np.arange(200, 400)
     gained = buffer.bonus_of(episode, np.zeros(200, dtype=int)).sum()
     states = np.concatenate([buffer.observations[200:201, 0], buffer.next_observations[episode, 0]]).astype(float)
-    scales = model.dual_callback.scales
+    scales = model.tracker.scales
     unit = -scales.episode_return / scales.ground_cost
-    assert gained == pytest.approx(unit * model.dual_callback.shaping(states).mean(), rel=1e-3)
+    assert gained == pytest.approx(unit * model.tracker.shaping(states).mean(), rel=1e-3)
 
 
 def test_saved_loaded_and_trained_on(tmp_path):

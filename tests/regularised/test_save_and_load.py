@@ -44,16 +44,16 @@ def test_round_trip(tmp_path, cls, embedding, dim, dual_kwargs):
     model.save(tmp_path / "model")
     loaded = cls.load(tmp_path / "model", env=make_vec_env("CartPole-v1", 2, seed=0))
     points = np.random.default_rng(1).normal(size=(20, dim))
-    np.testing.assert_array_equal(loaded.dual_callback.shaping(points), model.dual_callback.shaping(points))
+    np.testing.assert_array_equal(loaded.tracker.shaping(points), model.tracker.shaping(points))
     np.testing.assert_array_equal(loaded.embeddings, model.embeddings)
-    assert loaded.dual_callback.scales == model.dual_callback.scales
+    assert loaded.tracker.scales == model.tracker.scales
     np.testing.assert_array_equal(loaded.target.points, target.points)
     np.testing.assert_array_equal(loaded.target.weights, target.weights)
     assert (loaded.credit, loaded.episode_window, loaded.wasserstein_coef) == ("terminal", 32, -1.0)
     assert loaded.embedding.config() == model.embedding.config()
-    seen = loaded.dual_callback.window.seen
+    seen = loaded.tracker.window.n_seen
     loaded.learn(256, reset_num_timesteps=False)
-    assert loaded.dual_callback.window.seen > seen == model.dual_callback.window.seen
+    assert loaded.tracker.window.n_seen > seen == model.tracker.window.n_seen
     assert loaded.num_timesteps >= model.num_timesteps + 256
 
 
@@ -95,7 +95,7 @@ def test_arguments_given_to_load_win(tmp_path):
     env = make_vec_env("CartPole-v1", 2, seed=0)
     loaded = WassersteinPPO.load(tmp_path / "model", env=env, target=other, wasserstein_coef=0.5)
     np.testing.assert_array_equal(loaded.target.points, other.points)
-    np.testing.assert_array_equal(loaded.dual_callback.target.points, other.points)
+    np.testing.assert_array_equal(loaded.tracker.target.points, other.points)
     assert loaded.wasserstein_coef == 0.5
     loaded.learn(256)
 
@@ -103,7 +103,7 @@ def test_arguments_given_to_load_win(tmp_path):
 def test_a_plain_zip_loads_and_can_be_given_a_target(tmp_path):
     PPO("MlpPolicy", make_vec_env("CartPole-v1", 2), n_steps=64, batch_size=64).learn(128).save(tmp_path / "plain")
     env = make_vec_env("CartPole-v1", 2, seed=0)
-    assert WassersteinPPO.load(tmp_path / "plain", env=env).dual_callback is None
+    assert WassersteinPPO.load(tmp_path / "plain", env=env).target is None
     model = WassersteinPPO.load(tmp_path / "plain", env=env, embedding="final_state", target=POINTS, wasserstein_coef=-1.0)
     model.learn(512)
     assert model.dual.distance > 0
@@ -156,10 +156,10 @@ def test_learning_goes_on_where_it_stopped():
     """Two calls of learn keep the window; an episode that spans them is recorded whole."""
     model = model_for(n_steps=16, batch_size=32)
     model.learn(320)
-    first = model.dual_callback.window.seen
+    first = model.tracker.window.n_seen
     model.learn(320, reset_num_timesteps=False)
-    assert model.dual_callback.window.seen > first
-    lengths = list(model.dual_callback.window._lengths)
+    assert model.tracker.window.n_seen > first
+    lengths = list(model.tracker.window.lengths)
     assert sum(lengths) <= 640
     assert sum(lengths) + 2 * 500 > 640
     assert [info["l"] for info in model.ep_info_buffer] == lengths

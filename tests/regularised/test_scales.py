@@ -56,7 +56,7 @@ def frozen(reward_scale, embedding_scale, normalize=False, credit=None, occupanc
     model.learn(10 * 4 * 64)
     ratios = [row["wasserstein/bonus_to_return"] for row in model.logger.rows]
     assert all(row["wasserstein/bonus_std"] > 0 for row in model.logger.rows)
-    assert model.dual_callback.scales.frozen
+    assert model.tracker.scales.frozen
     return np.array(advantages), np.array(ratios)
 
 
@@ -109,7 +109,7 @@ def test_rewards_that_are_switched_off_count_as_a_spread_of_one_with_one_warning
     with pytest.warns(UserWarning, match="wasserstein_coef, counts as 1") as caught:
         model.learn(1536)
     assert len([w for w in caught if "counts as 1" in str(w.message)]) == 1
-    assert model.dual_callback.scales.episode_return == 1.0
+    assert model.tracker.scales.episode_return == 1.0
 
 
 def test_vec_normalize_divides_nothing_where_the_reward_is_switched_off():
@@ -131,13 +131,12 @@ def test_the_papers_lambda_is_taken_as_it_is():
     assert model.logger.rows[-1]["wasserstein/coef_effective"] == -3.0
 
 
-def test_an_occupancy_is_estimated_from_the_newest_episodes():
+def test_states_are_those_of_the_newest_episodes():
     window = EpisodeWindow(100)
     window.extend(Episode(0, 0, np.full((30, 2), float(k)), 0.0, 30) for k in range(50))
-    cloud = window.recent(limit=100, least=2)
-    assert sorted(set(cloud[:, 0])) == [47.0, 48.0, 49.0]
-    assert sorted(set(window.recent(limit=10, least=2)[:, 0])) == [48.0, 49.0]
-    assert len(window.recent(limit=10_000, least=2)) == 1500
+    # Of 30 states each: three fit into 100, two are taken in any case, and there are 50.
+    assert [window.n_within(max_points) for max_points in (100, 10, 10_000)] == [3, 2, 50]
+    assert sorted(set(window.last(3)[:, 0])) == [47.0, 48.0, 49.0]
 
 
 def test_an_occupancys_dual_keeps_up_with_the_policy():

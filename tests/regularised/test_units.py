@@ -33,17 +33,17 @@ def learnt(units, dual="sinkhorn"):
 def test_an_occupancys_features_count_alike_whatever_their_units():
     plain, scaled = learnt(np.ones(3)), learnt(UNITS)
     points = np.random.default_rng(1).uniform(-2, 2, size=(30, 3))
-    expected = plain.dual_callback.shaping(points)
+    expected = plain.tracker.shaping(points)
     assert np.ptp(expected) > 0.1
-    np.testing.assert_allclose(scaled.dual_callback.shaping(points * UNITS), expected, atol=0.02 * np.ptp(expected))
-    np.testing.assert_allclose(scaled.dual_callback.feature_scale / plain.dual_callback.feature_scale, UNITS, rtol=1e-3)
+    np.testing.assert_allclose(scaled.tracker.shaping(points * UNITS), expected, atol=0.02 * np.ptp(expected))
+    np.testing.assert_allclose(scaled.tracker.feature_scale / plain.tracker.feature_scale, UNITS, rtol=1e-3)
 
 
 def test_the_unit_is_each_features_own_spread():
-    callback = learnt(UNITS).dual_callback
-    assert callback.feature_scale.shape == (3,)
+    tracker = learnt(UNITS).tracker
+    assert tracker.feature_scale.shape == (3,)
     # Uniform on ± 2: a deviation of 2.3 / 2.
-    np.testing.assert_allclose(callback.feature_scale, 1.155 * UNITS, rtol=0.15)
+    np.testing.assert_allclose(tracker.feature_scale, 1.155 * UNITS, rtol=0.15)
 
 
 @pytest.mark.parametrize(("steps", "fitted"), [(5, False), (10, True)])
@@ -51,22 +51,16 @@ def test_the_unit_is_each_features_own_spread():
 def test_two_episodes_are_enough_for_a_distance(steps, fitted):
     env = DummyVecEnv([lambda: ScriptedEnv(lengths=(5,))])
     model = WassersteinA2C("MlpPolicy", env, target=np.ones((1, 3)), wasserstein_coef=0.0, seed=0, device="cpu").learn(steps)
-    assert len(model.dual_callback.window) == steps // 5
+    assert len(model.tracker.window) == steps // 5
     assert model.dual.is_fitted == fitted
 
 
 def test_a_feature_that_never_varies_keeps_its_unit():
-    units = np.array([1.0, 0.0, 1.0])
-    assert learnt(units).dual_callback.feature_scale[1] == 1.0
-
-
-def test_what_is_only_measured_waits_for_2048_steps():
-    env = DummyVecEnv([lambda: ScriptedEnv(lengths=(5,))] * 4)
-    model = WassersteinA2C("MlpPolicy", env, target=np.ones((1, 3)), wasserstein_coef=0.0, seed=0, device="cpu")
-    # Rollouts of 20 steps: 2040 are not enough, 2060 are.
-    for steps, waits in ((2040, True), (20, False)):
-        model.learn(steps, reset_num_timesteps=False)
-        assert model.dual_callback.waits == waits
+    """And one warning names it."""
+    with pytest.warns(UserWarning, match=r"entries \[1\] of the embedding") as caught:
+        model = learnt(np.array([1.0, 0.0, 1.0]))
+    assert model.tracker.feature_scale[1] == 1.0
+    assert len(caught) == 1
 
 
 def test_a_segments_bonus_goes_on_to_the_episodes_end():
@@ -76,13 +70,12 @@ def test_a_segments_bonus_goes_on_to_the_episodes_end():
         "MlpPolicy", env, n_steps=16, target=np.ones((1, 3)), wasserstein_coef=-1.0, segment_length=3, seed=0, device="cpu"
     )
     model.learn(16)
-    np.testing.assert_array_equal(model._dones(model.rollout_buffer)[:, 0], np.arange(1, 17) % 5 == 0)
-    np.testing.assert_array_equal(
-        model.dual_callback.rollout.ends[:, 0], (np.arange(1, 17) % 5 == 0) | (np.arange(16) % 5 == 2)
-    )
+    rollout, ends = model.tracker.rollout, np.arange(1, 17) % 5 == 0
+    np.testing.assert_array_equal((rollout.terminated | rollout.truncated)[:, 0], ends)
+    np.testing.assert_array_equal(rollout.ends[:, 0], ends | (np.arange(16) % 5 == 2))
 
 
 def test_a_segment_of_one_step():
     env = DummyVecEnv([lambda: ScriptedEnv(lengths=(5,))])
     model = WassersteinA2C("MlpPolicy", env, target=np.ones((1, 3)), segment_length=1, seed=0, device="cpu").learn(10)
-    assert len(model.dual_callback.window) == 10
+    assert len(model.tracker.window) == 10

@@ -5,7 +5,6 @@ import pytest
 import torch as th
 from logs import KeepingLogger
 from stable_baselines3 import A2C, PPO
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
@@ -66,23 +65,18 @@ def test_it_can_fail():
     assert not equal(model.get_parameters()["policy"], plain.get_parameters()["policy"])
 
 
-def test_what_is_only_measured_waits_and_nothing_is_lost():
-    """A2C's rollouts of 20 steps: the window is what a callback records that takes in each of them."""
+def test_what_is_measured_is_what_a_callback_measures_under_the_parent():
     measured = WassersteinA2C("MlpPolicy", make_vec_env("CartPole-v1", 4, seed=5), seed=7, target=np.ones((3, 4)))
-    solved = []
-    update = measured.dual.update
-    measured.dual.update = lambda *clouds: (solved.append(measured.num_timesteps), update(*clouds))
-    measured.learn(5000)
+    measured.learn(3000)
     callback = DualCallback("mean_state", np.ones((3, 4)))
-    A2C("MlpPolicy", make_vec_env("CartPole-v1", 4, seed=5), seed=7).learn(5000, callback)
+    A2C("MlpPolicy", make_vec_env("CartPole-v1", 4, seed=5), seed=7).learn(3000, callback)
     np.testing.assert_array_equal(measured.embeddings, callback.window.embeddings)
-    np.testing.assert_array_equal(measured.dual_callback.window.returns, callback.window.returns)
-    # The first rollouts that end at or past 2048 and 4096.
-    assert solved == [2060, 4100]
+    np.testing.assert_array_equal(measured.tracker.window.returns, callback.window.returns)
+    assert equal(measured.dual.state_dict(), callback.dual.state_dict())
 
 
 def test_a_training_cut_in_two_measures_the_same():
-    """Where rollouts wait, the cut must not solve the dual once more."""
+    """The cut must not solve the dual once more."""
 
     def made():
         model = WassersteinA2C("MlpPolicy", make_vec_env("Pendulum-v1", 2, seed=5), seed=7, target=np.ones((3, 3)))
@@ -95,33 +89,7 @@ def test_a_training_cut_in_two_measures_the_same():
     halves, solved_halves = made()
     halves.learn(3000)
     halves.learn(3000, reset_num_timesteps=False)
-    assert solved_halves == solved_whole == [2050, 4100]
+    assert solved_halves == solved_whole
+    assert len(solved_whole) >= 3
     assert equal(halves.dual.state_dict(), whole.dual.state_dict())
     np.testing.assert_array_equal(halves.embeddings, whole.embeddings)
-
-
-def test_a_coefficient_that_is_switched_on_gets_its_own_rollout():
-    """What had waited is no part of a rollout with a bonus."""
-    model = WassersteinA2C("MlpPolicy", make_vec_env("CartPole-v1", 4, seed=5), seed=7, target=np.ones((3, 4)))
-    switch = {"at": 3000}
-
-    class Switch(BaseCallback):
-        def _on_rollout_start(self):
-            if self.num_timesteps >= switch["at"]:
-                self.model.wasserstein_coef = -1.0
-
-        def _on_step(self):
-            return True
-
-    shapes = []
-    add_bonus = model._add_bonus
-
-    def noting(buffer, behaviour):
-        if model.wasserstein_coef:
-            shapes.append(behaviour.rollout.ends.shape)
-        add_bonus(buffer, behaviour)
-
-    model._add_bonus = noting
-    model.learn(4000, Switch())
-    assert len(shapes) == 49
-    assert set(shapes) == {(5, 4)}

@@ -49,26 +49,26 @@ def test_nothing_becomes_nan(case, credit, adversary):
 @pytest.mark.parametrize("dual", ["rkhs", "alternating", "semidiscrete"])
 def test_stochastic_duals_outlive_a_collapse(dual, adversary):
     model = learnt(adversary, "collapse", dual=dual, steps=2400)
-    assert np.isfinite(model.dual_callback.shaping(np.zeros((1, 4)))).all()
-    assert np.isfinite(model.dual_callback.shaping(TARGET)).all()
+    assert np.isfinite(model.tracker.shaping(np.zeros((1, 4)))).all()
+    assert np.isfinite(model.tracker.shaping(TARGET)).all()
 
 
 def test_a_potential_comes_back_after_a_collapse(adversary):
     """While all behaviours are one, h is one number on them; once they differ again, it tells them apart."""
     model = learnt(adversary, "collapse", steps=4 * 180)
-    collapsed = model.dual_callback.window.embeddings
+    collapsed = model.tracker.window.embeddings
     assert np.ptp(collapsed) == 0.0
     model.learn(4 * 110, reset_num_timesteps=False)
-    spread = model.dual_callback.window.embeddings
-    assert np.ptp(model.dual_callback.shaping(spread)) > 0.1 * model.dual_callback.scales.ground_cost
+    spread = model.tracker.window.embeddings
+    assert np.ptp(model.tracker.shaping(spread)) > 0.1 * model.tracker.scales.ground_cost
 
 
 def test_spikes_in_the_reward_do_not_drown_the_bonus_nor_the_other_way_round(adversary):
     """PPO with telescoping credit: an episode's bonus is of the order of the spread of returns, whatever that is."""
     for case in ("noise", "spikes"):
         model = learnt(adversary, case, WassersteinPPO, batch_size=40, n_epochs=1)
-        scales = model.dual_callback.scales
+        scales = model.tracker.scales
         ratio = [row["wasserstein/bonus_to_return"] for row in model.logger.rows if "wasserstein/bonus_to_return" in row]
         assert ratio
-        bonus = np.ptp(model.dual_callback.shaping(model.embeddings)) * scales.episode_return / scales.ground_cost
+        bonus = np.ptp(model.tracker.shaping(model.embeddings)) * scales.episode_return / scales.ground_cost
         assert 0.05 * scales.episode_return < bonus < 5 * scales.episode_return

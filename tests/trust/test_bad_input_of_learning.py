@@ -272,7 +272,7 @@ def test_a_model_stays_as_it_was():
     made = WassersteinA2C("MlpPolicy", DummyVecEnv([ScriptedEnv]), target=[[0.0] * 3], wasserstein_coef=1.0, seed=0).learn(64)
     parts = {**made.get_parameters(), "dual": made.dual.state_dict()}
     check_refusal(lambda m: m.set_parameters(parts), "dual", made=None if made is None else Frozen(made))
-    check_refusal(lambda m: m.dual_callback.load_state_dict({}), "state", made=Frozen(made))
+    check_refusal(lambda m: m.tracker.load_state_dict({}), "state", made=Frozen(made))
     check_refusal(lambda m: m.dual.load_state_dict({}), "`state`", made=Frozen(made))
 
 
@@ -288,7 +288,7 @@ class Frozen:
     def __reduce__(self):
         made = self._made
         parameters = [p.detach().numpy().copy() for p in made.policy.parameters()]
-        behaviour = made.dual_callback.state_dict()
+        behaviour = made.tracker.state_dict()
         state = made.dual.state_dict()
         plain = [np.asarray(value) for value in (*behaviour["window"].values(), *state.values()) if value is not None]
         return dict, ({"parameters": [p.tobytes() for p in parameters], "rest": repr(plain), "steps": made.num_timesteps},)

@@ -46,8 +46,8 @@ def goes_on(made, folder):
     assert loaded.dual.is_fitted
     made.set_env(env)
     made.learn(128, reset_num_timesteps=False)
-    assert made.dual_callback.window.returns.size > 8
-    assert np.isfinite(made.dual_callback.window.returns).all()
+    assert made.tracker.window.returns.size > 8
+    assert np.isfinite(made.tracker.window.returns).all()
 
 
 @pytest.mark.parametrize("cls", [WassersteinPPO, WassersteinA2C])

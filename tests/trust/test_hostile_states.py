@@ -89,10 +89,10 @@ def test_a_models_own_parts(tmp_path):
     for part, bad in (
         ("dual.pth", torch_file({**model.dual.state_dict(), "x": vast})),
         ("dual.pth", torch_file({})),
-        ("dual_callback.pth", torch_file({**model.dual_callback.state_dict(), "window": {"points": vast}})),
-        ("dual_callback.pth", torch_file({**model.dual_callback.state_dict(), "target": {"points": vast, "weights": vast}})),
-        ("dual_callback.pth", torch_file({**model.dual_callback.state_dict(), "scales": {"evil": 1}})),
-        ("dual_callback.pth", torch_file(Trap(mark))),
+        ("tracker.pth", torch_file({**model.tracker.state_dict(), "window": {"points": vast}})),
+        ("tracker.pth", torch_file({**model.tracker.state_dict(), "target": {"points": vast, "weights": vast}})),
+        ("tracker.pth", torch_file({**model.tracker.state_dict(), "scales": {"evil": 1}})),
+        ("tracker.pth", torch_file(Trap(mark))),
     ):
         with zipfile.ZipFile(tmp_path / "model.zip") as old, zipfile.ZipFile(tmp_path / "forged.zip", "w") as new:
             for name in old.namelist():

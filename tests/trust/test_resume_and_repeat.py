@@ -72,7 +72,7 @@ def bits(model):
     found = {name: value.numpy().copy() for name, value in model.policy.state_dict().items()}
     for k, state in model.policy.optimizer.state_dict()["state"].items():
         found |= {f"optimizer {k} {name}": np.asarray(value) for name, value in state.items()}
-    behaviour = model.dual_callback
+    behaviour = model.tracker
     window = behaviour.window.state_dict()
     found |= {f"window {name}": np.asarray(value) for name, value in window.items()}
     found |= {f"scales {name}": np.asarray(value) for name, value in behaviour.scales.state_dict().items()}
@@ -144,7 +144,7 @@ def test_what_is_loaded_is_to_the_bit_what_was_saved_in_the_middle_of_an_episode
     same(bits(loaded), bits(model))
     # The episode that ran is begun anew, as SB3 does it: the window goes on with whole ones.
     loaded.learn(100, reset_num_timesteps=False)
-    assert set(loaded.dual_callback.window._lengths) == {7}
+    assert set(loaded.tracker.window.lengths) == {7}
 
 
 def test_wpo_cut_in_two(tmp_path):
