@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from sb3_wasserstein._validation import check_positive
 from sb3_wasserstein.cloud import Cloud, Floats, point_keys, saved
 from sb3_wasserstein.duals.stochastic import StochasticDual
-from sb3_wasserstein.transport.costs import Cost, check_positive
+from sb3_wasserstein.transport.costs import Cost
 from sb3_wasserstein.transport.potentials import soft_c_transform
 
 Positions = np.ndarray[Any, np.dtype[np.intp]]
@@ -62,7 +63,7 @@ class AlternatingDual(StochasticDual):
         decay: float = 0.75,
     ) -> None:
         super().__init__(epsilon, cost, relative, step, seed, debias)
-        self.decay = check_positive(decay, "decay")
+        self.decay = check_positive("decay", decay)
         self._u = self._v = Atoms(0)
 
     def _start(self, x: Floats, y: Floats) -> None:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sb3_wasserstein._validation import check_flag
+from sb3_wasserstein._validation import check_flag, check_positive
 from sb3_wasserstein.cloud import Floats, as_cloud, like
-from sb3_wasserstein.transport.costs import Cost, GroundCost, SaturatingCost, check_positive
+from sb3_wasserstein.transport.costs import Cost, GroundCost, SaturatingCost
 
 
 class Dual(ABC):
@@ -40,7 +40,7 @@ class Dual(ABC):
     _free_arguments: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, epsilon: float = 0.05, cost: Cost = "euclidean", relative: bool = True) -> None:
-        self.epsilon = check_positive(epsilon, "epsilon")
+        self.epsilon = check_positive("epsilon", epsilon)
         self.relative = check_flag("relative", relative)
         self.cost = cost
         self.ground_cost = GroundCost(cost)
@@ -180,7 +180,7 @@ class Dual(ABC):
                 raise ValueError(f"dim={dim!r} is no dimension")
             for name, value in (("scale", scale), ("base_median", base_median)):
                 if value is not None:
-                    check_positive(value, name)
+                    check_positive(name, value)
             self._load_extra_state(state)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             self.__dict__.update(before)

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import logsumexp
 
-from sb3_wasserstein._validation import check_count
+from sb3_wasserstein._validation import check_count, check_positive
 from sb3_wasserstein.cloud import Floats
 from sb3_wasserstein.duals.rkhs_function import BoundedExpansion, GrowingExpansion
 from sb3_wasserstein.duals.stochastic import StochasticDual
-from sb3_wasserstein.transport.costs import Cost, check_positive
+from sb3_wasserstein.transport.costs import Cost
 
 
 class RKHSDual(StochasticDual):
@@ -72,8 +72,8 @@ class RKHSDual(StochasticDual):
         if isinstance(bandwidth, str) and bandwidth != "median":
             raise ValueError(f"`bandwidth` must be 'median' or a number > 0, got {bandwidth!r}")
         self.budget = None if budget is None else check_count("budget", budget)
-        self.clip = self._largest_exponent = check_positive(clip, "clip")
-        self.bandwidth = bandwidth if isinstance(bandwidth, str) else check_positive(bandwidth, "bandwidth")
+        self.clip = self._largest_exponent = check_positive("clip", clip)
+        self.bandwidth = bandwidth if isinstance(bandwidth, str) else check_positive("bandwidth", bandwidth)
         self._expansions: tuple[Any, Any] = (None, None)
 
     def _start(self, x: Floats, y: Floats) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve
 
+from sb3_wasserstein._validation import check_positive
 from sb3_wasserstein.cloud import Floats, saved
-from sb3_wasserstein.transport.costs import check_positive
 
 
 def gaussian(x: Floats, centres: Floats, bandwidth: float) -> Floats:
@@ -66,7 +66,7 @@ class GrowingExpansion:
 
     @classmethod
     def from_state(cls, state: dict[str, Any], dim: int) -> GrowingExpansion:
-        expansion = cls(dim, check_positive(state["bandwidth"], "bandwidth"))
+        expansion = cls(dim, check_positive("bandwidth", state["bandwidth"]))
         centres = saved(state, "centres", None, dim)
         expansion._count = len(centres)
         if expansion._count:
@@ -190,7 +190,7 @@ class BoundedExpansion:
 
     @classmethod
     def from_state(cls, state: dict[str, Any], dim: int) -> BoundedExpansion:
-        expansion = cls(dim, check_positive(state["bandwidth"], "bandwidth"), int(state["budget"]))
+        expansion = cls(dim, check_positive("bandwidth", state["bandwidth"]), int(state["budget"]))
         expansion.centres, expansion._recent = (saved(state, name, None, dim) for name in ("centres", "recent"))
         n = len(expansion.centres)
         expansion.coefficients, expansion._usage = (saved(state, name, n) for name in ("coefficients", "usage"))

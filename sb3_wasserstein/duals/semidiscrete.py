@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from sb3_wasserstein._validation import check_count
 from sb3_wasserstein.cloud import Cloud, Floats, as_weights, point_keys, saved
 from sb3_wasserstein.duals.stochastic import Sampling, StochasticDual
-from sb3_wasserstein.transport.costs import Cost, check_positive
+from sb3_wasserstein.transport.costs import Cost
 from sb3_wasserstein.transport.potentials import soft_c_transform
 
 
@@ -59,7 +60,7 @@ class SemiDiscreteDual(StochasticDual):
         debias: bool = False,
     ) -> None:
         super().__init__(epsilon, cost, relative, step, seed, debias)
-        self.memory = check_positive(memory, "memory")
+        self.memory = check_count("memory", memory)
         self._nu = Cloud(np.empty((0, 0)), np.empty(0))
         self._v = self._v_mean = np.empty(0)
 

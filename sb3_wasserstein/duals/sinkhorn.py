@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from sb3_wasserstein._validation import check_count, check_flag
+from sb3_wasserstein._validation import check_choice, check_count, check_flag, check_positive
 from sb3_wasserstein.cloud import ArrayBackend, Cloud, Floats, as_cloud, as_weights, point_keys, saved
 from sb3_wasserstein.duals.base import Dual
-from sb3_wasserstein.transport.costs import Cost, SaturatingCost, check_positive
+from sb3_wasserstein.transport.costs import Cost, SaturatingCost
 from sb3_wasserstein.transport.potentials import soft_c_transform
 from sb3_wasserstein.transport.precision import Solved, solve_between, solve_within
 from sb3_wasserstein.transport.sinkhorn import SinkhornOptions
@@ -73,18 +73,15 @@ class SinkhornDual(Dual):
         max_points: int = 4096,
     ) -> None:
         super().__init__(epsilon, cost, relative)
-        for name, value, known in (("reference", reference, ("product", "entropy")), ("dtype", dtype, ("float32", "float64"))):
-            if value not in known:
-                raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}")
         try:
             self.device = str(torch.device(device))
-        except (RuntimeError, TypeError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"`device` must be a torch device such as 'cpu' or 'cuda', got {device!r}: {error}") from error
         self.debias = check_flag("debias", debias)
-        self.reference = reference
-        self.tol = check_positive(tol, "tol")
+        self.reference = check_choice("reference", reference, ("product", "entropy"))
+        self.tol = check_positive("tol", tol)
         self.max_iterations = check_count("max_iterations", max_iterations)
-        self.dtype = dtype
+        self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
         self.max_points = check_count("max_points", max_points, 2)
         self._warned: set[str] = set()
         self._clear()

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from sb3_wasserstein._validation import check_count, check_flag
+from sb3_wasserstein._validation import check_count, check_flag, check_positive
 from sb3_wasserstein.cloud import Floats, as_cloud, as_weights, saved
 from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.duals.sinkhorn import SinkhornDual
-from sb3_wasserstein.transport.costs import Cost, check_positive
+from sb3_wasserstein.transport.costs import Cost
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StochasticDual(Dual):
 
     def __init__(self, epsilon: float, cost: Cost, relative: bool, step: float, seed: int | None, debias: bool) -> None:
         super().__init__(epsilon, cost, relative)
-        self.step = check_positive(step, "step")
+        self.step = check_positive("step", step)
         self.seed = None if seed is None else check_count("seed", seed, 0)
         self.debias = check_flag("debias", debias)
         self._rng = np.random.default_rng(self.seed)

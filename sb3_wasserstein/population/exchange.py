@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sb3_wasserstein._threads import one_blas_thread
-from sb3_wasserstein._validation import check_array, check_number
+from sb3_wasserstein._validation import check_array, check_number, check_positive
 from sb3_wasserstein.cloud import Floats, as_cloud
 from sb3_wasserstein.duals import SinkhornDual
 from sb3_wasserstein.population.pairwise import Pairwise
@@ -21,7 +21,6 @@ from sb3_wasserstein.population.potential import PairPotential
 from sb3_wasserstein.population.rules import Rules
 from sb3_wasserstein.population.schedule import Burst
 from sb3_wasserstein.regularised.window import Scales
-from sb3_wasserstein.transport.costs import check_positive
 
 #: soft-min over a member's distances, in units of the ground-cost scale
 TEMPERATURE = 0.1
@@ -194,7 +193,7 @@ class Exchange:
             self.scales.check()
             for name in ("scale", "base_median"):
                 if plain[name] is not None:
-                    check_positive(plain[name], name)
+                    check_positive(name, plain[name])
             self.pairwise.scale, self.pairwise.cost.base_median = plain["scale"], plain["base_median"]
             self.pairwise.distances = {(int(k), int(l)): float(distance) for k, l, distance in plain["distances"]}
             self.born = dict(enumerate(float(value) for value in plain["born"]))

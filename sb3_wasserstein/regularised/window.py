@@ -12,11 +12,10 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_wasserstein._validation import check_count, check_flag
+from sb3_wasserstein._validation import check_count, check_flag, check_positive
 from sb3_wasserstein.cloud import saved
 from sb3_wasserstein.duals import GroundCost
 from sb3_wasserstein.recording import Episode
-from sb3_wasserstein.transport.costs import check_positive
 
 
 class EpisodeWindow:
@@ -150,7 +149,7 @@ class Scales:
     def check(self) -> None:
         """:raises ValueError: if a unit is not finite and positive, as a damaged file may have it"""
         for name in ("episode_return", "ground_cost"):
-            check_positive(getattr(self, name), name)
+            check_positive(name, getattr(self, name))
         for name in ("frozen", "warned"):
             check_flag(name, getattr(self, name))
 

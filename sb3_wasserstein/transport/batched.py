@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sb3_wasserstein._validation import check_count, check_flag
+from sb3_wasserstein._validation import check_count, check_flag, check_positive
 from sb3_wasserstein.cloud import FLOAT32, Cloud, Floats, as_cloud, as_weights
 from sb3_wasserstein.transport.cost_matrix import MatrixPairs, absorb
-from sb3_wasserstein.transport.costs import EUCLIDEAN, Cost, GroundCost, SaturatingCost, check_positive, power_of_two
+from sb3_wasserstein.transport.costs import EUCLIDEAN, Cost, GroundCost, SaturatingCost, power_of_two
 from sb3_wasserstein.transport.potentials import soft_c_transform
 from sb3_wasserstein.transport.precision import enough_digits, in_units_of, solve_between, solve_within
 from sb3_wasserstein.transport.sinkhorn import SinkhornOptions
@@ -54,7 +54,7 @@ def batched_sinkhorn(
         >>> distances.round(2), [len(f) for f in potentials]
         (array([1.5, 4. ]), [2, 1])
     """
-    epsilon, tol = check_positive(epsilon, "epsilon"), check_positive(tol, "tol")
+    epsilon, tol = check_positive("epsilon", epsilon), check_positive("tol", tol)
     max_iterations = check_count("max_iterations", max_iterations)
     relative, debias = check_flag("relative", relative), check_flag("debias", debias)
     for name, clouds in (("xs", xs), ("ys", ys)):

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import torch
 
+from sb3_wasserstein._validation import check_positive
 from sb3_wasserstein.cloud import FLOAT64, Array, ArrayBackend, Floats, as_cloud, to_floats
 from sb3_wasserstein.transport.cost_matrix import EuclideanPairs, MatrixPairs, Pairs
 
@@ -46,29 +47,10 @@ class SaturatingCost:
 
     def __post_init__(self) -> None:
         check_metric(self.base, "base")
-        check_positive(self.scale, "scale")
+        check_positive("scale", self.scale)
 
 
 Cost: TypeAlias = str | CostFunction | SaturatingCost
-
-
-def check_positive(value: object, name: str) -> float:
-    """
-    :param value: what came
-    :param name: the argument's name, for the error
-    :return: the number
-    :raises TypeError: if it is no real number
-    :raises ValueError: if it is not finite or not > 0
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"`{name}` must be a number, got {value!r}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = np.inf
-    if not (np.isfinite(number) and number > 0):
-        raise ValueError(f"`{name}` must be finite and > 0, got {value!r}")
-    return number
 
 
 def check_metric(cost: object, name: str) -> None:
