@@ -1,11 +1,19 @@
 """
-Kills in the middle of training: SIGKILL, SIGTERM and SIGINT at random moments of `learn` with checkpoints, of a single model
-and of a population. After each the last checkpoint has to load, and training has to go on from it.
+Kills, hangs and lost nodes in the middle of training, at random moments of `learn` with checkpoints: of a single model, and of
+a population with each executor. After each the last checkpoint has to load, training has to go on from it, no member may be
+behind its last checkpoint, and no process may be left.
 
-    python benchmarks/faults.py [--quick] [--out benchmarks/results/faults.csv]
+    python benchmarks/faults.py [--quick] [--executor NAME] [--fault NAME] [--moments 50] [--out benchmarks/results/faults.csv]
 
-Each trial trains in a forked process that writes a checkpoint every few milliseconds, so that many of the signals meet one
-being written. What is in the CSV is not run again. Linux and macOS.
+| executor | faults |
+| --- | --- |
+| single, serial | SIGKILL, SIGTERM, SIGINT of the process |
+| process | the same of the parent; SIGKILL of a member's process; a member's process that hangs (SIGSTOP) |
+| ray | the same (needs the extra `ray`); a node that is lost |
+
+A training that is signalled runs in a forked process that writes a checkpoint every few milliseconds, so that many of the
+signals meet one being written. Members are hit one after the other in one population, which has to go on each time. What is in
+the CSV is not run again. Linux.
 """
 
 # ruff: noqa: E402 - one thread has to be asked for before numpy is imported
@@ -18,12 +26,16 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
+import functools
+import multiprocessing
 import select
 import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
+import uuid
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -37,13 +49,16 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_wasserstein import Population, WassersteinA2C
 from sb3_wasserstein.envs import Goals
+from sb3_wasserstein.population import MemberError
 
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT")
-KINDS = ("single", "population")
-#: seconds after the first checkpoint within which the signal comes
-WITHIN = 0.5
-#: seconds after which a training that goes on is sent the signal again
-AGAIN = 20.0
+FAULTS = {
+    "single": SIGNALS,
+    "serial": SIGNALS,
+    "process": (*SIGNALS, "worker", "hang"),
+    "ray": (*SIGNALS, "worker", "hang", "node"),
+}
+ROUND = 48 * 4
 
 
 class Told(BaseCallback):
@@ -59,6 +74,12 @@ class Told(BaseCallback):
         return True
 
 
+def population(executor: str, **kwargs) -> Population:
+    """Two members that train in a moment."""
+    given = {"n_steps": 48, "batch_size": 96, "n_epochs": 1, "gamma": 1.0, "device": "cpu", "executor": executor, **kwargs}
+    return Population(PPO, "MlpPolicy", Goals, 2, n_envs=4, seed=0, **given)
+
+
 def train(kind: str, folder: Path) -> None:
     """Train and write checkpoints until somebody stops it."""
     if kind == "single":
@@ -66,8 +87,7 @@ def train(kind: str, folder: Path) -> None:
         model = WassersteinA2C("MlpPolicy", env, target=[[0.0, 0.0]], wasserstein_coef=1.0, seed=0, device="cpu")
         model.learn(10**7, callback=[CheckpointCallback(20, str(folder)), Told(20)])
         return
-    kwargs = {"n_steps": 48, "batch_size": 96, "n_epochs": 1, "gamma": 1.0, "device": "cpu"}
-    members = Population(PPO, "MlpPolicy", Goals, 2, n_envs=4, seed=0, **kwargs)
+    members = population(kind)
     save = members.save
 
     def told(place) -> None:
@@ -84,10 +104,10 @@ def resume(kind: str, folder: Path) -> int:
 
     :return: the number of steps that it had
     """
-    if kind == "population":
+    if kind != "single":
         with Population.load(folder / "p", Goals) as loaded:
             steps = min(model.num_timesteps for model in loaded.models)
-            loaded.learn(192, reset_num_timesteps=False)
+            loaded.learn(ROUND, reset_num_timesteps=False)
             assert min(model.num_timesteps for model in loaded.models) > steps
             return steps
     saved = sorted(folder.glob("rl_model_*_steps.zip"), key=lambda path: int(path.stem.split("_")[2]))
@@ -116,36 +136,141 @@ def forked(work: Callable[[], int], output: int | None = None) -> int:
         os._exit(code)
 
 
-def trial(kind: str, sent: str, rng: np.random.Generator) -> dict[str, float]:
-    """One signal. :return: whether the last checkpoint loaded and training went on, and what was left behind"""
-    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+def processes(marked: Callable[[Path], bool]) -> list[int]:
+    """The processes that run and are marked. :return: their numbers"""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        # A process may end while it is looked at.
+        try:
+            if marked(place) and (place / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                found.append(int(place.name))
+        except OSError:
+            continue
+    return found
+
+
+def signalled(kind: str, sent: str, rng: np.random.Generator) -> dict[str, float]:
+    """The training process gets a signal. :return: whether training went on, and what was left behind"""
+    folder, mark = Path(tempfile.mkdtemp(prefix="faults-")), uuid.uuid4().hex
     reading, writing = os.pipe()
-    child = forked(lambda: train(kind, folder) or 0, writing)
+
+    def work() -> int:
+        os.environ["FAULTS_TRIAL"] = mark
+        train(kind, folder)
+        return 0
+
+    child = forked(work, writing)
     os.close(writing)
     with os.fdopen(reading, "rb", buffering=0) as output:
         assert output.read(1), "the training ended before its first checkpoint"
-        time.sleep(rng.uniform(0.0, WITHIN))
-        signals = 0
-        ended = False
+        time.sleep(rng.uniform(0.0, 0.5))
+        signals, ended = 0, False
         while not ended:
             # An interrupt that meets a destructor or a callback of C is lost, as Python has it: one presses Ctrl-C again.
             signals += 1
             os.kill(child, getattr(signal, sent))
-            patience = time.monotonic() + AGAIN
+            patience = time.monotonic() + 20
             while not ended and time.monotonic() < patience:
-                if select.select([output], [], [], 0.5)[0]:
-                    ended = not output.read(4096)
-    os.waitpid(child, 0)
-    left = sum(1 for _ in folder.rglob("*.tmp"))
-    saved = len(list(folder.glob("rl_model*"))) if kind == "single" else len(list((folder / "p").glob("data-*")))
+                # Read on: a training whose output is full would wait.
+                if select.select([output], [], [], 0.1)[0]:
+                    output.read(4096)
+                ended = os.waitpid(child, os.WNOHANG)[0] == child
+    # What the training started has the same mark in its environment, whatever session it has put itself into.
+    patience = time.monotonic() + 20
+    while left := processes(lambda place: mark.encode() in (place / "environ").read_bytes()):
+        if time.monotonic() > patience:
+            break
+        time.sleep(0.2)
+    for number in left:
+        os.kill(number, signal.SIGKILL)
+    half = sum(1 for _ in folder.rglob("*.tmp"))
     _, status = os.waitpid(forked(lambda: 0 if resume(kind, folder) > 0 else 1), 0)
     shutil.rmtree(folder)
-    return {"resumed": float(status == 0), "signals": signals, "half_written": left, "saved": saved}
+    return {"resumed": float(status == 0), "signals": signals, "half_written": half, "left": len(left)}
+
+
+@functools.cache
+def hit_population(executor: str) -> tuple[Population, list[object]]:
+    """:return: a population whose members are hit again and again, and where it is of Ray its cluster and a node of it"""
+    place: list[object] = []
+    if executor == "ray":
+        import ray
+        from ray.cluster_utils import Cluster
+
+        os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        place = [cluster, cluster.add_node(num_cpus=1)]
+        ray.init(address=cluster.address, log_to_driver=False)
+    return population(executor, member_timeout=300), place
+
+
+def members_of(executor: str) -> list[int]:
+    """:return: the numbers of the members' processes"""
+    if executor == "process":
+        return [child.pid for child in multiprocessing.active_children() if child.pid]
+    return processes(lambda place: b"ray::Host" in (place / "cmdline").read_bytes())
+
+
+def hit(executor: str, fault: str, rng: np.random.Generator) -> dict[str, float]:
+    """A member's process is killed, hangs or goes with its node. :return: whether training went on, and what was left behind"""
+    members, place = hit_population(executor)
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    members.learn(ROUND, reset_num_timesteps=False)
+    saved: list[int] = []
+    began = threading.Event()
+
+    def strike() -> None:
+        began.wait()
+        time.sleep(rng.uniform(0.0, 0.5))
+        if fault == "node":
+            place[0].remove_node(place[1], allow_graceful=False)  # type: ignore[attr-defined]
+            place[1] = place[0].add_node(num_cpus=1)  # type: ignore[attr-defined]
+        else:
+            os.kill(rng.choice(members_of(executor)), signal.SIGKILL if fault == "worker" else signal.SIGSTOP)
+
+    save = type(members).save
+
+    def told(where) -> None:
+        save(members, where)
+        saved.append(min(model.num_timesteps for model in members.models))
+        began.set()
+
+    members.save = told  # type: ignore[method-assign]
+    striker = threading.Thread(target=strike)
+    striker.start()
+    # A member of a process that is killed fails; Ray's is made again within the call.
+    fails = executor == "process" or fault == "hang"
+    restarts = getattr(members._members, "n_restarts", 0)
+    if fault == "hang":
+        members._members.timeout = 15.0
+    try:
+        members.learn(10**7 if fails else 60 * ROUND, reset_num_timesteps=False, checkpoint=folder / "p", checkpoint_every=1)
+        failed = False
+    except MemberError:
+        failed = True
+    finally:
+        del members.save
+        members._members.timeout = 300.0
+    striker.join()
+    # Of two members one is on the node that is lost, unless Ray has put both on the other.
+    as_expected = failed if fails else not failed and (fault == "node" or members._members.n_restarts > restarts)
+    kept = resume(executor, folder) == saved[-1] == max(saved)
+    before = [model.num_timesteps for model in members.models]
+    members.learn(ROUND, reset_num_timesteps=False)
+    after = [model.num_timesteps for model in members.models]
+    on = all(late >= early + ROUND for early, late in zip(before, after, strict=True))
+    half = sum(1 for _ in folder.rglob("*.tmp"))
+    shutil.rmtree(folder)
+    left = len(members_of(executor)) - members.n_policies
+    return {"resumed": float(as_expected and kept and on), "signals": 1, "half_written": half, "left": left}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: two moments of each")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: one moment of each, nothing written")
+    parser.add_argument("--executor", choices=FAULTS, help="one of them only")
+    parser.add_argument("--fault", help="one of them only")
+    parser.add_argument("--moments", type=int, default=50, help="how often each")
     parser.add_argument("--out", type=Path, default=RESULTS / "faults.csv")
     parser.add_argument("--worker", nargs=2, metavar=("KIND", "FOLDER"), help="train until somebody stops it")
     args = parser.parse_args()
@@ -155,24 +280,25 @@ def main() -> None:
     if args.worker:
         train(args.worker[0], Path(args.worker[1]))
         return
-    rows = Rows(
-        None if args.quick else args.out, ["kind", "signal", "moment"], ["resumed", "signals", "half_written", "saved"]
-    )
-    for kind in KINDS:
-        for sent in SIGNALS:
-            for moment in range(2 if args.quick else 50):
-                rng = np.random.default_rng([KINDS.index(kind), SIGNALS.index(sent), moment])
-                rows.add({"kind": kind, "signal": sent, "moment": moment}, lambda: trial(kind, sent, rng))  # noqa: B023
-    for kind in KINDS:
-        for sent in SIGNALS:
-            found = rows.where(kind=kind, signal=sent)
+    warnings.simplefilter("ignore")
+    out = None if args.quick else args.out
+    rows = Rows(out, ["executor", "fault", "moment"], ["resumed", "signals", "half_written", "left", "command"])
+    for kind, faults in FAULTS.items():
+        for fault in faults:
+            if args.executor not in (None, kind) or args.fault not in (None, fault):
+                continue
+            for moment in range(1 if args.quick else args.moments):
+                rng = np.random.default_rng([list(FAULTS).index(kind), faults.index(fault), moment])
+                act = functools.partial(signalled if fault in SIGNALS else hit, kind, fault, rng)
+                command = f"python benchmarks/faults.py --executor {kind} --fault {fault}"
+                rows.add({"executor": kind, "fault": fault, "moment": moment}, lambda: {**act(), "command": command})  # noqa: B023
+            found = rows.where(executor=kind, fault=fault)
             resumed = sum(float(row["resumed"]) for row in found)
+            left = sum(float(row["left"]) for row in found)
             half = sum(float(row["half_written"]) > 0 for row in found)
-            again = sum(float(row["signals"]) > 1 for row in found)
-            line = f"{resumed:.0f} of {len(found)} resumed; {half} met a file being written; {again} were sent again"
-            print(f"{kind:10s} {sent:8s} {line}")
-    if any(float(row["resumed"]) != 1 for row in rows.rows):
-        sys.exit("not every checkpoint could be resumed from")
+            print(f"{kind:8s} {fault:8s} {resumed:.0f} of {len(found)} went on; {left:.0f} processes left; {half} met a file")
+    if any(float(row["resumed"]) != 1 or float(row["left"]) != 0 for row in rows.rows):
+        sys.exit("something was lost, or a process left behind")
 
 
 if __name__ == "__main__":

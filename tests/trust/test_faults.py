@@ -247,8 +247,8 @@ def test_saving_to_an_open_file_and_with_exclusions(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-MOMENTS = [("single", "SIGKILL"), ("single", "SIGINT"), ("population", "SIGKILL")]
-LATER = [("single", "SIGTERM"), ("population", "SIGTERM"), ("population", "SIGINT")]
+MOMENTS = [("single", "SIGKILL"), ("single", "SIGINT"), ("serial", "SIGKILL")]
+LATER = [("single", "SIGTERM"), ("serial", "SIGTERM"), ("serial", "SIGINT")]
 
 
 @pytest.mark.parametrize(("kind", "sent"), MOMENTS + [pytest.param(*case, marks=pytest.mark.slow) for case in LATER])
