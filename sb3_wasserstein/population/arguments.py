@@ -6,6 +6,7 @@ import copy
 import math
 import os
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_wasserstein._validation import check_count, check_number, check_path
 from sb3_wasserstein.duals import SinkhornDual, make_dual
@@ -81,14 +82,27 @@ def check_callback(callback: Any) -> None:
     """
     if callback is not None and not isinstance(callback, (list, BaseCallback)) and not callable(callback):
         raise TypeError(f"callback must be a BaseCallback, a list of them, a function or None; got {callback!r}")
+    # A copy of a SubprocVecEnv would close the pipes of the original when it goes.
+    for part in _parts(callback):
+        env = getattr(part, "eval_env", None)
+        if isinstance(env, VecEnv) and isinstance(env.unwrapped, SubprocVecEnv):
+            raise TypeError(
+                f"callback: the SubprocVecEnv of {type(part).__name__} cannot be copied for each member: give a DummyVecEnv"
+            )
     try:
         copy.deepcopy(callback)
     # What a user's object raises when it is copied can be anything.
     except Exception as error:
-        raise TypeError(
-            f"callback cannot be copied for each member ({type(error).__name__}: {error}): a callback may not hold processes "
-            "or open files; EvalCallback takes a DummyVecEnv here, and no SubprocVecEnv"
-        ) from error
+        raise TypeError(f"callback cannot be copied for each member: {type(error).__name__}: {error}") from error
+
+
+def _parts(callback: Any) -> Iterator[Any]:
+    """A callback, and those that it holds."""
+    yield callback
+    inner = callback if isinstance(callback, list) else getattr(callback, "callbacks", [])
+    for part in (*inner, getattr(callback, "callback", None)):
+        if isinstance(part, BaseCallback):
+            yield from _parts(part)
 
 
 def check_timeout(member_timeout: Any, executor: str) -> float | None:

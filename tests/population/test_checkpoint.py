@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from stable_baselines3.common.monitor import Monitor
 from sb3_wasserstein import Population
 from sb3_wasserstein.embeddings import FunctionEmbedding
 from sb3_wasserstein.envs import Goals
+from sb3_wasserstein.population import checkpoint
+from sb3_wasserstein.population.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 
 TESTS = Path(__file__).parents[1]
 
@@ -147,3 +151,72 @@ def test_a_kill_while_saving_leaves_the_last_checkpoint(tmp_path):
         # Another population: the next child's own.
         for path in (tmp_path / "p").iterdir():
             path.rename(tmp_path / f"{path.name}-{rng.integers(2**31)}")
+
+
+def test_the_users_own_files_stay(tmp_path):
+    """Only what the replaced pointer named goes."""
+    (tmp_path / "data-2024.csv").write_text("measured")
+    (tmp_path / "data-raw").mkdir()
+    (tmp_path / "data-raw" / "x.npy").write_text("x")
+    population = make().learn(ROUND)
+    population.save(tmp_path)
+    first = tmp_path / json.loads((tmp_path / "checkpoint.json").read_text())["data"]
+    (first / "notes.txt").write_text("mine")
+    population.learn(2 * ROUND, reset_num_timesteps=False, checkpoint=tmp_path, checkpoint_every=1)
+    assert (tmp_path / "data-2024.csv").read_text() == "measured"
+    assert (tmp_path / "data-raw" / "x.npy").read_text() == "x"
+    assert [path.name for path in first.iterdir()] == ["notes.txt"]
+    assert len(list(tmp_path.glob("data-*"))) == 4
+
+
+def test_several_savers_and_readers_of_one_folder(tmp_path):
+    """Whoever writes when: the folder can be loaded at every moment, and nobody sees an error."""
+    make().learn(ROUND).save(tmp_path / "p")
+    written = read_checkpoint(tmp_path / "p")
+    arrays = {name: array for name, array in written.arrays.items() if not name.startswith("generators_")}
+    stop = threading.Event()
+
+    def save(_):
+        for _ in range(25):
+            write_checkpoint(tmp_path / "p", Checkpoint(written.description, arrays, written.members))
+
+    def read(_):
+        n = 0
+        while not stop.is_set():
+            assert read_checkpoint(tmp_path / "p").members[1].blob == written.members[1].blob
+            n += 1
+        return n
+
+    with ThreadPoolExecutor(5) as pool:
+        readers = [pool.submit(read, k) for k in range(2)]
+        savers = [pool.submit(save, k) for k in range(3)]
+        for saver in savers:
+            saver.result()
+        stop.set()
+        assert all(reader.result() > 0 for reader in readers)
+    assert not list((tmp_path / "p").glob(".*"))
+
+
+def test_what_could_not_be_read_is_not_written(tmp_path, monkeypatch):
+    """One bound of the JSON for both; there is none for what the file's own size justifies."""
+    population = make().learn(ROUND)
+    monkeypatch.setattr(checkpoint, "MOST_JSON", 500)
+    with pytest.raises(ValueError, match=r"population.json of this population would have \d+ bytes, more than the 500"):
+        population.save(tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+def test_arguments_of_the_environment_are_asked_for(tmp_path):
+    class Sized(Goals):
+        def __init__(self, size):
+            super().__init__(horizon=size)
+
+    make(env=Sized, env_kwargs={"size": 16}).learn(ROUND).save(tmp_path / "p")
+    with (
+        pytest.warns(UserWarning, match="env_kwargs"),
+        pytest.raises(ValueError, match=r"made with \['size'\]. Pass env_kwargs"),
+    ):
+        Population.load(tmp_path / "p", Sized)
+    with pytest.warns(UserWarning, match=r"made with env_kwargs of \['size'\], which are not saved"):
+        Population.load(tmp_path / "p", Goals)
+    Population.load(tmp_path / "p", Sized, env_kwargs={"size": 16}).learn(ROUND, reset_num_timesteps=False)

@@ -1,13 +1,17 @@
 """Populations against SB3 itself, and what users do with them."""
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 import torch as th
 from small_population import PPO_KWARGS, ROUND, make, parameters
 from stable_baselines3 import A2C, PPO, SAC
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback, EveryNTimesteps
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_wasserstein import Population, WassersteinPPO
 from sb3_wasserstein.embeddings import StateOccupancy
@@ -131,6 +135,26 @@ def test_each_member_has_its_own_callback():
     assert len(set(seen)) == 2
 
 
+def test_a_callback_that_cannot_be_copied_is_told_so():
+    env = SubprocVecEnv([Goals], start_method="fork")
+    try:
+        with pytest.raises(TypeError, match="callback: the SubprocVecEnv of EvalCallback cannot be copied"):
+            make().learn(ROUND, [EveryNTimesteps(10, EvalCallback(env))])
+        with pytest.raises(TypeError, match="callback cannot be copied for each member: TypeError: cannot pickle"):
+            make().learn(ROUND, Count(threading.Lock()))
+    finally:
+        env.close()
+
+
+def test_an_extra_that_is_missing_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ImportError, match=r"tensorboard_log needs TensorBoard: pip install 'sb3-wasserstein\[logging\]'"):
+        make(tensorboard_log=tmp_path)
+    monkeypatch.setitem(sys.modules, "tqdm.rich", None)
+    with pytest.raises(ImportError, match=r"sb3-wasserstein\[logging\]"):
+        make().learn(ROUND, progress_bar=True)
+
+
 def test_one_member_may_stop_before_the_others():
     population = make(2)
     first = population.models[0]
@@ -188,6 +212,7 @@ def test_one_progress_bar(capsys):
         ({"n_policies": 1}, ValueError, "n_policies"),
         ({"n_policies": 2.5}, ValueError, "n_policies"),
         ({"n_envs": 0}, ValueError, "n_envs"),
+        ({"n_envs": 10**5}, ValueError, "n_envs"),
         ({"executor": "threads"}, ValueError, "executor"),
         ({"schedule": "late"}, ValueError, "schedule"),
         ({"repulsion": "all"}, ValueError, "repulsion"),

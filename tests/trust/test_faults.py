@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,14 @@ def test_saving_whole_is_saving_as_sb3_does(path, tmp_path):
     assert (ours / "link.zip").is_symlink()
     written = ours / {"there": "there.zip_2", "dotted.name": path, "with.zip": path}.get(path, f"{path}.zip")
     WassersteinPPO.load(written)
+
+
+def test_two_threads_save_to_one_path(tmp_path):
+    made = model("nothing")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: made.save(tmp_path / "model"), range(24)))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.zip"]
+    WassersteinPPO.load(tmp_path / "model")
 
 
 def test_saving_to_an_open_file_and_with_exclusions(tmp_path):

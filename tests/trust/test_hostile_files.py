@@ -1,12 +1,16 @@
 """Targets and policies that nobody vouches for: a clear error, nothing executed, no more memory than their size justifies."""
 
 import copy
+import io
 import pickle
+import subprocess
+import sys
+import zipfile
 
 import numpy as np
 import pytest
 import torch as th
-from forged import Trap, arrays_of_targets, bounded, packed, torch_file
+from forged import BOUND, CLOUD, Trap, arrays_of_targets, bounded, npy, npz, packed, saved, torch_file
 
 from sb3_wasserstein import Target
 from sb3_wasserstein.flow import NaturalGradient, NeuralPolicy
@@ -105,3 +109,62 @@ def test_policies(changes, tmp_path):
     th.save({**content, **changes}, tmp_path / "changed")
     bounded(lambda: NeuralPolicy.load(tmp_path / "changed"), "changed")
     NeuralPolicy.load(tmp_path / "policy").predict(np.zeros(1))
+
+
+def pickled(instructions):
+    """A torch file with a pickle of its own."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(torch_file({}))) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
+        for part in old.infolist():
+            new.writestr(part.filename, instructions if part.filename.endswith("data.pkl") else old.read(part))
+    return buffer.getvalue()
+
+
+def bombs():
+    """Small files that ask for much, and the class that reads them."""
+    target = {"points": saved(CLOUD), "weights": saved(np.ones(5))}
+    large = {f"part{k}": npy((2**23,), data=bytes(2**26)) for k in range(6)}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for k in range(2**17):
+            archive.writestr(f"{k}", b"")
+    number = (10**10).to_bytes(8, "little")
+    return {
+        "many.npz": npz(zipfile.ZIP_DEFLATED, **target, **large),
+        "one.npz": npz(zipfile.ZIP_DEFLATED, points=npy((2**25,), data=bytes(2**28)), weights=target["weights"]),
+        "entries.npz": buffer.getvalue(),
+        "bytes.pt": pickled(b"\x80\x02cbuiltins\nbytearray\n\x8a\x08" + number + b"\x85R."),
+        "old_bytes.pt": pickled(b"\x80\x02c__builtin__\nbytearray\n\x8a\x08" + number + b"\x85R."),
+        "lists.pt": pickled(b"\x80\x02](" + b"]" * 2**22 + b"e."),
+        "stored_lists.pt": pickled(
+            b"\x80\x02](" + np.random.default_rng(0).choice([b"]", b"}", b")"], 2**21).tobytes() + b"e."
+        ),
+        "many.pt": packed([th.zeros(2**24) for _ in range(6)]),
+    }
+
+
+READ = """
+import resource, sys
+from pathlib import Path
+from sb3_wasserstein import Target
+from sb3_wasserstein.flow import NeuralPolicy
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    before = peak()
+    try:
+        (Target if path.suffix == ".npz" else NeuralPolicy).load(path)
+    except ValueError as error:
+        print(path.name, peak() - before, str(error)[-100:].replace(chr(10), " "))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads its own peak memory in Linux's unit")
+def test_memory_of_bombs(tmp_path):
+    """Refused below 128 MiB: of the whole process, what torch and the operating system take included."""
+    for name, content in bombs().items():
+        (tmp_path / name).write_bytes(content)
+    done = subprocess.run([sys.executable, "-c", READ, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    taken = {line.split()[0]: int(line.split()[1]) for line in done.stdout.splitlines()}
+    assert set(taken) == {path.name for path in tmp_path.iterdir()}
+    assert max(taken.values()) < BOUND / 1024, done.stdout

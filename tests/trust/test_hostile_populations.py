@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import random
+import zipfile
 
 import numpy as np
 import pytest
@@ -60,6 +61,14 @@ def with_window(folder, **changes):
     return {"member_0.pt": torch_file({**state, **changes})}
 
 
+def with_part(folder, name, content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(read(folder)[1]["member_0.zip"])) as old, zipfile.ZipFile(buffer, "w") as new:
+        for part in old.namelist():
+            new.writestr(part, content if part == name else old.read(part))
+    return buffer.getvalue()
+
+
 def populations(folder, mark):
     exchange = json.loads(read(folder)[1]["population.json"])["exchange"]
     rules = json.loads(read(folder)[1]["population.json"])["rules"]
@@ -105,6 +114,11 @@ def populations(folder, mark):
         "a generator of zeros": lambda: with_arrays(folder, generators_0_torch=np.zeros(3, dtype=np.uint8)),
         "a generator of text": lambda: with_arrays(folder, generators_0_python=np.array(["a"])),
         "half a model": lambda: {"member_0.zip": read(folder)[1]["member_0.zip"][:1000]},
+        "a packed model": lambda: {"member_0.zip": packed({"x": th.zeros(2**26)})},
+        "a model with a pickle": lambda: {"member_0.zip": with_part(folder, "policy.pth", torch_file(Trap(mark)))},
+        "a model that asks for bytes": lambda: {
+            "member_0.zip": with_part(folder, "policy.optimizer.pth", torch_file(bytearray(9)))
+        },
     }
 
 
@@ -113,9 +127,8 @@ arrays of others; a vast window; a packed window; a window of another dimension;
 scales of zero; no description; a description that is deep; a million environments; a million members; members of text;
 another seed; an unknown embedding; an unknown dual; another dual; an algorithm by its path; rules that are none;
 a coefficient of text; no rules; no exchange; distances of text; a scale of zero; born once; a cloud of NaN; a cloud of text;
-clouds of two dimensions; a unit of zero; returns of text; a generator of zeros; a generator of text; half a model""".replace(
-    "\n", " "
-).split("; ")
+clouds of two dimensions; a unit of zero; returns of text; a generator of zeros; a generator of text; half a model;
+a packed model; a model with a pickle; a model that asks for bytes""".replace("\n", " ").split("; ")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -164,3 +177,20 @@ def test_the_forger_can_also_do_nothing(folder, tmp_path):
     with Population.load(forged(folder, tmp_path / "p", {}), Goals) as loaded:
         loaded.learn(192, reset_num_timesteps=False)
         assert [model.num_timesteps for model in loaded.models] == [3 * 192] * 2
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json", "population.json", "population.npz", "member_1.pt", "member_1.zip"])
+def test_devices_have_no_end(name, folder, tmp_path):
+    place = forged(folder, tmp_path / "p", {})
+    path = place / name if name == POINTER else place / json.loads((place / POINTER).read_text())["data"] / name
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    bounded(lambda: Population.load(place, Goals), "checkpoint.json|no regular file", (FileNotFoundError, ValueError))
+
+
+def test_large_descriptions(folder, tmp_path):
+    text = json.dumps({"population": [[]] * 10**6}).encode()
+    place = forged(folder, tmp_path / "p", {"population.json": text})
+    bounded(lambda: Population.load(place, Goals), "more than the 2097152 that it may have")
+    (place / POINTER).write_bytes(text)
+    bounded(lambda: Population.load(place, Goals), "more than the 2097152 that it may have")
