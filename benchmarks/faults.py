@@ -29,7 +29,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import argparse
 import functools
 import multiprocessing
-import re
 import select
 import shutil
 import signal
@@ -179,23 +178,25 @@ def signalled(kind: str, sent: str, rng: np.random.Generator) -> dict[str, float
                 ended = os.waitpid(child, os.WNOHANG)[0] == child
     # What the training started has the same mark in its environment, whatever session it has put itself into.
     patience = time.monotonic() + 20
-    while left := processes(lambda place: mark.encode() in (place / "environ").read_bytes()):
-        if time.monotonic() > patience:
-            break
+    while (left := alive(mark)) and time.monotonic() < patience:
         time.sleep(0.2)
-    agents = [number for number in left if re.search("ray::.*Agent", Path(f"/proc/{number}/cmdline").read_text())]
-    for number in left:
+    agents = alive(mark, agents=True)
+    for number in left + agents:
         os.kill(number, signal.SIGKILL)
     half = sum(1 for _ in folder.rglob("*.tmp"))
     _, status = os.waitpid(forked(lambda: 0 if resume(kind, folder) > 0 else 1), 0)
     shutil.rmtree(folder)
-    return {
-        "resumed": float(status == 0),
-        "signals": signals,
-        "half_written": half,
-        "left": len(left) - len(agents),
-        "agents": len(agents),
-    }
+    found = {"resumed": float(status == 0), "signals": signals, "half_written": half}
+    return {**found, "left": len(left), "agents": len(agents)}
+
+
+def alive(mark: str, agents: bool = False) -> list[int]:
+    """:return: the processes with a mark in their environment; of Ray's own agents, or of all others"""
+
+    def marked(place: Path) -> bool:
+        return mark.encode() in (place / "environ").read_bytes() and agents == (b"Agent" in (place / "cmdline").read_bytes())
+
+    return processes(marked)
 
 
 @functools.cache

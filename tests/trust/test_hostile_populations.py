@@ -116,9 +116,7 @@ def populations(folder, mark):
         "half a model": lambda: {"member_0.zip": read(folder)[1]["member_0.zip"][:1000]},
         "a packed model": lambda: {"member_0.zip": packed({"x": th.zeros(2**26)})},
         "a model with a pickle": lambda: {"member_0.zip": with_part(folder, "policy.pth", torch_file(Trap(mark)))},
-        "a model that asks for bytes": lambda: {
-            "member_0.zip": with_part(folder, "policy.optimizer.pth", torch_file(bytearray(9)))
-        },
+        "a model that asks for bytes": lambda: {"member_0.zip": with_part(folder, "policy.pth", torch_file(bytearray(9)))},
     }
 
 
