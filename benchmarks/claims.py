@@ -431,7 +431,7 @@ def sac_decided(rows: list[Row]) -> Verdict:
 
 
 def resumed(rows: list[Row]) -> Verdict:
-    kept = sum(number(row, "resumed") == 1 for row in rows)
+    kept = sum(number(row, "resumed") == 1 and number(row, "left") == 0 for row in rows)
     return Verdict(kept == len(rows), f"{kept} of {len(rows)}")
 
 
@@ -544,8 +544,8 @@ CLAIMS = (
           "benchmarks.integration.sb3_suite", "sb3_suite", sb3_tests),
     Claim("WassersteinSAC goes the way that it is drawn to, and not the one that it is driven from",
           "benchmarks.integration.off_policy", "off_policy", sac_decided, lambda row: row["coef"] != "0.0"),
-    Claim("The last checkpoint loads after every kill",
-          "benchmarks.faults", "faults", resumed),
+    Claim("Training goes on, nothing is lost and no process left, after every kill, hang and lost node, with each executor",
+          "benchmarks.integration.faults", "faults", resumed),
     Claim("The tests notice 90 % of sampled mutations",
           "tools.mutation", "mutation", mutations),
 )  # fmt: skip

@@ -24,7 +24,7 @@ from sb3_wasserstein.duals import SinkhornDual
 from sb3_wasserstein.envs import Goals
 from sb3_wasserstein.population import MemberError
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 
 
 def model(what, at=20, env_class=DummyVecEnv, cls=WassersteinPPO, **kwargs):
@@ -262,15 +262,15 @@ LATER = [("single", "SIGTERM"), ("serial", "SIGTERM"), ("serial", "SIGINT")]
 
 @pytest.mark.parametrize(("kind", "sent"), MOMENTS + [pytest.param(*case, marks=pytest.mark.slow) for case in LATER])
 def test_a_signal_leaves_the_last_checkpoint(kind, sent, tmp_path, monkeypatch):
-    """One moment each here; ``benchmarks/faults.py`` takes fifty."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    command = [sys.executable, "-W", "ignore", str(BENCHMARKS / "faults.py"), "--worker", kind, str(tmp_path)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    """One moment each here; ``benchmarks.integration.faults`` takes fifty."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.integration.faults", "--worker", kind, str(tmp_path)]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for _ in range(3):
         assert child.stdout.readline() == b"checkpoint\n"
     child.send_signal(getattr(signal, sent))
     child.communicate(timeout=300)
-    from faults import resume
+    from benchmarks.integration.faults import resume
 
     assert resume(kind, tmp_path) > 0
 

@@ -3,7 +3,7 @@ Kills, hangs and lost nodes in the middle of training, at random moments of `lea
 a population with each executor. After each the last checkpoint has to load, training has to go on from it, no member may be
 behind its last checkpoint, and no process may be left.
 
-    python benchmarks/faults.py [--quick] [--executor NAME] [--fault NAME] [--moments 50] [--out benchmarks/results/faults.csv]
+    python -m benchmarks.integration.faults [--quick] [--executor NAME] [--fault NAME] [--moments 50] [--out FILE]
 
 | executor | faults |
 | --- | --- |
@@ -43,11 +43,11 @@ from pathlib import Path
 
 import numpy as np
 import torch as th
-from rows import RESULTS, Rows
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from stable_baselines3.common.env_util import make_vec_env
 
+from benchmarks._lib.rows import RESULTS, Rows
 from sb3_wasserstein import Population, WassersteinA2C
 from sb3_wasserstein.envs import Goals
 from sb3_wasserstein.population import MemberError
@@ -292,7 +292,7 @@ def main() -> None:
         return
     warnings.simplefilter("ignore")
     out = None if args.quick else args.out
-    rows = Rows(out, ["executor", "fault", "moment"], ["resumed", "signals", "half_written", "left", "agents", "command"])
+    rows = Rows(out, ["executor", "fault", "moment"], ["resumed", "signals", "half_written", "left", "agents"])
     for kind, faults in FAULTS.items():
         for fault in faults:
             if args.executor not in (None, kind) or args.fault not in (None, fault):
@@ -300,8 +300,7 @@ def main() -> None:
             for moment in range(1 if args.quick else args.moments):
                 rng = np.random.default_rng([list(FAULTS).index(kind), faults.index(fault), moment])
                 act = functools.partial(signalled if fault in SIGNALS else hit, kind, fault, rng)
-                command = f"python benchmarks/faults.py --executor {kind} --fault {fault}"
-                rows.add({"executor": kind, "fault": fault, "moment": moment}, lambda: {**act(), "command": command})  # noqa: B023
+                rows.add({"executor": kind, "fault": fault, "moment": moment}, act)
             found = rows.where(executor=kind, fault=fault)
             resumed = sum(float(row["resumed"]) for row in found)
             left = sum(float(row["left"]) for row in found)
