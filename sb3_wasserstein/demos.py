@@ -169,7 +169,7 @@ def train_apart(timesteps: int, seed: int) -> tuple[Population, Paths]:
 
 def repel(out: Path, timesteps: int, seed: int) -> None:
     """
-    Print where the two policies end, and draw how they part.
+    Print where the two policies end, and draw how they move apart.
 
     :param out: folder for the figure
     :param timesteps: environment steps of each policy
@@ -188,7 +188,7 @@ def repel(out: Path, timesteps: int, seed: int) -> None:
     print(f"distance between their behaviours: {population.distances[0, 1]:.2f} of the states' spread")
     rounds = [n for n in (0, 4, 8) if n < max(paths)] + [max(paths)]
     shown = {f"rollout {n + 1}": (paths[n][0], paths[n][1]) for n in rounds}
-    _save_figure(lambda: plot_parting(shown, goals), out / "parting.png", "how they part")
+    _save_figure(lambda: plot_parting(shown, goals), out / "parting.png", "how they move apart")
 
 
 class FixedStarts(gym.Wrapper[Any, Any, Any, Any]):
@@ -210,12 +210,12 @@ class FixedStarts(gym.Wrapper[Any, Any, Any, Any]):
 
 def flow(out: Path, timesteps: int, seed: int) -> None:
     """
-    Pendulum-v1 swung up from its known physics, as a gradient flow of particles; SB3's ``evaluate_policy`` judges.
+    Pendulum-v1 swung up from its known physics, as a gradient flow of particles; SB3's ``evaluate_policy`` plays it.
 
     Print the solution's cost and its returns, and draw policy, value and stationary law.
 
     :param out: folder for the figure
-    :param timesteps: environment steps to judge by; nothing is learnt from them
+    :param timesteps: environment steps that it is played for; nothing is learnt from them
     :param seed: of the first start; the next one's is one more
     """
     # The flow's numerics are imported by the one demo that needs them.

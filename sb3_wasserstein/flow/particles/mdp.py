@@ -63,7 +63,9 @@ class GridMDP:
         _ = self._penalty, self._edges
 
     def at(self, discount: float | None) -> GridMDP:
-        """The same MDP at another discount; what has been computed about it is shared."""
+        """The same MDP at another discount, which shares all that the discount does not enter."""
+        # Cached properties are part of what is copied.
+        _ = self.axis_noise, self._penalty, self._edges
         other = copy.copy(self)
         object.__setattr__(other, "discount", discount)
         return other

@@ -36,7 +36,7 @@ class SolverOptions:
     :param jump: what the greedy action must be better by for a particle to jump there, a share of V's spread
     :param max_jumps: most rounds of such jumps
     :param armijo: share of the promised decrease that a step has to keep
-    :param halvings: most trials of a step, each half as long as the one before
+    :param halvings: most trials of a step, at least 1, each half as long as the one before
     :param scan: scanned actions of the greedy search along each dimension: for one dimension, two, more
 
     Example:
@@ -61,6 +61,8 @@ class SolverOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if len(self.coarse_start) != 3 or len(self.scan) != 3 or min(self.scan) < 2 or self.halvings < 1:
+            raise ValueError(f"coarse_start and scan must have three entries, scan >= 2, and halvings be >= 1; got {self}")
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def move_naturally(
     actor: Actor, observations: PyTorchObs, rate: float, damping: float, iterations: int, max_displacement: float
 ) -> float:
     """
-    Move an actor against the gradient that its parameters hold: θ − rate (G + δI)⁻¹ ∇, cut to a longest displacement.
+    Move an actor against the gradient of its parameters: θ − rate (G + δI)⁻¹ ∇, cut to a longest displacement.
 
     :param actor: with gradients
     :param observations: of the batch, where G is estimated
