@@ -18,7 +18,7 @@ SPACES = {
 class ScriptedEnv(gym.Env):
     """Episode k lasts ``lengths[k % len(lengths)]`` steps; the odd ones are truncated, the others terminate."""
 
-    def __init__(self, space="box", lengths=(3, 7, 5), shift=0.0, seed=0):
+    def __init__(self, space="box", lengths=(3, 7, 5), shift=0.0, seed=0) -> None:
         self.observation_space = SPACES[space]
         self.action_space = spaces.Discrete(2)
         self.lengths = lengths
@@ -49,7 +49,7 @@ class NothingChanges(gym.Env):
 
     observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
 
-    def __init__(self, length, terminates=False, discrete=True):
+    def __init__(self, length, terminates=False, discrete=True) -> None:
         self.action_space = spaces.Discrete(2) if discrete else spaces.Box(-1.0, 1.0, (1,), np.float32)
         self.length, self.terminates = length, terminates
 

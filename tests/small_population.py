@@ -33,7 +33,7 @@ def parameters(population):
 class FromOrigin(Goals):
     """Begins at the origin, so that nothing of it needs saving between episodes."""
 
-    def __init__(self, slow=0.0):
+    def __init__(self, slow=0.0) -> None:
         super().__init__()
         self.slow = slow
 
@@ -51,14 +51,14 @@ class FromOrigin(Goals):
 class OddError(ValueError):
     """Cannot be made again from its message."""
 
-    def __init__(self, name, value):
+    def __init__(self, name, value) -> None:
         super().__init__(f"{name} is {value}")
 
 
 class Ordered(FromOrigin):
     """The first environment that finds the file ``orders`` removes it, and does what it says."""
 
-    def __init__(self, orders):
+    def __init__(self, orders) -> None:
         super().__init__()
         self.orders = Path(orders)
         if self.orders.name == "now":
@@ -89,7 +89,7 @@ class Faulty(gym.Env):
     observation_space = spaces.Box(-1, 1, (2,), np.float32)
     action_space = spaces.Discrete(2)
 
-    def __init__(self, after=100):
+    def __init__(self, after=100) -> None:
         self.after, self.steps, self.odd = after, 0, False
 
     def reset(self, *, seed=None, options=None):

@@ -10,19 +10,19 @@ import sb3_wasserstein
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_imports_point_one_way(module):
+def test_imports_point_one_way(module) -> None:
     for target in parts_imported_by(module):
         assert LEVELS[target] < LEVELS[part_of(module)], f"{module} imports {target}"
 
 
 @pytest.mark.parametrize("part", ["embeddings", "transport", "duals", "envs", "flow"])
-def test_the_leaves_know_nothing_of_sb3(part):
+def test_the_leaves_know_nothing_of_sb3(part) -> None:
     for module in MODULES:
         if part_of(module) == part:
             assert not [name for name in imported_by(module) if name.startswith("stable_baselines3")], module
 
 
-def test_the_graph_is_printed(capsys, monkeypatch):
+def test_the_graph_is_printed(capsys, monkeypatch) -> None:
     assert import_graph.main() == 0
     assert "regularised   → targets" in capsys.readouterr().out
     monkeypatch.setitem(LEVELS, "targets", 9)
@@ -30,7 +30,7 @@ def test_the_graph_is_printed(capsys, monkeypatch):
     assert "regularised   → targets   points the wrong way" in capsys.readouterr().out
 
 
-def test_optional_packages_are_not_imported_with_the_package():
+def test_optional_packages_are_not_imported_with_the_package() -> None:
     for module in MODULES:
         if module.name.startswith(("_kernels", "compiled")):
             # numba's own modules: nobody else imports them but by name, when numba is there.
@@ -44,7 +44,7 @@ def test_optional_packages_are_not_imported_with_the_package():
         assert not names & {"ot", "matplotlib", "numba", "ray", "sb3_contrib", "rl_zoo3", "tensorboard"}, module
 
 
-def test_the_flow_comes_only_when_it_is_asked_for():
+def test_the_flow_comes_only_when_it_is_asked_for() -> None:
     for module in MODULES:
         if not part_of(module).startswith("flow"):
             tree = ast.parse((ROOT / module).read_text())

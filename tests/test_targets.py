@@ -1,3 +1,6 @@
+from functools import partial
+from typing import NoReturn
+
 import numpy as np
 import pytest
 import torch as th
@@ -12,14 +15,14 @@ from sb3_wasserstein.embeddings import FunctionEmbedding, MeanState, StateOccupa
 from sb3_wasserstein.envs import HillyGrid
 
 
-def test_weights_are_normalised():
+def test_weights_are_normalised() -> None:
     target = Target([[0.0], [1.0]], [3, 1])
     np.testing.assert_array_equal(target.weights, [0.75, 0.25])
     assert target.dim == 1
     np.testing.assert_allclose(Target([[0.0], [1.0]], [1e308, 1e308]).weights, [0.5, 0.5])
 
 
-def test_save_and_load(tmp_path):
+def test_save_and_load(tmp_path) -> None:
     target = Target(np.random.default_rng(0).normal(size=(4, 3)), [1, 2, 3, 4])
     for name in ("target", "other.npz", "dots.in.name"):
         target.save(tmp_path / name)
@@ -29,10 +32,10 @@ def test_save_and_load(tmp_path):
     assert {path.suffix for path in tmp_path.iterdir()} == {".npz"}
 
 
-def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch) -> None:
     Target([[1.0]]).save(tmp_path / "target.npz")
 
-    def full(*args, **kwargs):
+    def full(*args, **kwargs) -> NoReturn:
         raise OSError("No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
@@ -42,7 +45,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert Target.load(tmp_path / "target.npz").points[0, 0] == 1.0
 
 
-def test_hostile_files(tmp_path):
+def test_hostile_files(tmp_path) -> None:
     class Bomb:
         def __reduce__(self):
             return (pytest.fail, ("executed",))
@@ -62,7 +65,7 @@ def test_hostile_files(tmp_path):
             Target.load(tmp_path / f"{name}.npz")
 
 
-def test_from_trajectories():
+def test_from_trajectories() -> None:
     path = HillyGrid("zigzag").optimal_path
     target = Target.from_trajectories([path], VisitHistogram(shape=(7, 10)))
     assert target.dim == 70
@@ -75,7 +78,7 @@ def test_from_trajectories():
     np.testing.assert_allclose(Target.from_trajectories([mapping], "final_state").points, [[0, 0, 0, 1]])
 
 
-def test_from_trajectories_of_states_holds_the_end():
+def test_from_trajectories_of_states_holds_the_end() -> None:
     states = np.arange(4.0)[:, None]
     held = Target.from_trajectories([states], StateOccupancy(horizon=9)).points.ravel()
     assert sorted(held) == [0, 1, 2, 3, 3, 3, 3, 3, 3, 3]
@@ -84,7 +87,7 @@ def test_from_trajectories_of_states_holds_the_end():
     assert sorted(both) == [0, 1, 2, 2, 3, 3, 3, 3]
 
 
-def test_from_sampler():
+def test_from_sampler() -> None:
     draws = np.random.default_rng(0)
     target = Target.from_sampler(lambda n: draws.normal(size=(n, 2)), 2)
     first, second = target.draw(5)[0], target.draw(5)[0]
@@ -101,7 +104,7 @@ def test_from_sampler():
             Target.from_sampler(function, 2)
 
 
-def test_distance_takes_targets_and_arrays():
+def test_distance_takes_targets_and_arrays() -> None:
     a, b = Target([[0.0, 0.0]]), np.array([[3.0, 4.0]])
     assert behaviour_distance(a, b) == pytest.approx(5.0, rel=1e-6)
     assert behaviour_distance(a, a) == pytest.approx(0.0, abs=1e-6)
@@ -117,14 +120,14 @@ class Plain:
 
 @pytest.mark.parametrize("n_envs", [1, 3])
 @pytest.mark.parametrize("space", ["box", "discrete", "dict"])
-def test_collect_embeds_every_episode(space, n_envs):
-    env = DummyVecEnv([lambda seed=seed: ScriptedEnv(space, seed=seed) for seed in range(n_envs)])
+def test_collect_embeds_every_episode(space, n_envs) -> None:
+    env = DummyVecEnv([partial(ScriptedEnv, space, seed=seed) for seed in range(n_envs)])
     points = collect_embeddings(Plain(), env, FunctionEmbedding(lambda t: [len(t), np.sum(t.rewards)], 2), n_episodes=9)
     assert points.shape == (9, 2)
     assert sorted(points[:, 0]) == sorted([3.0, 7.0, 5.0] * 3)
 
 
-def test_collect_starts_from_the_resets_observation():
+def test_collect_starts_from_the_resets_observation() -> None:
     env = ScriptedEnv("box", lengths=(2,))
     points = collect_embeddings(Plain(), env, "mean_state", n_episodes=1)
     again = ScriptedEnv("box", lengths=(2,))
@@ -132,7 +135,7 @@ def test_collect_starts_from_the_resets_observation():
     np.testing.assert_allclose(points[0], np.mean(states, axis=0), rtol=1e-6)
 
 
-def test_collect_reads_original_observations_and_leaves_the_generators():
+def test_collect_reads_original_observations_and_leaves_the_generators() -> None:
     env = VecNormalize(make_vec_env(lambda: ScriptedEnv("box", shift=50.0), 2), training=False)
     model = PPO("MlpPolicy", env, n_steps=8, batch_size=16, seed=0)
     before = th.get_rng_state()
@@ -144,14 +147,14 @@ def test_collect_reads_original_observations_and_leaves_the_generators():
             collect_embeddings(model, env, "mean_state", n_episodes=bad)
 
 
-def test_collect_is_repeatable_with_a_seed():
+def test_collect_is_repeatable_with_a_seed() -> None:
     model = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0)
     first, second, other = (collect_embeddings(model, "CartPole-v1", "path", n_episodes=4, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
 
 
-def test_from_policy_of_states_is_bounded():
+def test_from_policy_of_states_is_bounded() -> None:
     model = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0)
     target = Target.from_policy(model, "CartPole-v1", "state_occupancy", n_episodes=80, seed=0)
     assert target.dim == 4

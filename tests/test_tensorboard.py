@@ -29,7 +29,7 @@ def tags(folder):
 @pytest.mark.parametrize(
     ("embedding", "dim"), [("mean_state", 4), (FinalState(features=[0, 2]), 2), (FunctionEmbedding(length, 1), 1)], ids=str
 )
-def test_everything_is_written(tmp_path, embedding, dim):
+def test_everything_is_written(tmp_path, embedding, dim) -> None:
     model = WassersteinPPO(
         "MlpPolicy",
         "CartPole-v1",
@@ -49,7 +49,7 @@ def test_everything_is_written(tmp_path, embedding, dim):
     assert len(rows) == len(model.embeddings) + 2
 
 
-def test_it_changes_nothing_and_works_under_sb3s_own_classes(tmp_path):
+def test_it_changes_nothing_and_works_under_sb3s_own_classes(tmp_path) -> None:
     behaviour = DualCallback("mean_state", target=np.zeros((1, 4)))
     watched = PPO("MlpPolicy", "CartPole-v1", tensorboard_log=str(tmp_path), **SHORT)
     watched.learn(256, [behaviour, TensorboardCallback(behaviour, every=1)])
@@ -59,7 +59,7 @@ def test_it_changes_nothing_and_works_under_sb3s_own_classes(tmp_path):
     assert "wasserstein/behaviour" in tags(tmp_path / "PPO_1")["images"]
 
 
-def test_without_tensorboard_or_a_target_it_is_silent():
+def test_without_tensorboard_or_a_target_it_is_silent() -> None:
     plain = PPO("MlpPolicy", "CartPole-v1", **SHORT).learn(128, TensorboardCallback(every=1, projector=True))
     ours = WassersteinPPO("MlpPolicy", "CartPole-v1", target=np.zeros((1, 4)), **SHORT)
     ours.learn(256, TensorboardCallback(every=1))
@@ -68,14 +68,14 @@ def test_without_tensorboard_or_a_target_it_is_silent():
     assert not ours.logger.output_formats
 
 
-def test_every_is_checked():
+def test_every_is_checked() -> None:
     with pytest.raises(ValueError, match="every"):
         TensorboardCallback(every=0)
 
 
 @pytest.mark.parametrize("n", [1, 2, 30])
 @pytest.mark.parametrize("dim", [1, 2, 7])
-def test_figures_of_any_cloud(n, dim):
+def test_figures_of_any_cloud(n, dim) -> None:
     cloud = np.random.default_rng(0).normal(size=(n, dim))
     figure = plot_behaviour(cloud, cloud[:1], lambda x: x.sum(axis=1))
     figure.canvas.draw()

@@ -40,7 +40,7 @@ HELPERS = {name: node for path in TESTS.rglob("*.py") for name, node in function
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: path.relative_to(TESTS).as_posix())
-def test_every_test_can_fail(path):
+def test_every_test_can_fail(path) -> None:
     idle = [
         name
         for name, node in functions(path.read_text()).items()
@@ -49,7 +49,7 @@ def test_every_test_can_fail(path):
     assert not idle, f"tests without an assertion: {idle}"
 
 
-def test_the_check_sees_an_idle_test():
+def test_the_check_sees_an_idle_test() -> None:
     """The check itself can fail."""
     idle = functions("def test_nothing():\n    helper()\n\ndef helper():\n    return 1\n\ndef test_it():\n    assert helper()")
     assert not asserts(idle["test_nothing"], idle)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 OURS = {"embedding", "wasserstein_coef", "dual", "episode_window", "normalize_bonus"}
 
 
-def run(monkeypatch, *arguments):
+def run(monkeypatch, *arguments) -> None:
     monkeypatch.setattr(sys, "argv", ["zoo", *map(str, arguments)])
     main()
 
@@ -35,7 +35,7 @@ def target(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "parent"), zoo.PARENTS.items())
-def test_the_files_hold_the_zoos_own_values(name, parent):
+def test_the_files_hold_the_zoos_own_values(name, parent) -> None:
     theirs = yaml.safe_load((Path(rl_zoo3.__file__).parent / "hyperparams" / f"{parent}.yml").read_text())
     ours = yaml.safe_load(zoo.config_file(name).read_text())
     discrete = set() if parent == "sac" else {"CartPole-v1", "Acrobot-v1", "LunarLander-v3"}
@@ -49,7 +49,7 @@ def test_the_files_hold_the_zoos_own_values(name, parent):
 
 
 @pytest.mark.parametrize(("algo", "cls"), [("wpo", WPO), ("wsac", WassersteinSAC)])
-def test_off_policy_algorithms_are_registered(monkeypatch, tmp_path, algo, cls):
+def test_off_policy_algorithms_are_registered(monkeypatch, tmp_path, algo, cls) -> None:
     arguments = ["--env", "Pendulum-v1", "-n", 210, "--eval-freq", -1, "-f", tmp_path / "logs", "--verbose", 0]
     run(monkeypatch, "train", "--algo", algo, *arguments)
     model = cls.load(tmp_path / f"logs/{algo}/Pendulum-v1_1/Pendulum-v1.zip")
@@ -58,7 +58,7 @@ def test_off_policy_algorithms_are_registered(monkeypatch, tmp_path, algo, cls):
     assert "gamma" in sampler(optuna.create_study().ask(), 1, 1, {"noise_type": None, "using_her_replay_buffer": False})
 
 
-def test_train_and_load(monkeypatch, tmp_path, target):
+def test_train_and_load(monkeypatch, tmp_path, target) -> None:
     arguments = ["--env", "CartPole-v1", "-n", 300, "--eval-freq", -1, "-f", tmp_path / "logs", "--verbose", 0]
     run(monkeypatch, "train", "--algo", "wppo", *arguments, "--hyperparams", f"target:'{target}'", "wasserstein_coef:-1.0")
     model = WassersteinPPO.load(tmp_path / "logs/wppo/CartPole-v1_1/CartPole-v1.zip")
@@ -66,7 +66,7 @@ def test_train_and_load(monkeypatch, tmp_path, target):
     assert len(model.embeddings) > 4
 
 
-def test_without_a_target_the_zoos_ppo_is_run(monkeypatch, tmp_path):
+def test_without_a_target_the_zoos_ppo_is_run(monkeypatch, tmp_path) -> None:
     for algo, cls in (("wppo", WassersteinPPO), ("ppo", PPO)):
         arguments = ["--algo", algo, "--env", "CartPole-v1", "-n", 300, "--eval-freq", -1, "--seed", 3, "--verbose", 0]
         run(monkeypatch, "train", *arguments, "-f", tmp_path)
@@ -79,7 +79,7 @@ def test_without_a_target_the_zoos_ppo_is_run(monkeypatch, tmp_path):
         np.testing.assert_array_equal(ours[key], value)
 
 
-def test_our_arguments_are_sampled_and_come_back_from_the_study(monkeypatch):
+def test_our_arguments_are_sampled_and_come_back_from_the_study(monkeypatch) -> None:
     zoo.register()
     hyperparams_opt = rl_zoo3.hyperparams_opt
     monkeypatch.setitem(zoo.sampled, "with_target", True)
@@ -99,19 +99,19 @@ def test_our_arguments_are_sampled_and_come_back_from_the_study(monkeypatch):
     assert "wasserstein_coef" not in hyperparams_opt.HYPERPARAMS_SAMPLER["wa2c"](other.ask(), 1, 1, {})
 
 
-def test_optimisation_runs(monkeypatch, tmp_path, target):
+def test_optimisation_runs(monkeypatch, tmp_path, target) -> None:
     arguments = ["--algo", "wa2c", "--env", "CartPole-v1", "-n", 200, "-optimize", "--n-trials", 1, "--n-evaluations", 1]
     given = ["--hyperparams", f"target:'{target}'", "wasserstein_coef:-1.0"]
     run(monkeypatch, "train", *arguments, "--no-optim-plots", "-f", tmp_path / "logs", "--verbose", 0, *given)
     assert list((tmp_path / "logs").rglob("report_*.csv"))
 
 
-def test_an_unknown_script_is_said(monkeypatch):
+def test_an_unknown_script_is_said(monkeypatch) -> None:
     with pytest.raises(SystemExit, match="train,enjoy"):
         run(monkeypatch, "sing")
 
 
-def test_the_error_without_it_names_the_extra(monkeypatch):
+def test_the_error_without_it_names_the_extra(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "rl_zoo3", None)
     with pytest.raises(ImportError, match=r"sb3-wasserstein\[zoo\]"):
         zoo.register()

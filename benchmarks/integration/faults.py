@@ -40,6 +40,7 @@ import uuid
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch as th
@@ -95,7 +96,7 @@ def train(kind: str, folder: Path) -> None:
         save(place)
         print("checkpoint", flush=True)
 
-    members.save = told
+    members.save = told  # type: ignore[method-assign, assignment]
     members.learn(10**7, checkpoint=folder / "p", checkpoint_every=1)
 
 
@@ -245,14 +246,15 @@ def hit(executor: str, fault: str, rng: np.random.Generator) -> dict[str, float]
         saved.append(min(model.num_timesteps for model in members.models))
         began.set()
 
-    members.save = told  # type: ignore[method-assign]
+    members.save = told  # type: ignore[method-assign, assignment]
     striker = threading.Thread(target=strike)
     striker.start()
     # A member of a process that is killed fails; Ray's is made again within the call.
     fails = executor == "process" or fault == "hang"
-    restarts = getattr(members._members, "n_restarts", 0)
+    running: Any = members._members
+    restarts = getattr(running, "n_restarts", 0)
     if fault == "hang":
-        members._members.timeout = 15.0
+        running.timeout = 15.0
     try:
         members.learn(10**7 if fails else 20 * ROUND, reset_num_timesteps=False, checkpoint=folder / "p", checkpoint_every=1)
         failed = False
@@ -260,10 +262,10 @@ def hit(executor: str, fault: str, rng: np.random.Generator) -> dict[str, float]
         failed = True
     finally:
         del members.save
-        members._members.timeout = 300.0
+        running.timeout = 300.0
     striker.join()
     # Of two members one is on the node that is lost, unless Ray has put both on the other.
-    as_expected = failed if fails else not failed and (fault == "node" or members._members.n_restarts > restarts)
+    as_expected = failed if fails else not failed and (fault == "node" or running.n_restarts > restarts)
     kept = resume(executor, folder) == saved[-1] == max(saved)
     before = [model.num_timesteps for model in members.models]
     members.learn(ROUND, reset_num_timesteps=False)

@@ -22,7 +22,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
-def test_code_blocks(page, tmp_path, monkeypatch):
+def test_code_blocks(page, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     try:
@@ -42,7 +42,7 @@ def shortened(code):
     return re.sub(r"\.learn\((\d[\d_]*)", lambda match: f".learn({min(int(match[1].replace('_', '')), MOST_STEPS)}", code)
 
 
-def test_what_is_not_executed_says_why():
+def test_what_is_not_executed_says_why() -> None:
     reasons = {name_of(page): [block.reason for block in blocks_of(page) if block.reason] for page in PAGES}
     assert {page: found for page, found in reasons.items() if found}.keys() == {"docs/guides/ray.md"}
     assert all(len(reason) > 20 for found in reasons.values() for reason in found)
@@ -54,7 +54,7 @@ def script_of(page, *numbers):
 
 
 @pytest.mark.parametrize("last", [1, pytest.param(2, marks=pytest.mark.slow)], ids=["process", "ray"])
-def test_what_starts_processes_runs_as_a_script(last, tmp_path):
+def test_what_starts_processes_runs_as_a_script(last, tmp_path) -> None:
     """Spawned processes import the script again: it cannot be executed in this one."""
     page = next(page for page in PAGES if page.name == "ray.md")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -75,13 +75,13 @@ def test_what_starts_processes_runs_as_a_script(last, tmp_path):
         cluster.shutdown()
 
 
-def test_no_block_is_overlooked():
+def test_no_block_is_overlooked() -> None:
     for page in PAGES:
         fences = re.findall(r"^[ \t]*(?:`{3,}|~{3,}) *\{?(?:python|py|pycon|code-cell)\b", page.read_text(), re.M | re.I)
         assert len(fences) == len(blocks_of(page)), name_of(page)
 
 
-def test_a_cell_with_options_and_a_block_with_a_reason(tmp_path):
+def test_a_cell_with_options_and_a_block_with_a_reason(tmp_path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```{code-cell} python\n:tags: [x]\n\na = 1\n```\n<!-- not executed: because -->\n```python\nb\n```\n")
     cell, skipped = blocks_of(page)
@@ -96,7 +96,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
-def test_links_between_pages(page):
+def test_links_between_pages(page) -> None:
     prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
     for target, anchor in re.findall(r"\]\(([^)#\s]*)(#[^)]+)?\)", prose):
         if target.startswith("http"):
@@ -108,7 +108,7 @@ def test_links_between_pages(page):
 
 
 @pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
-def test_commands_name_what_there_is(page):
+def test_commands_name_what_there_is(page) -> None:
     """Every ``make …``, ``python FILE …`` and extra that a page speaks of exists, and takes the options that are given."""
     text = page.read_text()
     makefile, pyproject = (ROOT / "Makefile").read_text(), (ROOT / "pyproject.toml").read_text()
@@ -130,7 +130,7 @@ def test_commands_name_what_there_is(page):
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
 
 
-def test_figures_that_pages_show_are_there():
+def test_figures_that_pages_show_are_there() -> None:
     for page in ALL_PAGES:
         for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text()):
             assert (page.parent / picture).stat().st_size > 5_000, picture

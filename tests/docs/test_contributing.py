@@ -12,7 +12,7 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 BLOCK = re.compile(r"^(?:`(?P<path>[\w/.]+)`(?P<what>, new| gains))?[^`\n]*:\n\n```python\n(?P<code>.*?)^```", re.S | re.M)
 
 
-def test_each_takes_one_new_file_and_one_line(tmp_path):
+def test_each_takes_one_new_file_and_one_line(tmp_path) -> None:
     shutil.copytree(ROOT / "sb3_wasserstein", tmp_path / "sb3_wasserstein", ignore=shutil.ignore_patterns("__pycache__"))
     script, kinds = [], []
     for block in BLOCK.finditer(PAGE):

@@ -50,7 +50,7 @@ OBJECTS = public_objects()
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_docstring_examples(name, tmp_path, monkeypatch):
+def test_docstring_examples(name, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     if name == f"{PACKAGE}.figures":
         pytest.importorskip("matplotlib", reason="needs the extra figures")
@@ -64,12 +64,12 @@ def test_docstring_examples(name, tmp_path, monkeypatch):
     assert failures == 0
 
 
-def test_there_is_something_to_look_at():
+def test_there_is_something_to_look_at() -> None:
     assert len(OBJECTS) > 55
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_every_public_name_shows_an_example(name):
+def test_every_public_name_shows_an_example(name) -> None:
     text = inspect.getdoc(OBJECTS[name])
     assert text, name
     assert "\nExample:\n    >>> " in text, name
@@ -77,7 +77,7 @@ def test_every_public_name_shows_an_example(name):
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_every_public_name_describes_its_parameters(name):
+def test_every_public_name_describes_its_parameters(name) -> None:
     value = OBJECTS[name]
     if isinstance(value, type) and issubclass(value, BaseException) and "__init__" not in vars(value):
         return
@@ -93,7 +93,7 @@ def test_every_public_name_describes_its_parameters(name):
         assert ":return:" in text, name
 
 
-def test_every_public_name_stands_in_the_pages():
+def test_every_public_name_stands_in_the_pages() -> None:
     pages = "\n".join(page.read_text() for page in PAGES)
     named = {name.rsplit(".", 1)[1] for name in re.findall(r"^\.\. auto(?:class|function|exception):: (\S+)", pages, re.M)}
     modules = set(re.findall(r"^\.\. automodule:: (\S+)\n   :members:", pages, re.M))

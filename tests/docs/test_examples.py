@@ -5,7 +5,7 @@ import re
 import runpy
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 import pytest
@@ -39,13 +39,13 @@ def run(script, arguments, monkeypatch, capsys):
     return capsys.readouterr().out
 
 
-def test_every_example_is_run():
+def test_every_example_is_run() -> None:
     assert SHORT.keys() | ELSEWHERE == EXAMPLES.keys()
 
 
 @pytest.mark.parametrize("name", SHORT)
 @pytest.mark.filterwarnings("ignore:the returns of the first", "ignore:.*does not repel")
-def test_example(name, tmp_path, monkeypatch, capsys):
+def test_example(name, tmp_path, monkeypatch, capsys) -> None:
     arguments, words = SHORT[name]
     monkeypatch.chdir(tmp_path)
     assert words in run(EXAMPLES[name], arguments, monkeypatch, capsys)
@@ -53,13 +53,13 @@ def test_example(name, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_examples_are_short_and_say_what_they_are(name):
+def test_examples_are_short_and_say_what_they_are(name) -> None:
     text = EXAMPLES[name].read_text()
     assert len(text.splitlines()) <= 60
     assert text.startswith('"""')
 
 
-def test_the_demo_says_what_it_found(tmp_path):
+def test_the_demo_says_what_it_found(tmp_path) -> None:
     command = [sys.executable, "-m", "sb3_wasserstein", "demo", "attract", "--timesteps", "3000"]
     environment = {
         **os.environ,
@@ -77,20 +77,20 @@ def test_the_demo_says_what_it_found(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "timesteps", "words"), [("repel", 3072, "policy 2 ends at"), ("flow", 400, "2 starts")])
-def test_the_other_demos(name, timesteps, words, tmp_path, capsys):
+def test_the_other_demos(name, timesteps, words, tmp_path, capsys) -> None:
     assert command.main(["demo", name, "--timesteps", str(timesteps), "--out", str(tmp_path)]) == 0
     assert words in capsys.readouterr().out
     assert next(tmp_path.glob("*.png")).stat().st_size > 8_000
 
 
-def test_a_demo_without_matplotlib_says_what_is_missing(tmp_path, monkeypatch, capsys):
+def test_a_demo_without_matplotlib_says_what_is_missing(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert command.main(["demo", "repel", "--timesteps", "1536", "--out", str(tmp_path)]) == 0
     assert 'pip install "sb3-wasserstein[figures]"' in capsys.readouterr().out
     assert not list(tmp_path.glob("*.png"))
 
 
-def test_what_is_installed(capsys):
+def test_what_is_installed(capsys) -> None:
     assert command.main([]) == 0
     said = capsys.readouterr().out
     assert f"sb3-wasserstein {version('sb3-wasserstein')} on Python" in said
@@ -100,12 +100,12 @@ def test_what_is_installed(capsys):
     assert all(f"python -m sb3_wasserstein demo {name}" in said for name in DEMOS)
 
 
-def test_a_missing_extra_is_named(monkeypatch):
-    monkeypatch.setattr(command, "version", lambda name: (_ for _ in ()).throw(command.PackageNotFoundError))
+def test_a_missing_extra_is_named(monkeypatch) -> None:
+    monkeypatch.setattr(command, "version", lambda name: (_ for _ in ()).throw(PackageNotFoundError))
     assert "pip install 'sb3-wasserstein[figures]'" in command.about()
 
 
-def test_an_unknown_demo_is_refused(capsys):
+def test_an_unknown_demo_is_refused(capsys) -> None:
     with pytest.raises(SystemExit):
         command.main(["demo", "dance"])
     assert "attract" in capsys.readouterr().err

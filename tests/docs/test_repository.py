@@ -7,11 +7,11 @@ from pages import ROOT
 import sb3_wasserstein
 
 
-def test_the_citation_is_of_this_version():
+def test_the_citation_is_of_this_version() -> None:
     assert f"\nversion: {sb3_wasserstein.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
-def test_the_workflow_makes_what_the_makefile_has():
+def test_the_workflow_makes_what_the_makefile_has() -> None:
     makefile = (ROOT / "Makefile").read_text()
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     targets = {target for line in re.findall(r"run: make (.*)", workflow) for target in line.split()}
@@ -19,7 +19,7 @@ def test_the_workflow_makes_what_the_makefile_has():
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
 
 
-def test_the_workflow_tests_the_pythons_that_are_promised():
+def test_the_workflow_tests_the_pythons_that_are_promised() -> None:
     promised = re.findall(r'Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     assert re.findall(r'"(3\.\d+)"', re.search(r"python-version: \[(.*)\]", workflow)[1]) == promised

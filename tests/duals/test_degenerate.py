@@ -18,7 +18,7 @@ def pot(x, y, p, q, epsilon):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("epsilon", [0.02, 0.05, 0.3])
 @pytest.mark.parametrize("share", [0.5, 0.6, 0.95, 1.0])
-def test_two_atoms(loops, share, epsilon, dtype):
+def test_two_atoms(loops, share, epsilon, dtype) -> None:
     n = 256
     x = (np.arange(n) < share * n).astype(float)[:, None]
     y = np.array([[0.0], [1.0]])
@@ -30,7 +30,7 @@ def test_two_atoms(loops, share, epsilon, dtype):
     assert dual.distance == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_policy_that_has_become_deterministic_but_for_a_few(loops):
+def test_a_policy_that_has_become_deterministic_but_for_a_few(loops) -> None:
     rng = np.random.default_rng(0)
     x = np.repeat(rng.normal(size=(1, 8)), 256, axis=0)
     x[:5] = rng.normal(size=(5, 8)) * 3
@@ -43,7 +43,7 @@ def test_a_policy_that_has_become_deterministic_but_for_a_few(loops):
 
 @pytest.mark.filterwarnings("ignore:.*too coarse")
 @pytest.mark.parametrize("seed", range(12))
-def test_clouds_with_outliers_far_away(seed):
+def test_clouds_with_outliers_far_away(seed) -> None:
     """Scalings that span the type's range: a row of tiny ones once summed to zero, which the compiled product divided by."""
     rng = np.random.default_rng(seed)
     x = np.exp(1.5 * rng.normal(size=(400, 1))) * rng.normal(size=(400, 2))

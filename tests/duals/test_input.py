@@ -42,7 +42,7 @@ GOOD = np.random.default_rng(0).normal(size=(6, 2))
         ({"cost": 3}, TypeError, "cost"),
     ],
 )
-def test_constructors_refuse(dual, arguments, error, words):
+def test_constructors_refuse(dual, arguments, error, words) -> None:
     with pytest.raises(error, match=words):
         dual(**arguments)
 
@@ -70,7 +70,7 @@ def test_constructors_refuse(dual, arguments, error, words):
         (lambda: behaviour_distance(GOOD, [[np.nan, 0]]), "`y`"),
     ],
 )
-def test_values_are_refused_by_name(make, words):
+def test_values_are_refused_by_name(make, words) -> None:
     with pytest.raises(ValueError, match=words):
         make()
 
@@ -91,7 +91,7 @@ def test_values_are_refused_by_name(make, words):
         ((GOOD, GOOD, None, np.full(6, np.nan)), "`y_weights` must be finite"),
     ],
 )
-def test_updates_refuse_and_leave_the_dual_as_it_was(dual, clouds, words):
+def test_updates_refuse_and_leave_the_dual_as_it_was(dual, clouds, words) -> None:
     fresh = dual()
     with pytest.raises(ValueError, match=words):
         fresh.update(*clouds)
@@ -100,12 +100,12 @@ def test_updates_refuse_and_leave_the_dual_as_it_was(dual, clouds, words):
         fresh.potential(GOOD)
 
 
-def test_words_instead_of_numbers():
+def test_words_instead_of_numbers() -> None:
     with pytest.raises(TypeError, match="`x` must be an array of numbers"):
         SinkhornDual().update([["a", "b"]], GOOD)
 
 
-def test_a_cost_of_the_wrong_shape_or_not_finite():
+def test_a_cost_of_the_wrong_shape_or_not_finite() -> None:
     with pytest.raises(ValueError, match="shape"):
         SinkhornDual(cost=lambda x, y: x @ x.T).update(GOOD, GOOD[:3])
     with pytest.raises(ValueError, match="not finite"):
@@ -113,7 +113,7 @@ def test_a_cost_of_the_wrong_shape_or_not_finite():
 
 
 @pytest.mark.parametrize("function", [lambda x, y: cdist(x, y, "cityblock"), lambda x, y: torch.cdist(x, y, p=1)])
-def test_callables_of_arrays_and_of_tensors(function):
+def test_callables_of_arrays_and_of_tensors(function) -> None:
     mine, named = SinkhornDual(cost=function), SinkhornDual(cost="cityblock")
     mine.update(GOOD, GOOD + 1)
     named.update(GOOD, GOOD + 1)
@@ -123,14 +123,14 @@ def test_callables_of_arrays_and_of_tensors(function):
 
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
 @pytest.mark.parametrize("offset", [0.0, 1e5])
-def test_fast_distances_are_scipys(metric, offset):
+def test_fast_distances_are_scipys(metric, offset) -> None:
     x = np.vstack([GOOD, GOOD + 1e-7, GOOD]) + offset
     ours = GroundCost(metric).matrix(x, x)
     np.testing.assert_allclose(ours, cdist(x, x, metric), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(7, 9), (300, 400), (1200, 1000)])
-def test_median_is_numpys_up_to_all_pairs(shape):
+def test_median_is_numpys_up_to_all_pairs(shape) -> None:
     from sb3_wasserstein.transport.costs import median_of
 
     values = np.random.default_rng(0).gamma(2.0, size=shape)
@@ -139,7 +139,7 @@ def test_median_is_numpys_up_to_all_pairs(shape):
     assert median_of(np.round(values)) == np.median(np.round(values))
 
 
-def test_saturating_cost_is_in_units_of_the_median():
+def test_saturating_cost_is_in_units_of_the_median() -> None:
     dual = SinkhornDual(cost=SaturatingCost(scale=2.0), debias=False)
     dual.update(GOOD, GOOD + 1)
     base = np.median(cdist(GOOD, GOOD + 1))
@@ -151,7 +151,7 @@ def test_saturating_cost_is_in_units_of_the_median():
 
 
 @pytest.mark.parametrize("dual", ALL)
-def test_all_points_equal(dual):
+def test_all_points_equal(dual) -> None:
     fresh = dual()
     fresh.update(np.ones((5, 2)), np.ones((3, 2)))
     assert fresh.scale == 1
@@ -161,14 +161,14 @@ def test_all_points_equal(dual):
 
 @pytest.mark.parametrize("cost", ["euclidean", "sqeuclidean"])
 @pytest.mark.parametrize("dual", ALL)
-def test_points_that_only_rounding_tells_apart_are_no_scale(dual, cost):
+def test_points_that_only_rounding_tells_apart_are_no_scale(dual, cost) -> None:
     fresh = dual(cost=cost)
     fresh.update(np.full((5, 2), 0.3), np.full((3, 2), 0.1 + 0.2))
     assert fresh.scale == 1
 
 
 @pytest.mark.parametrize("dual", ALL)
-def test_copies_pickles_tensors_and_config(dual):
+def test_copies_pickles_tensors_and_config(dual) -> None:
     fresh = dual()
     fresh.update(GOOD, GOOD + 1)
     for other in (copy.deepcopy(fresh), pickle.loads(pickle.dumps(fresh))):
@@ -181,7 +181,7 @@ def test_copies_pickles_tensors_and_config(dual):
         dual(epsilon=0.9).load_state_dict(fresh.state_dict())
 
 
-def test_scale_is_frozen_until_reset():
+def test_scale_is_frozen_until_reset() -> None:
     dual = SinkhornDual()
     dual.update(GOOD, GOOD + 1)
     scale = dual.scale
@@ -192,7 +192,7 @@ def test_scale_is_frozen_until_reset():
     assert dual.scale == pytest.approx(10 * scale)
 
 
-def test_entropy_reference_is_s1s_u():
+def test_entropy_reference_is_s1s_u() -> None:
     import ot
 
     x, y = GOOD, GOOD[:4] + 1
@@ -206,7 +206,7 @@ def test_entropy_reference_is_s1s_u():
         dual.potential(x + 0.5)
 
 
-def test_an_indefinite_cost_warns_when_debiased():
+def test_an_indefinite_cost_warns_when_debiased() -> None:
     with pytest.warns(UserWarning, match="`debias`=True with `cost`='chebyshev'"):
         SinkhornDual(cost="chebyshev").update(GOOD, GOOD + 1)
     SinkhornDual(cost="chebyshev", debias=False).update(GOOD, GOOD + 1)
@@ -217,7 +217,7 @@ clouds = st.integers(1, 8).flatmap(lambda n: arrays(np.float64, (n, 2), elements
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(x=clouds, y=clouds, cost=st.sampled_from(["euclidean", "sqeuclidean", "cityblock", SaturatingCost()]))
-def test_metric_properties(x, y, cost):
+def test_metric_properties(x, y, cost) -> None:
     def distance(a, b, p=None):
         dual = SinkhornDual(cost=cost, epsilon=0.3, relative=False, tol=1e-7, dtype="float64", max_iterations=50_000)
         with warnings.catch_warnings():

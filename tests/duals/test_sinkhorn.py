@@ -29,7 +29,7 @@ def dense(costs, p, q, epsilon):
 
 @pytest.mark.parametrize("cost", ["euclidean", "sqeuclidean", "cityblock"])
 @pytest.mark.parametrize("epsilon", [0.5, 0.05])
-def test_potentials_at_samples_and_new_points_agree_with_pot(clouds, cost, epsilon):
+def test_potentials_at_samples_and_new_points_agree_with_pot(clouds, cost, epsilon) -> None:
     x, y, p, q = clouds
     p, q = p / p.sum(), q / q.sum()
     dual = exact(cost=cost, epsilon=epsilon, debias=False)
@@ -48,7 +48,7 @@ def test_potentials_at_samples_and_new_points_agree_with_pot(clouds, cost, epsil
         assert dual.potential(point[None])[0] == pytest.approx(f_with[-1] - p @ f_with[:-1], abs=1e-5 * spread)
 
 
-def test_dirac_target_gives_the_cost_itself(clouds):
+def test_dirac_target_gives_the_cost_itself(clouds) -> None:
     x, _, p, _ = clouds
     point = np.array([[0.2, 0.1, -0.3]])
     dual = SinkhornDual(debias=False)
@@ -59,7 +59,7 @@ def test_dirac_target_gives_the_cost_itself(clouds):
     assert dual.distance == pytest.approx(p / p.sum() @ cdist(x, point)[:, 0], rel=1e-6)
 
 
-def test_distance_of_a_law_to_itself_is_zero(clouds):
+def test_distance_of_a_law_to_itself_is_zero(clouds) -> None:
     x, y, p, _ = clouds
     for dual in (exact(tol=1e-7), exact(tol=1e-7, cost=SaturatingCost()), exact(tol=1e-7, cost="cityblock")):
         dual.update(x, x, p, p)
@@ -69,7 +69,7 @@ def test_distance_of_a_law_to_itself_is_zero(clouds):
     assert behaviour_distance(x, y) > 0.1
 
 
-def test_state_round_trip_is_exact(clouds, tmp_path):
+def test_state_round_trip_is_exact(clouds, tmp_path) -> None:
     import torch
 
     x, y, p, q = clouds
@@ -85,7 +85,7 @@ def test_state_round_trip_is_exact(clouds, tmp_path):
     assert fresh.distance == dual.distance
 
 
-def test_pots_own_potentials_are_in_another_convention(clouds):
+def test_pots_own_potentials_are_in_another_convention(clouds) -> None:
     """They are not multiplied by ε, and contain the weights: whoever compares with them has to know."""
     x, y, p, q = clouds
     p, q = p / p.sum(), q / q.sum()
@@ -100,7 +100,7 @@ def test_pots_own_potentials_are_in_another_convention(clouds):
 
 
 @pytest.mark.parametrize("name", ["sinkhorn", "rkhs", "alternating", "semidiscrete"])
-def test_shaping_at_is_shaping(name):
+def test_shaping_at_is_shaping(name) -> None:
     rng = np.random.default_rng(3)
     dual = make_dual(name)
     dual.update(rng.normal(size=(60, 3)), rng.normal(size=(50, 3)) + 1.0)

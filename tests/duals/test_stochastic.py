@@ -1,5 +1,7 @@
 """The stochastic duals against POT's exact dual and against the algorithms' own first steps."""
 
+from typing import Any
+
 import numpy as np
 import ot
 import pytest
@@ -31,7 +33,7 @@ def batches(rng, x, y, total, size):
         yield x[rng.integers(len(x), size=size)], y[rng.integers(len(y), size=size)]
 
 
-def test_semidiscrete_finds_the_exact_potential_in_4000_samples(atoms):
+def test_semidiscrete_finds_the_exact_potential_in_4000_samples(atoms) -> None:
     x, y, epsilon, f = atoms
     dual = SemiDiscreteDual(epsilon=epsilon, relative=False, seed=0)
     for batch, _ in batches(np.random.default_rng(1), x, y, 4000, 20):
@@ -39,7 +41,7 @@ def test_semidiscrete_finds_the_exact_potential_in_4000_samples(atoms):
     assert np.abs(dual.potential(x) - dual.potential(x).mean() - f).max() <= 0.03 * np.ptp(f)
 
 
-def test_alternating_error_falls_with_the_samples(atoms):
+def test_alternating_error_falls_with_the_samples(atoms) -> None:
     x, y, epsilon, f = atoms
     dual = AlternatingDual(epsilon=epsilon, relative=False, seed=0)
     errors, seen = [], 0
@@ -54,7 +56,7 @@ def test_alternating_error_falls_with_the_samples(atoms):
     assert np.corrcoef(dual.potential(x), f)[0, 1] > 0.99
 
 
-def test_faithful_rkhs_starts_with_the_bump_of_algorithm_1():
+def test_faithful_rkhs_starts_with_the_bump_of_algorithm_1() -> None:
     x, y = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])
     dual = RKHSDual(epsilon=2.0, relative=False, budget=None, bandwidth=1.5, step=10.0)
     dual.update(x, y)
@@ -65,7 +67,7 @@ def test_faithful_rkhs_starts_with_the_bump_of_algorithm_1():
 
 
 @pytest.mark.parametrize(("epsilon", "least"), [(0.1, 0.95), (0.02, 0.90)])
-def test_bounded_rkhs_correlates_with_the_exact_potential(epsilon, least):
+def test_bounded_rkhs_correlates_with_the_exact_potential(epsilon, least) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(800, 2)), rng.normal(size=(800, 2)) * 0.7 + 1.0
     exact = SinkhornDual(epsilon=epsilon, debias=False)
@@ -79,7 +81,7 @@ def test_bounded_rkhs_correlates_with_the_exact_potential(epsilon, least):
 
 
 @pytest.mark.parametrize("budget", [None, 64])
-def test_rkhs_stays_finite_at_small_epsilon_and_far_clouds(budget):
+def test_rkhs_stays_finite_at_small_epsilon_and_far_clouds(budget) -> None:
     rng = np.random.default_rng(0)
     for epsilon, gap in [(0.005, 1.0), (0.005, 100.0)]:
         dual = RKHSDual(epsilon=epsilon, budget=budget, seed=0)
@@ -89,7 +91,7 @@ def test_rkhs_stays_finite_at_small_epsilon_and_far_clouds(budget):
         assert np.isfinite([dual.distance, dual.residual]).all()
 
 
-def test_bounded_rkhs_follows_a_cloud_that_moves_away():
+def test_bounded_rkhs_follows_a_cloud_that_moves_away() -> None:
     rng = np.random.default_rng(0)
     dual = RKHSDual(epsilon=0.1, relative=False, budget=64, seed=0)
     for shift in np.linspace(0, 4, 60):
@@ -123,7 +125,7 @@ def shuffled(rng, points):
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_debiased_against_pot(name, few):
+def test_debiased_against_pot(name, few) -> None:
     x, y, epsilon, (f, g), divergence = few
     kwargs = {"epsilon": epsilon, "relative": False, "seed": 0}
     dual, plain = make_dual(name, {**kwargs, "debias": True}), make_dual(name, kwargs)
@@ -143,7 +145,7 @@ def test_debiased_against_pot(name, few):
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_debiased_two_equal_laws_are_at_no_distance(name, few):
+def test_debiased_two_equal_laws_are_at_no_distance(name, few) -> None:
     x = few[0]
     plain, dual = (make_dual(name, {"epsilon": 1.0, "debias": debias, "seed": 0}) for debias in (False, True))
     rng = np.random.default_rng(0)
@@ -157,9 +159,9 @@ def test_debiased_two_equal_laws_are_at_no_distance(name, few):
 
 @pytest.mark.parametrize("debias", [False, True])
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_potentials_are_centred_under_their_laws(name, debias, few):
+def test_potentials_are_centred_under_their_laws(name, debias, few) -> None:
     x, y, epsilon, *_ = few
-    dual = make_dual(name, {"epsilon": epsilon, "relative": False, "debias": debias, "seed": 0})
+    dual: Any = make_dual(name, {"epsilon": epsilon, "relative": False, "debias": debias, "seed": 0})
     rng = np.random.default_rng(1)
     for _ in range(60):
         dual.update(shuffled(rng, x), y if name == "semidiscrete" else shuffled(rng, y))
@@ -169,7 +171,7 @@ def test_potentials_are_centred_under_their_laws(name, debias, few):
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_debiasing_leaves_the_units_alone(name, few):
+def test_debiasing_leaves_the_units_alone(name, few) -> None:
     x, y, *_ = few
     dual = make_dual(name, {"cost": SaturatingCost(scale=2.0), "debias": True, "seed": 0})
     dual.update(x, 10.0 * y)
@@ -182,7 +184,7 @@ def test_debiasing_leaves_the_units_alone(name, few):
 
 @pytest.mark.parametrize("debias", [False, True])
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_state_goes_on_to_the_bit(name, debias, tmp_path):
+def test_state_goes_on_to_the_bit(name, debias, tmp_path) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
     weights = rng.random(40)
@@ -201,7 +203,7 @@ def test_state_goes_on_to_the_bit(name, debias, tmp_path):
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_a_dirac_target_ranks_by_distance(name):
+def test_a_dirac_target_ranks_by_distance(name) -> None:
     rng = np.random.default_rng(0)
     dual = make_dual(name, {"seed": 0, "epsilon": 0.1})
     for _ in range(40):
@@ -211,7 +213,7 @@ def test_a_dirac_target_ranks_by_distance(name):
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_nothing_is_drawn_from_a_global_generator(name):
+def test_nothing_is_drawn_from_a_global_generator(name) -> None:
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
     before = np.random.get_state()[1].copy(), torch.get_rng_state().clone()  # noqa: NPY002
@@ -223,7 +225,7 @@ def test_nothing_is_drawn_from_a_global_generator(name):
 
 
 @pytest.mark.parametrize("name", ["alternating", "semidiscrete"])
-def test_a_long_stream_in_one_update(name, atoms):
+def test_a_long_stream_in_one_update(name, atoms) -> None:
     x, y, epsilon, f = atoms
     rng = np.random.default_rng(2)
     i, j = rng.integers(100, size=(2, 60_000))
@@ -236,7 +238,7 @@ def test_a_long_stream_in_one_update(name, atoms):
 
 
 @pytest.mark.parametrize(("apart", "made"), [(0.9, False), (1.4, True)])
-def test_a_centre_is_made_where_the_centres_do_not_reach(apart, made):
+def test_a_centre_is_made_where_the_centres_do_not_reach(apart, made) -> None:
     """exp(−apart² / 2) is .67 and .38: a full expansion takes a point in whose kernel with all centres is below a half."""
     expansion = BoundedExpansion(1, 1.0, 2)
     expansion.take_in(np.array([[0.0], [9.0]]))

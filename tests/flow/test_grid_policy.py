@@ -1,5 +1,7 @@
 """The policy behind SB3's predict, the known physics, and the simulator, against Gymnasium's own environments."""
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from sb3_wasserstein.flow import Grid, ParticleFlow, from_env, mountain_car, pen
 
 @pytest.mark.parametrize(("problem", "name"), [(pendulum(9), "Pendulum-v1"), (mountain_car(9), "MountainCarContinuous-v0")])
 def test_known_physics_is_gymnasiums(problem, name) -> None:
-    env = gym.make(name).unwrapped
+    env: Any = gym.make(name).unwrapped
     env.reset(seed=0)
     rng = np.random.default_rng(0)
     for _ in range(300):
@@ -54,7 +56,7 @@ def test_evaluate_policy_plays_the_real_pendulum() -> None:
     env.reset(seed=0)
     upright = []
 
-    def look(variables, _):
+    def look(variables, _) -> None:
         if variables["done"]:
             upright.append(variables["info"]["terminal_observation"][0] > 0.99)
 

@@ -1,5 +1,7 @@
 """The natural gradient: metric and solver against dense algebra, the gradient against closed forms, Riccati, and resuming."""
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -152,7 +154,7 @@ class Noisy(nn.Module):
 
     noise_dim = 1
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.mean = nn.Linear(1, 1)
         self.log_std = nn.Parameter(torch.tensor([-1.0]))
@@ -230,7 +232,7 @@ def test_it_logs_through_sb3(tmp_path) -> None:
 
 def test_a_gymnasium_script(tmp_path) -> None:
     env = gym.make("wasserstein/CoupledOscillators-v0", n=2)
-    task = env.unwrapped
+    task: Any = env.unwrapped
     learner = NaturalGradient(
         (8,), task.dynamics, task.cost, noise=task.noise, initial=task.initial_std, action_dim=2, action_low=-1, action_high=1
     )

@@ -102,7 +102,7 @@ def test_newton_converges_quadratically() -> None:
     flow.solve()
     optimum = flow.particles.clone()
     flow.particles = (5 + 3 * torch.cos(flow.grid.nodes[:, None])).expand_as(optimum)
-    errors = []
+    errors: list[float] = []
     while not errors or errors[-1] > 1e-10:
         flow.step()
         _, _, rho = flow.evaluate()

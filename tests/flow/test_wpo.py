@@ -97,7 +97,7 @@ def test_dict_observations_and_several_environments(actor) -> None:
     policy_kwargs = {"net_arch": [8], "features_extractor_kwargs": {"cnn_output_dim": 8}}
     found = model(env, "MultiInputPolicy", actor=actor, policy_kwargs=policy_kwargs).learn(60)
     assert found._n_updates > 0
-    assert found.predict(env.reset())[0].shape == (2, *env.action_space.shape)
+    assert found.predict(env.reset())[0].shape == (2, *(env.action_space.shape or ()))
 
 
 @pytest.mark.parametrize("actor", ["gaussian", "particles"])

@@ -23,7 +23,7 @@ TEMPERATURE = 0.3
 class Network(torch.nn.Module):
     """Means, widths and weights of K components over k actions, from states."""
 
-    def __init__(self, components, k, seed=0):
+    def __init__(self, components, k, seed=0) -> None:
         super().__init__()
         torch.manual_seed(seed)
         self.components, self.k = components, k

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from sb3_wasserstein.population.checkpoint import Checkpoint, read_checkpoint, w
 TESTS = Path(__file__).parents[1]
 
 
-def test_what_is_loaded_is_what_was_saved(tmp_path):
+def test_what_is_loaded_is_what_was_saved(tmp_path) -> None:
     population = make(3, schedule="constant").learn(3 * ROUND)
     population.save(tmp_path / "p")
     loaded = Population.load(tmp_path / "p", Goals)
@@ -40,7 +41,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
     assert np.abs(np.array(parameters(loaded)) - parameters(population)).max() > 0
 
 
-def test_a_resumed_run_is_the_unbroken_one(tmp_path):
+def test_a_resumed_run_is_the_unbroken_one(tmp_path) -> None:
     """Rounds of whole episodes in an environment without randomness: no state is lost with it."""
     unbroken = make(env=FromOrigin, schedule="constant").learn(4 * ROUND)
     broken = make(env=FromOrigin, schedule="constant").learn(2 * ROUND)
@@ -52,13 +53,13 @@ def test_a_resumed_run_is_the_unbroken_one(tmp_path):
         np.testing.assert_array_equal(one.embeddings, other.embeddings)
 
 
-def test_checkpoints_on_the_way_leave_one(tmp_path):
+def test_checkpoints_on_the_way_leave_one(tmp_path) -> None:
     make().learn(5 * ROUND, checkpoint=tmp_path / "p", checkpoint_every=2)
     assert len(list((tmp_path / "p").iterdir())) == 2
     assert [m.num_timesteps for m in Population.load(tmp_path / "p", Goals).models] == [5 * ROUND] * 2
 
 
-def test_another_populations_folder_is_not_overwritten(tmp_path):
+def test_another_populations_folder_is_not_overwritten(tmp_path) -> None:
     first = make().learn(ROUND)
     first.save(tmp_path / "p")
     first.save(tmp_path / "p")
@@ -67,13 +68,13 @@ def test_another_populations_folder_is_not_overwritten(tmp_path):
     np.testing.assert_array_equal(parameters(Population.load(tmp_path / "p", Goals)), parameters(first))
 
 
-def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch) -> None:
     population = make().learn(ROUND)
     population.save(tmp_path / "p")
     saved = parameters(population)
     population.learn(ROUND, reset_num_timesteps=False)
 
-    def full(*_):
+    def full(*_) -> NoReturn:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
@@ -83,7 +84,7 @@ def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
     np.testing.assert_array_equal(parameters(Population.load(tmp_path / "p", Goals)), saved)
 
 
-def test_functions_are_not_saved_and_have_to_be_given(tmp_path):
+def test_functions_are_not_saved_and_have_to_be_given(tmp_path) -> None:
     embedding = FunctionEmbedding(lambda trajectory: trajectory.observations[-1], 2)
     make(embedding=embedding, schedule=lambda left: left).learn(ROUND).save(tmp_path / "p")
     with pytest.raises(ValueError, match="schedule="):
@@ -94,7 +95,7 @@ def test_functions_are_not_saved_and_have_to_be_given(tmp_path):
     loaded.learn(ROUND, reset_num_timesteps=False)
 
 
-def test_folders_that_are_none(tmp_path):
+def test_folders_that_are_none(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="holds no population"):
         Population.load(tmp_path / "none", Goals)
     population = make().learn(ROUND)
@@ -128,7 +129,7 @@ def test_folders_that_are_none(tmp_path):
         Population.load(tmp_path / "p", Goals)
 
 
-def test_a_kill_while_saving_leaves_the_last_checkpoint(tmp_path):
+def test_a_kill_while_saving_leaves_the_last_checkpoint(tmp_path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from small_population import make, ROUND\n"
@@ -153,7 +154,7 @@ def test_a_kill_while_saving_leaves_the_last_checkpoint(tmp_path):
             path.rename(tmp_path / f"{path.name}-{rng.integers(2**31)}")
 
 
-def test_the_users_own_files_stay(tmp_path):
+def test_the_users_own_files_stay(tmp_path) -> None:
     """Only what the replaced pointer named goes."""
     (tmp_path / "data-2024.csv").write_text("measured")
     (tmp_path / "data-raw").mkdir()
@@ -169,14 +170,14 @@ def test_the_users_own_files_stay(tmp_path):
     assert len(list(tmp_path.glob("data-*"))) == 4
 
 
-def test_several_savers_and_readers_of_one_folder(tmp_path):
+def test_several_savers_and_readers_of_one_folder(tmp_path) -> None:
     """Whoever writes when: the folder can be loaded at every moment, and nobody sees an error."""
     make().learn(ROUND).save(tmp_path / "p")
     written = read_checkpoint(tmp_path / "p")
     arrays = {name: array for name, array in written.arrays.items() if not name.startswith("generators_")}
     stop = threading.Event()
 
-    def save(_):
+    def save(_) -> None:
         for _ in range(25):
             write_checkpoint(tmp_path / "p", Checkpoint(written.description, arrays, written.members))
 
@@ -197,7 +198,7 @@ def test_several_savers_and_readers_of_one_folder(tmp_path):
     assert not list((tmp_path / "p").glob(".*"))
 
 
-def test_what_could_not_be_read_is_not_written(tmp_path, monkeypatch):
+def test_what_could_not_be_read_is_not_written(tmp_path, monkeypatch) -> None:
     """One bound of the JSON for both; there is none for what the file's own size justifies."""
     population = make().learn(ROUND)
     monkeypatch.setattr(checkpoint, "MOST_JSON", 500)
@@ -206,9 +207,9 @@ def test_what_could_not_be_read_is_not_written(tmp_path, monkeypatch):
     assert not (tmp_path / "p").exists()
 
 
-def test_arguments_of_the_environment_are_asked_for(tmp_path):
+def test_arguments_of_the_environment_are_asked_for(tmp_path) -> None:
     class Sized(Goals):
-        def __init__(self, size):
+        def __init__(self, size) -> None:
             super().__init__(horizon=size)
 
     make(env=Sized, env_kwargs={"size": 16}).learn(ROUND).save(tmp_path / "p")

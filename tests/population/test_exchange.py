@@ -1,6 +1,7 @@
 """Who is repelled from whom, when, and how much: without environments or networks."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def exchange(n_policies=3, **rules):
 LINE = [(0, 0), (1, 0), (5, 0)]
 
 
-def test_the_potential_grows_away_from_the_others():
+def test_the_potential_grows_away_from_the_others() -> None:
     turns = exchange(2).turns(reports([(0, 0), (1, 0)]), 0.0)
     away, towards = np.array([[-1.0, 0.0]]), np.array([[1.0, 0.0]])
     assert turns[0].potential(away) > turns[0].potential(towards)
@@ -37,7 +38,7 @@ def test_the_potential_grows_away_from_the_others():
     assert turns[0].coef == 1.0
 
 
-def test_nearest_is_a_soft_minimum_and_mean_is_equal():
+def test_nearest_is_a_soft_minimum_and_mean_is_equal() -> None:
     near = exchange(neighbours="nearest", schedule="constant")
     near.turns(reports(LINE), 0.0)
     weights = near.weights(0, {})
@@ -50,7 +51,7 @@ def test_nearest_is_a_soft_minimum_and_mean_is_equal():
 
 
 @pytest.mark.parametrize("repulsion", ["ordered", "sequential"])
-def test_ordered_looks_back_only(repulsion):
+def test_ordered_looks_back_only(repulsion) -> None:
     ordered = exchange(repulsion=repulsion)
     turns = ordered.turns(reports(LINE), 0.0)
     assert turns[0].potential is None
@@ -58,7 +59,7 @@ def test_ordered_looks_back_only(repulsion):
     assert set(ordered.weights(2, {})) <= {0, 1}
 
 
-def test_the_units_are_measured_on_the_warm_up_and_then_frozen():
+def test_the_units_are_measured_on_the_warm_up_and_then_frozen() -> None:
     one = exchange(2, warm_up=100)
     first = one.turns(reports([(0, 0), (1, 0)]), 0.0)[0]
     returns = np.linspace(0.0, 4.0, 60)
@@ -73,7 +74,7 @@ def test_the_units_are_measured_on_the_warm_up_and_then_frozen():
     [("constant", [1, 1, 1]), (lambda left: left**2, [1, 0.25, 0]), ("burst", [1, 0, 0])],
     ids=["constant", "own", "burst"],
 )
-def test_schedules(schedule, expected):
+def test_schedules(schedule, expected) -> None:
     made = exchange(2, coef=3.0, schedule=schedule)
     for progress, factor in zip([0.0, 0.5, 1.0], expected, strict=True):
         turns = made.turns(reports([(0, 0), (9, 0)]), progress)
@@ -81,12 +82,12 @@ def test_schedules(schedule, expected):
         assert (turns[0].potential is None) == (factor == 0)
 
 
-def test_a_burst_is_full_then_falls_in_a_line():
+def test_a_burst_is_full_then_falls_in_a_line() -> None:
     burst = Burst(full=0.1, end=0.3)
     assert [burst(age) for age in (0.0, 0.1, 0.2, 0.3, 0.9)] == pytest.approx([1, 1, 0.5, 0, 0])
 
 
-def test_a_collapsed_pair_begins_afresh_once_and_is_repelled_again():
+def test_a_collapsed_pair_begins_afresh_once_and_is_repelled_again() -> None:
     made = exchange(3)
     made.turns(reports(LINE), 0.0)
     together = reports([(2, 0), (2, 0), (9, 0)])
@@ -101,7 +102,7 @@ def test_a_collapsed_pair_begins_afresh_once_and_is_repelled_again():
     assert all(turn.restart is None for turn in made.turns(together, 0.95).values())
 
 
-def test_among_more_than_three_all_but_one_of_those_that_collapsed_begin_afresh():
+def test_among_more_than_three_all_but_one_of_those_that_collapsed_begin_afresh() -> None:
     made = exchange(4)
     made.turns(reports([(0, 0), (1, 0), (5, 0), (0, 5)]), 0.0)
     together = reports([(2, 0), (2, 0), (9, 0), (2, 0)])
@@ -113,7 +114,7 @@ def test_among_more_than_three_all_but_one_of_those_that_collapsed_begin_afresh(
     assert [again[k].coef for k in range(4)] == [0.0, 1.0, 0.0, 1.0]
 
 
-def test_the_younger_of_a_pair_begins_afresh():
+def test_the_younger_of_a_pair_begins_afresh() -> None:
     made = exchange(4)
     made.turns(reports([*LINE, (5, 5)]), 0.0)
     assert made.turns(reports([(0, 0), (0, 0), (9, 0), (9, 9)]), 0.3)[1].restart is not None
@@ -134,7 +135,7 @@ def afresh(places, **rules):
     return made
 
 
-def test_who_begins_afresh_is_driven_to_the_free_place_and_not_back_to_where_it_starts():
+def test_who_begins_afresh_is_driven_to_the_free_place_and_not_back_to_where_it_starts() -> None:
     angles = 2 * np.pi * np.arange(5) / 5
     circle = np.stack([np.cos(angles), np.sin(angles)], 1)
     made = afresh([*circle[1:], (2, 2)])
@@ -147,7 +148,7 @@ def test_who_begins_afresh_is_driven_to_the_free_place_and_not_back_to_where_it_
 
 
 @pytest.mark.parametrize(("member", "temperature"), [(3, 1.0), (2, 0.1)], ids=["afresh", "settled"])
-def test_a_fresh_members_soft_minimum_is_wide(member, temperature):
+def test_a_fresh_members_soft_minimum_is_wide(member, temperature) -> None:
     made = afresh([(0, 0), (9, 0), (9, 9), (0, 9)])
     made.turns(reports([(0, 0), (9, 0), (9, 9), (2, 7)]), 0.31)
     others = [l for l in range(4) if l != member]
@@ -156,7 +157,7 @@ def test_a_fresh_members_soft_minimum_is_wide(member, temperature):
 
 
 @pytest.mark.parametrize(("gap", "afresh_too", "settled"), [(2.0, True, True), (3.6, True, False), (4.4, False, False)])
-def test_who_begins_afresh_is_released_further_away(gap, afresh_too, settled):
+def test_who_begins_afresh_is_released_further_away(gap, afresh_too, settled) -> None:
     made = afresh([(0, 0), (9, 0), (0, 9), (50, 50)])
     unit = made.scales.ground_cost
     made.turns(reports([(0, 0), (5 * unit, 9 * unit), (-9 * unit, 0), (gap * unit, 0)]), 0.31)
@@ -167,7 +168,7 @@ def test_who_begins_afresh_is_released_further_away(gap, afresh_too, settled):
 
 
 @pytest.mark.parametrize("repulsion", ["mutual", "ordered"])
-def test_who_came_back_to_a_place_that_was_taken_is_driven_elsewhere_the_next_time(repulsion):
+def test_who_came_back_to_a_place_that_was_taken_is_driven_elsewhere_the_next_time(repulsion) -> None:
     corners = [(0, 0), (9, 0), (9, 9), (0, 9)]
     made = afresh([*corners[:3], (50, 50)], repulsion=repulsion)
     middle, vain = (4.5, 4.5), (3.5, 5.5)
@@ -201,13 +202,13 @@ def vain(**rules):
     return made, turns
 
 
-def test_a_place_is_shunned_once():
+def test_a_place_is_shunned_once() -> None:
     made, _ = vain()
     assert made.turns(reports([(0, 0), (9, 0), (9, 9), (0, 0)]), 0.66)[3].restart is not None
     assert (len(made.tried), made.reached) == (2, {})
 
 
-def test_a_place_that_was_in_vain_comes_in_the_features_unit():
+def test_a_place_that_was_in_vain_comes_in_the_features_unit() -> None:
     made = Exchange(4, Rules(), SinkhornDual(), occupancy=True)
     corners = [(0, 0), (9, 0), (9, 9), (50, 50)]
     made.turns(reports(np.asarray(corners) / 2), 0.0)
@@ -217,7 +218,7 @@ def test_a_place_that_was_in_vain_comes_in_the_features_unit():
     np.testing.assert_array_equal(made.pairwise.clouds[4], made.tried[0] / made.feature_scale)
 
 
-def test_what_is_shown_is_of_members_only():
+def test_what_is_shown_is_of_members_only() -> None:
     made, turns = vain()
     assert 4 in made.pairwise.clouds
     logged = {}
@@ -236,7 +237,7 @@ def test_what_is_shown_is_of_members_only():
 
 
 @pytest.mark.parametrize(("n_policies", "gap", "expected"), [(3, 0.6, 0), (3, 0.4, 2), (4, 0.6, 1), (4, 1.0, 0)])
-def test_among_more_a_pair_has_collapsed_at_a_larger_distance(n_policies, gap, expected):
+def test_among_more_a_pair_has_collapsed_at_a_larger_distance(n_policies, gap, expected) -> None:
     made = exchange(n_policies, warm_up=100)
     made.turns(reports([(0, 0), (4, 0), (0, 4), (4, 4)][:n_policies]), 0.0)
     places = made.scales.ground_cost * np.array([(0, 0), (gap, 0), (0, 9), (9, 9)][:n_policies])
@@ -246,7 +247,7 @@ def test_among_more_a_pair_has_collapsed_at_a_larger_distance(n_policies, gap, e
     assert sum(turn.restart is not None for turn in turns.values()) == expected
 
 
-def test_in_a_small_population_a_fresh_pair_has_longer():
+def test_in_a_small_population_a_fresh_pair_has_longer() -> None:
     made = exchange(3)
     made.turns(reports(LINE), 0.0)
     together = reports([(2, 0), (2, 0), (9, 0)])
@@ -254,14 +255,14 @@ def test_in_a_small_population_a_fresh_pair_has_longer():
         assert sum(turn.restart is not None for turn in made.turns(together, progress).values()) == expected
 
 
-def test_a_first_attempt_has_nothing_to_shun():
+def test_a_first_attempt_has_nothing_to_shun() -> None:
     corners = [(0, 0), (9, 0), (9, 9), (50, 50)]
     made = afresh(corners)
     assert made.tried == []
 
 
 @pytest.mark.parametrize("rules", [{}, {"distance_target": 0.7}])
-def test_a_fresh_member_is_nowhere_until_an_episode_of_its_own_ends(rules):
+def test_a_fresh_member_is_nowhere_until_an_episode_of_its_own_ends(rules) -> None:
     places = [(9, 7), (2, 0), (2, 0), (2, 0)]
     made = exchange(4, **rules)
     made.turns(reports([(5, 5), (5, 0), (0, 0), (1, 0)]), 0.0)
@@ -281,7 +282,7 @@ def test_a_fresh_member_is_nowhere_until_an_episode_of_its_own_ends(rules):
 
 
 @pytest.mark.parametrize(("n_policies", "expected"), [(3, [True, True, False]), (4, [True, False, False, False])])
-def test_a_member_that_does_not_come_back_begins_afresh(n_policies, expected):
+def test_a_member_that_does_not_come_back_begins_afresh(n_policies, expected) -> None:
     made = exchange(n_policies, warm_up=100)
     line = [(0, 0), (2, 0), (5, 0), (2, 5)][:n_policies]
     made.turns(reports(np.asarray(line) / 2, returns=(-31.0, -29.0)), 0.0)
@@ -293,7 +294,7 @@ def test_a_member_that_does_not_come_back_begins_afresh(n_policies, expected):
     assert all(turn.restart is None for turn in made.turns(late, 0.6).values())
 
 
-def test_a_burst_lets_go_of_a_pair_that_is_far_enough():
+def test_a_burst_lets_go_of_a_pair_that_is_far_enough() -> None:
     made = exchange(2, warm_up=100)
     assert made.turns(reports([(0, 0), (1, 0)]), 0.0)[0].potential is not None
     assert made.turns(reports([(0, 0), (9, 0)]), 0.05)[0].potential is None
@@ -305,13 +306,13 @@ def test_a_burst_lets_go_of_a_pair_that_is_far_enough():
     [{"schedule": "constant"}, {"schedule": lambda left: 1.0}, {"coef": 0.0}, {"coef": -1.0}],
     ids=["constant", "own", "blind", "attracted"],
 )
-def test_fresh_starts_belong_to_the_burst_of_those_that_repel(rules):
+def test_fresh_starts_belong_to_the_burst_of_those_that_repel(rules) -> None:
     made = exchange(2, **rules)
     made.turns(reports([(0, 0), (1, 0)]), 0.0)
     assert all(turn.restart is None for turn in made.turns(reports([(2, 0), (2, 0)]), 0.5).values())
 
 
-def test_the_distance_target_releases_a_pair_that_is_far_enough():
+def test_the_distance_target_releases_a_pair_that_is_far_enough() -> None:
     made = exchange(2, schedule="constant", distance_target=0.7)
     made.turns(reports([(0, 0), (0, 0)]), 0.0)
     close = made.turns(reports([(3, 0), (3, 1)]), 0.1)
@@ -321,7 +322,7 @@ def test_the_distance_target_releases_a_pair_that_is_far_enough():
     assert far[1].potential is None
 
 
-def test_the_return_floor_spares_a_member_that_has_fallen_behind():
+def test_the_return_floor_spares_a_member_that_has_fallen_behind() -> None:
     made = exchange(2, schedule="constant", return_floor=0.9)
 
     def repelled(*means):
@@ -342,7 +343,7 @@ def test_the_return_floor_spares_a_member_that_has_fallen_behind():
     assert repelled(109.0, 111.0) == [False, True]
 
 
-def test_a_member_without_episodes_waits():
+def test_a_member_without_episodes_waits() -> None:
     made = exchange(2)
     some = reports([(0, 0)])
     some[1] = Report(np.zeros((0, 0)), np.zeros(0), 100, True)
@@ -352,17 +353,17 @@ def test_a_member_without_episodes_waits():
     assert np.isnan(made.distances[0, 1])
 
 
-def test_an_occupancys_features_have_one_unit():
+def test_an_occupancys_features_have_one_unit() -> None:
     made = Exchange(2, Rules(), SinkhornDual(), occupancy=True)
     some = reports([(0, 0), (1, 0)])
     stretched = {k: Report(report.cloud * [1.0, 1000.0], report.returns, 100, True) for k, report in some.items()}
-    turns = made.turns(stretched, 0.0)
-    other = Exchange(2, Rules(), SinkhornDual(), occupancy=True).turns(some, 0.0)
+    turns: Any = made.turns(stretched, 0.0)
+    other: Any = Exchange(2, Rules(), SinkhornDual(), occupancy=True).turns(some, 0.0)
     points = np.array([[0.3, 0.1], [-1.0, 0.2]])
     np.testing.assert_allclose(turns[0].potential(points * [1.0, 1000.0]), other[0].potential(points), rtol=1e-5)
 
 
-def test_the_state_goes_through_a_file_format():
+def test_the_state_goes_through_a_file_format() -> None:
     made = exchange(3)
     made.turns(reports(LINE), 0.0)
     made.turns(reports([(2, 0), (2, 0), (9, 0)]), 0.3)
@@ -379,7 +380,7 @@ def test_the_state_goes_through_a_file_format():
         other.load_state({}, arrays)
 
 
-def test_the_state_has_the_places_that_were_tried():
+def test_the_state_has_the_places_that_were_tried() -> None:
     made, _ = vain()
     assert (len(made.tried), list(made.reached)) == (1, [3])
     other = exchange(4)
@@ -409,6 +410,6 @@ def test_the_state_has_the_places_that_were_tried():
         ({"return_floor": "high"}, TypeError, "return_floor"),
     ],
 )
-def test_bad_rules(kwargs, error, name):
+def test_bad_rules(kwargs, error, name) -> None:
     with pytest.raises(error, match=name):
         Rules(**kwargs)

@@ -19,7 +19,7 @@ LOCK = threading.Lock()
 TESTS = Path(__file__).parents[1]
 
 
-def test_processes_are_as_serial():
+def test_processes_are_as_serial() -> None:
     serial = make(3, schedule="constant").learn(3 * ROUND)
     with make(3, schedule="constant", executor="process") as processes:
         processes.learn(3 * ROUND)
@@ -41,7 +41,7 @@ def calls_of(population, monkeypatch, **kwargs):
     return called
 
 
-def test_members_wait_for_each_other_once_a_round(monkeypatch, tmp_path):
+def test_members_wait_for_each_other_once_a_round(monkeypatch, tmp_path) -> None:
     """Unless a checkpoint lies between training and the next rollout; the result is the same."""
     through, stopping = make(2, schedule="constant"), make(2, schedule="constant")
     assert calls_of(through, monkeypatch) == ["begin", "collect", "train, collect", "train, collect", "train", "end"]
@@ -51,7 +51,7 @@ def test_members_wait_for_each_other_once_a_round(monkeypatch, tmp_path):
     np.testing.assert_array_equal(parameters(through), parameters(stopping))
 
 
-def test_an_environment_that_only_this_process_knows():
+def test_an_environment_that_only_this_process_knows() -> None:
     import gymnasium as gym
 
     gym.register("OnlyHere-v0", entry_point=Goals)
@@ -64,7 +64,7 @@ def test_an_environment_that_only_this_process_knows():
 
 
 @pytest.mark.parametrize("executor", ["serial", "process"])
-def test_a_member_that_fails(executor, tmp_path):
+def test_a_member_that_fails(executor, tmp_path) -> None:
     seed = next(s for s in range(100) if [int(v >> 1) % 2 for v in np.random.SeedSequence(s).generate_state(2)] == [0, 1])
     kwargs = {"n_envs": 1, "batch_size": 48, "embedding": "final_state", "wasserstein_coef": 0.0}
     with make(2, Faulty, executor=executor, seed=seed, **kwargs) as population:
@@ -82,7 +82,7 @@ def test_a_member_that_fails(executor, tmp_path):
     ("kwargs", "name"),
     [({"env": lambda lock=LOCK: Goals()}, "env"), ({"env_kwargs": {"goals": LOCK}}, "env_kwargs")],
 )
-def test_what_cannot_be_sent(kwargs, name):
+def test_what_cannot_be_sent(kwargs, name) -> None:
     with pytest.raises(ValueError, match=f"^{name} cannot be sent"):
         make(2, executor="process", **kwargs)
 
@@ -97,7 +97,7 @@ CAUSES = {
 }
 
 
-def fails_and_goes_on(population, orders, order, cause, folder):
+def fails_and_goes_on(population, orders, order, cause, folder) -> None:
     """A member fails for the cause; the checkpoint is written, and the population is saved, loaded and learns on."""
     before = [model.num_timesteps for model in population.models]
     orders.write_text(order)
@@ -114,13 +114,13 @@ def fails_and_goes_on(population, orders, order, cause, folder):
 
 
 @pytest.mark.parametrize("order", ["raise", "exit"])
-def test_a_member_that_fails_in_this_process(order, tmp_path):
+def test_a_member_that_fails_in_this_process(order, tmp_path) -> None:
     orders = tmp_path / "orders"
     with make(2, Ordered, env_kwargs={"orders": str(orders)}) as population:
         fails_and_goes_on(population, orders, order, CAUSES[order], tmp_path / "p")
 
 
-def test_a_member_that_fails_in_a_process(tmp_path):
+def test_a_member_that_fails_in_a_process(tmp_path) -> None:
     """One after the other, in one population: an environment's process is made again where it has died."""
     orders = tmp_path / "orders"
     with make(2, Ordered, env_kwargs={"orders": str(orders)}, executor="process") as population:
@@ -130,7 +130,7 @@ def test_a_member_that_fails_in_a_process(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["process", "ray"])
-def test_a_member_that_hangs(executor, tmp_path):
+def test_a_member_that_hangs(executor, tmp_path) -> None:
     if executor == "ray":
         pytest.importorskip("ray")
     orders = tmp_path / "orders"
@@ -142,7 +142,7 @@ def test_a_member_that_hangs(executor, tmp_path):
 
 
 @pytest.mark.parametrize("executor", ["serial", "process"])
-def test_an_exception_that_cannot_be_made_again(executor, tmp_path):
+def test_an_exception_that_cannot_be_made_again(executor, tmp_path) -> None:
     with pytest.raises(MemberError, match=r"member 0 failed in __init__(?s:.*)OddError: speed is too large"):
         make(2, Ordered, executor=executor, env_kwargs={"orders": str(tmp_path / "now")})
 
@@ -167,7 +167,7 @@ def running(pid):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
-def test_a_killed_parent_leaves_no_processes(tmp_path):
+def test_a_killed_parent_leaves_no_processes(tmp_path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(tests=str(TESTS)) + 'if __name__ == "__main__":\n    main()\n')
     with subprocess.Popen([sys.executable, "-W", "ignore", str(script)], stdout=subprocess.PIPE) as parent:
@@ -182,7 +182,7 @@ def test_a_killed_parent_leaves_no_processes(tmp_path):
     assert not any(map(running, children))
 
 
-def test_a_script_without_a_main_guard_is_told_so(tmp_path):
+def test_a_script_without_a_main_guard_is_told_so(tmp_path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT.format(tests=str(TESTS)) + "main()\n")
     done = subprocess.run([sys.executable, "-W", "ignore", str(tmp_path / "script.py")], capture_output=True, text=True)
     assert done.returncode == 1
@@ -190,7 +190,7 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path):
     assert 'if __name__ == "__main__":' in done.stderr.rstrip().splitlines()[-1]
 
 
-def test_a_timeout_is_of_other_processes():
+def test_a_timeout_is_of_other_processes() -> None:
     with pytest.raises(ValueError, match="member_timeout needs executor='process' or 'ray'"):
         make(2, member_timeout=10)
     with pytest.raises(ValueError, match="member_timeout must be a number of seconds > 0"):
@@ -198,7 +198,7 @@ def test_a_timeout_is_of_other_processes():
 
 
 @pytest.mark.slow
-def test_ray_is_as_serial():
+def test_ray_is_as_serial() -> None:
     ray = pytest.importorskip("ray")
     serial = make(2, schedule="constant").learn(2 * ROUND)
     try:
@@ -210,7 +210,7 @@ def test_ray_is_as_serial():
 
 
 @pytest.mark.slow
-def test_a_node_that_is_killed_mid_round(monkeypatch):
+def test_a_node_that_is_killed_mid_round(monkeypatch) -> None:
     ray = pytest.importorskip("ray")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
     from ray.cluster_utils import Cluster
@@ -233,7 +233,7 @@ def test_a_node_that_is_killed_mid_round(monkeypatch):
         cluster.shutdown()
 
 
-def test_without_ray(monkeypatch):
+def test_without_ray(monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ImportError, match=r"sb3-wasserstein\[ray\]"):
         make(2, executor="ray")

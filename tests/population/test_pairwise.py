@@ -1,5 +1,7 @@
 """Pairwise distances and potentials against duals solved one by one, and against POT."""
 
+from functools import partial
+
 import numpy as np
 import ot
 import pytest
@@ -19,7 +21,7 @@ def solved(made, cost="euclidean", epsilon=0.1, **kwargs):
     return pairwise, pairwise.solve(made)
 
 
-def test_distances_are_sinkhorn_divergences_by_pot():
+def test_distances_are_sinkhorn_divergences_by_pot() -> None:
     made = clouds()
     # POT's plain iteration on a law against itself is slow where ε is small.
     pairwise, _ = solved(made, epsilon=0.5)
@@ -37,9 +39,13 @@ def test_distances_are_sinkhorn_divergences_by_pot():
         assert pairwise.distances[l, k] == pairwise.distances[k, l]
 
 
+def saturated(x, y, limit):
+    return limit * -np.expm1(-ot.dist(x, y, metric="euclidean") / limit)
+
+
 @pytest.mark.parametrize("debias", [True, False])
 @pytest.mark.parametrize("cost", ["euclidean", SaturatingCost(scale=1.0), "cityblock"])
-def test_a_potential_is_the_one_of_a_single_dual(cost, debias):
+def test_a_potential_is_the_one_of_a_single_dual(cost, debias) -> None:
     made = clouds()
     pairwise, _ = solved(made, cost, debias=debias)
     new = np.random.default_rng(9).normal(size=(20, 3)) * 2
@@ -52,7 +58,7 @@ def test_a_potential_is_the_one_of_a_single_dual(cost, debias):
             dual = SinkhornDual(
                 epsilon=pairwise.epsilon,
                 relative=False,
-                cost=lambda x, y, limit=limit: limit * -np.expm1(-ot.dist(x, y, metric="euclidean") / limit),
+                cost=partial(saturated, limit=limit),
                 tol=1e-6,
                 debias=debias,
             )
@@ -63,7 +69,7 @@ def test_a_potential_is_the_one_of_a_single_dual(cost, debias):
         np.testing.assert_allclose(found, expected, atol=2e-4 * np.ptp(expected))
 
 
-def test_a_potential_is_the_weighted_sum_and_centred():
+def test_a_potential_is_the_weighted_sum_and_centred() -> None:
     made = clouds()
     pairwise, _ = solved(made)
     new = np.random.default_rng(9).normal(size=(20, 3))
@@ -73,7 +79,7 @@ def test_a_potential_is_the_weighted_sum_and_centred():
     assert both(made[1]).mean() == pytest.approx(0.0, abs=1e-5)
 
 
-def test_features_are_brought_to_their_unit():
+def test_features_are_brought_to_their_unit() -> None:
     made = clouds()
     unit = np.array([1.0, 10.0, 0.1])
     pairwise, _ = solved(made)
@@ -82,7 +88,7 @@ def test_features_are_brought_to_their_unit():
     np.testing.assert_allclose(scaled(new * unit), plain(new))
 
 
-def test_the_way_from_a_reference_is_a_divergence():
+def test_the_way_from_a_reference_is_a_divergence() -> None:
     made = clouds(2)
     pairwise = Pairwise(SinkhornDual(epsilon=0.1, tol=1e-5))
     pairwise.measure(np.concatenate(list(made.values())))
@@ -91,7 +97,7 @@ def test_the_way_from_a_reference_is_a_divergence():
     assert travelled[1] == pytest.approx(0.0, abs=1e-5)
 
 
-def test_large_clouds_are_thinned_at_a_stride():
+def test_large_clouds_are_thinned_at_a_stride() -> None:
     cloud = np.arange(4 * MAX_POINTS + 3, dtype=float)[:, None]
     kept = thin(cloud)
     assert len(kept) <= MAX_POINTS

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.envs import Goals
 
 
-def test_members_that_do_not_see_each_other_are_plain_ppo():
+def test_members_that_do_not_see_each_other_are_plain_ppo() -> None:
     with pytest.warns(UserWarning, match="does not repel"):
         population = Population(PPO, "MlpPolicy", Goals, 3, wasserstein_coef=0.0, n_envs=4, seed=3, **PPO_KWARGS)
     population.learn(3 * ROUND)
@@ -29,7 +30,7 @@ def test_members_that_do_not_see_each_other_are_plain_ppo():
     assert np.isfinite(population.distances).all()
 
 
-def test_the_callers_generators_are_left_alone():
+def test_the_callers_generators_are_left_alone() -> None:
     th.manual_seed(11)
     np.random.seed(11)  # noqa: NPY002
     before = th.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
@@ -38,7 +39,7 @@ def test_the_callers_generators_are_left_alone():
     np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
 
 
-def test_repulsion_parts_and_attraction_joins():
+def test_repulsion_parts_and_attraction_joins() -> None:
     apart, free, joined = (
         make(wasserstein_coef=coef, schedule="constant", neighbours="mean", seed=1, ent_coef=0.01)
         .learn(12 * ROUND)
@@ -49,7 +50,7 @@ def test_repulsion_parts_and_attraction_joins():
     assert joined < 0.85 * free
 
 
-def test_same_seed_same_bits_and_another_seed_others():
+def test_same_seed_same_bits_and_another_seed_others() -> None:
     first, second, other = (make(seed=seed).learn(2 * ROUND) for seed in (5, 5, 6))
     np.testing.assert_array_equal(parameters(first), parameters(second))
     np.testing.assert_array_equal(first.distances, second.distances)
@@ -58,7 +59,7 @@ def test_same_seed_same_bits_and_another_seed_others():
     assert np.abs(a - b).max() > 1e-3
 
 
-def test_learning_in_two_pieces_goes_on():
+def test_learning_in_two_pieces_goes_on() -> None:
     whole, halves = make(schedule="constant").learn(4 * ROUND), make(schedule="constant")
     halves.learn(2 * ROUND).learn(2 * ROUND, reset_num_timesteps=False)
     assert [model.num_timesteps for model in halves.models] == [4 * ROUND] * 2
@@ -67,7 +68,7 @@ def test_learning_in_two_pieces_goes_on():
 
 @pytest.mark.parametrize("repulsion", ["mutual", "ordered", "sequential"])
 @pytest.mark.parametrize("embedding", ["path", StateOccupancy(horizon=16), "final_state"], ids=str)
-def test_every_kind_of_repulsion_and_embedding(repulsion, embedding):
+def test_every_kind_of_repulsion_and_embedding(repulsion, embedding) -> None:
     population = make(3, repulsion=repulsion, embedding=embedding).learn(2 * ROUND)
     assert [model.num_timesteps for model in population.models] == [2 * ROUND] * 3
     matrix = population.distances
@@ -75,7 +76,7 @@ def test_every_kind_of_repulsion_and_embedding(repulsion, embedding):
     assert (matrix[~np.eye(3, dtype=bool)] > 0).all()
 
 
-def test_sequential_members_wait_for_each_other():
+def test_sequential_members_wait_for_each_other() -> None:
     population = make(2, repulsion="sequential", schedule="constant")
     alone = make(2, wasserstein_coef=0.0).learn(2 * ROUND)
     population.learn(2 * ROUND)
@@ -83,7 +84,7 @@ def test_sequential_members_wait_for_each_other():
     assert np.abs(parameters(population)[1] - parameters(alone)[1]).max() > 0
 
 
-def test_a2c_and_subclasses():
+def test_a2c_and_subclasses() -> None:
     class MyPPO(PPO):
         """A user's own."""
 
@@ -92,7 +93,7 @@ def test_a2c_and_subclasses():
     assert isinstance(mine.models[0], MyPPO)
 
 
-def test_members_save_load_and_predict_alone(tmp_path):
+def test_members_save_load_and_predict_alone(tmp_path) -> None:
     population = make(schedule="constant").learn(2 * ROUND)
     observation = np.array([[0.1, 0.2]], dtype=np.float32)
     for model in population.models:
@@ -116,7 +117,7 @@ def test_members_save_load_and_predict_alone(tmp_path):
 class Count(BaseCallback):
     """Stops its member after so many calls."""
 
-    def __init__(self, most=10**9):
+    def __init__(self, most=10**9) -> None:
         super().__init__()
         self.most = most
 
@@ -124,7 +125,7 @@ class Count(BaseCallback):
         return self.n_calls < self.most
 
 
-def test_each_member_has_its_own_callback():
+def test_each_member_has_its_own_callback() -> None:
     population = make()
     callback = Count(most=60)
     population.learn(5 * ROUND, callback)
@@ -135,7 +136,7 @@ def test_each_member_has_its_own_callback():
     assert len(set(seen)) == 2
 
 
-def test_a_callback_that_cannot_be_copied_is_told_so():
+def test_a_callback_that_cannot_be_copied_is_told_so() -> None:
     env = SubprocVecEnv([Goals], start_method="fork")
     try:
         with pytest.raises(TypeError, match="callback: the SubprocVecEnv of EvalCallback cannot be copied"):
@@ -146,7 +147,7 @@ def test_a_callback_that_cannot_be_copied_is_told_so():
         env.close()
 
 
-def test_an_extra_that_is_missing_is_named(monkeypatch, tmp_path):
+def test_an_extra_that_is_missing_is_named(monkeypatch, tmp_path) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(ImportError, match=r"tensorboard_log needs TensorBoard: pip install 'sb3-wasserstein\[logging\]'"):
         make(tensorboard_log=tmp_path)
@@ -155,7 +156,7 @@ def test_an_extra_that_is_missing_is_named(monkeypatch, tmp_path):
         make().learn(ROUND, progress_bar=True)
 
 
-def test_one_member_may_stop_before_the_others():
+def test_one_member_may_stop_before_the_others() -> None:
     population = make(2)
     first = population.models[0]
 
@@ -167,7 +168,7 @@ def test_one_member_may_stop_before_the_others():
     assert [model.num_timesteps for model in population.models] == [ROUND, 3 * ROUND]
 
 
-def test_fresh_starts_are_new_policies():
+def test_fresh_starts_are_new_policies() -> None:
     population = make(2, embedding="final_state", wasserstein_coef=1.0)
     member = population._members.members[0]
     before = parameters(population)[0]
@@ -181,7 +182,7 @@ def test_fresh_starts_are_new_policies():
     assert np.abs(parameters(population)[0] - fresh).max() > 0.01
 
 
-def test_the_logs_of_members_and_population(tmp_path):
+def test_the_logs_of_members_and_population(tmp_path) -> None:
     pytest.importorskip("matplotlib")
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -199,7 +200,7 @@ def test_the_logs_of_members_and_population(tmp_path):
     assert {"rollout/ep_rew_mean", "train/loss", "wasserstein/bonus_mean", "wasserstein/coef_effective"} <= tags["member_0_1"]
 
 
-def test_one_progress_bar(capsys):
+def test_one_progress_bar(capsys) -> None:
     pytest.importorskip("tqdm")
     pytest.importorskip("rich")
     make(2).learn(2 * ROUND, progress_bar=True)
@@ -230,7 +231,7 @@ def test_one_progress_bar(capsys):
         ({"no_such_argument": 1}, Exception, "no_such_argument"),
     ],
 )
-def test_bad_input(kwargs, error, name):
+def test_bad_input(kwargs, error, name) -> None:
     arguments = {"algorithm": PPO, "policy": "MlpPolicy", "env": Goals, "n_policies": 2, **kwargs}
     with pytest.raises(error, match=name):
         Population(**arguments)
@@ -239,7 +240,7 @@ def test_bad_input(kwargs, error, name):
 @pytest.mark.parametrize(
     ("kwargs", "name"), [({"total_timesteps": 0}, "total_timesteps"), ({"checkpoint_every": 0}, "checkpoint_every")]
 )
-def test_bad_learn(kwargs, name):
+def test_bad_learn(kwargs, name) -> None:
     with pytest.raises(ValueError, match=name):
         make().learn(**{"total_timesteps": ROUND, **kwargs})
 
@@ -248,7 +249,7 @@ def test_bad_learn(kwargs, name):
     ("name", "policy", "policy_kwargs"),
     [("TRPO", "MlpPolicy", {}), ("RecurrentPPO", "MlpLstmPolicy", {"lstm_hidden_size": 8}), ("MaskablePPO", "MlpPolicy", {})],
 )
-def test_sb3_contribs_algorithms_begin_afresh(name, policy, policy_kwargs):
+def test_sb3_contribs_algorithms_begin_afresh(name, policy, policy_kwargs) -> None:
     """A member of theirs gets new weights as its own class makes them: MaskablePPO's policies know no gSDE."""
     contrib = pytest.importorskip("sb3_contrib")
     envs = pytest.importorskip("sb3_contrib.common.envs")
@@ -259,7 +260,8 @@ def test_sb3_contribs_algorithms_begin_afresh(name, policy, policy_kwargs):
     kwargs = {"n_steps": 64, "batch_size": 64, "policy_kwargs": policy_kwargs, "seed": 0}
     with Population(getattr(contrib, name), policy, env, 2, **kwargs) as population:
         population.learn(64)
-        member = population._members.members[0]
+        members: Any = population._members
+        member = members.members[0]
         before = member.model.policy
         member._begin_afresh(1)
         assert type(member.model.policy) is type(before)

@@ -1,6 +1,7 @@
 """Recorded episodes in other tools' forms: the same episode comes out of each."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_the_forms_of_other_tools(form) -> None:
 
 
 def test_a_file(tmp_path) -> None:
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for k in range(2):
         arrays |= {f"observations_{k}": OBSERVATIONS[k], f"actions_{k}": ACTIONS[k]}
         arrays |= {f"rewards_{k}": REWARDS[k], f"terminated_{k}": TERMINATED[k]}

@@ -1,6 +1,7 @@
 """The wrapper, inside the environments, and the recorder, outside of them, see the same behaviour."""
 
 import math
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -77,7 +78,7 @@ def recorded(space, embedding, kind, wrap, normalize):
     return rollouts, model.embeddings
 
 
-def check(space, embedding, kind, normalize):
+def check(space, embedding, kind, normalize) -> None:
     ours, window = recorded(space, embedding, kind, wrap=False, normalize=normalize)
     theirs, their_window = recorded(space, embedding, kind, wrap=True, normalize=normalize)
     np.testing.assert_allclose(window, their_window, rtol=1e-6, atol=1e-6)
@@ -100,23 +101,23 @@ CASES = [(space, embedding) for space in ("discrete", "box", "dict") for embeddi
 
 
 @pytest.mark.parametrize(("space", "embedding"), CASES, ids=lambda value: str(value))
-def test_they_agree(space, embedding):
+def test_they_agree(space, embedding) -> None:
     check(space, embedding, DummyVecEnv, normalize=False)
 
 
 @pytest.mark.parametrize("embedding", [FinalState(), MeanState(), Path(4), StateOccupancy(horizon=10)], ids=str)
 @pytest.mark.parametrize("space", ["box", "matrix"])
-def test_they_agree_on_the_original_observations_under_vec_normalize(space, embedding):
+def test_they_agree_on_the_original_observations_under_vec_normalize(space, embedding) -> None:
     """The observations lie far outside the clipped range: normalised terminal ones could not be turned back."""
     check(space, embedding, DummyVecEnv, normalize=True)
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-def test_they_agree_in_subprocesses(normalize):
+def test_they_agree_in_subprocesses(normalize) -> None:
     check("box", Path(4), SubprocVecEnv, normalize)
 
 
-def test_a_function_embedding_stays_in_its_subprocess():
+def test_a_function_embedding_stays_in_its_subprocess() -> None:
     """A lambda cannot be sent through a pipe: the algorithm outside must not ask for it."""
     env = SubprocVecEnv([lambda: TrajectoryEmbeddingWrapper(ScriptedEnv(), FunctionEmbedding(lambda t: [len(t)], 1))] * 2)
     model = WassersteinPPO("MlpPolicy", env, target=[[4.0]], wasserstein_coef=-1.0, n_steps=16, batch_size=32, seed=0)
@@ -127,12 +128,12 @@ def test_a_function_embedding_stays_in_its_subprocess():
 
 @pytest.mark.parametrize("space", ["discrete", "box", "dict", "multi_discrete", "multi_binary", "image"])
 @pytest.mark.parametrize("cls", [FinalState, MeanState, Path])
-def test_the_wrapper_passes_sb3s_env_checker(space, cls):
+def test_the_wrapper_passes_sb3s_env_checker(space, cls) -> None:
     features = (lambda image: image.mean(axis=(0, 1))) if space == "image" else None
     check_env(TrajectoryEmbeddingWrapper(ScriptedEnv(space), cls(features=features)))
 
 
-def test_values_by_hand():
+def test_values_by_hand() -> None:
     env = TrajectoryEmbeddingWrapper(ScriptedEnv("box", lengths=(2,)), "mean_state")
     first, info = env.reset()
     np.testing.assert_allclose(info["wasserstein"], first)
@@ -145,7 +146,7 @@ def test_values_by_hand():
     assert info["wasserstein"].dtype == np.float32
 
 
-def test_path_interpolates_the_episode_so_far():
+def test_path_interpolates_the_episode_so_far() -> None:
     path = Path(3).bind(spaces.Box(-9, 9, (1,)), None)
     one = np.ones(1, dtype=bool)
     path.reset(np.array([[0.0]]), one)
@@ -155,7 +156,7 @@ def test_path_interpolates_the_episode_so_far():
     np.testing.assert_allclose(path.value(), [[0.0, 3.0, 8.0]])
 
 
-def test_visits_sum_to_one_and_the_blur_reaches_neighbours_only():
+def test_visits_sum_to_one_and_the_blur_reaches_neighbours_only() -> None:
     space = spaces.Discrete(12)
     bound = VisitHistogram(shape=(3, 4), smoothing=0.5).bind(space, None)
     one = np.ones(1, dtype=bool)
@@ -167,7 +168,7 @@ def test_visits_sum_to_one_and_the_blur_reaches_neighbours_only():
     assert value[0, 1] == pytest.approx(value[1, 0])
 
 
-def test_visits_of_a_box_count_outliers_in_the_nearest_cell():
+def test_visits_of_a_box_count_outliers_in_the_nearest_cell() -> None:
     bound = VisitHistogram([0.0, 0.0], [1.0, 2.0], (2, 4)).bind(spaces.Box(-np.inf, np.inf, (2,)), None)
     one = np.ones(1, dtype=bool)
     bound.reset(np.array([[-1e300, 1e300]]), one)
@@ -178,7 +179,7 @@ def test_visits_of_a_box_count_outliers_in_the_nearest_cell():
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (5, 4, 30)])
-def test_the_blurred_image_of_a_visit_is_scipys(shape):
+def test_the_blurred_image_of_a_visit_is_scipys(shape) -> None:
     n_cells = math.prod(shape)
     bound = VisitHistogram(shape=shape, smoothing=0.8).bind(spaces.Discrete(n_cells, start=3), None, n_envs=2)
     visited = np.array([7, n_cells - 1])
@@ -190,13 +191,13 @@ def test_the_blurred_image_of_a_visit_is_scipys(shape):
 
 
 @pytest.mark.parametrize("observation", [2, 15])
-def test_an_observation_outside_of_the_grid_is_refused(observation):
+def test_an_observation_outside_of_the_grid_is_refused(observation) -> None:
     bound = VisitHistogram(shape=(3, 4)).bind(spaces.Discrete(12, start=3), None)
     with pytest.raises(ValueError, match="outside of the space's 12 values from 3 on"):
         bound.reset(np.array([observation]), np.ones(1, dtype=bool))
 
 
-def test_features_flatten_as_gymnasium_does():
+def test_features_flatten_as_gymnasium_does() -> None:
     for space in (space for name, space in SPACES.items() if name != "image"):
         sample = space.sample()
         batch = {k: np.asarray(v)[None] for k, v in sample.items()} if isinstance(sample, dict) else np.asarray(sample)[None]
@@ -206,7 +207,7 @@ def test_features_flatten_as_gymnasium_does():
         np.testing.assert_allclose(got, flat)
 
 
-def test_a_spec_rebuilds_the_wrapper():
+def test_a_spec_rebuilds_the_wrapper() -> None:
     env = TrajectoryEmbeddingWrapper(gym.make("CartPole-v1"), Path(3, features=[0, 2]), every_step=False)
     rebuilt = gym.make(env.spec)
     assert isinstance(rebuilt, TrajectoryEmbeddingWrapper)
@@ -215,14 +216,14 @@ def test_a_spec_rebuilds_the_wrapper():
     assert isinstance(gym.make(type(env.spec).from_json(env.spec.to_json())), TrajectoryEmbeddingWrapper)
 
 
-def test_every_step_false_writes_at_the_end_only():
+def test_every_step_false_writes_at_the_end_only() -> None:
     env = TrajectoryEmbeddingWrapper(ScriptedEnv(lengths=(2,)), "final_state", every_step=False)
     assert "wasserstein" not in env.reset()[1]
     assert "wasserstein" not in env.step(0)[4]
     assert "wasserstein" in env.step(0)[4]
 
 
-def test_occupancy_holds_the_terminal_state_to_the_horizon():
+def test_occupancy_holds_the_terminal_state_to_the_horizon() -> None:
     occupancy = StateOccupancy(horizon=9)
     times = occupancy.times(length=3, terminated=True, n_samples=10, offset=0.5)
     np.testing.assert_array_equal(times, [0, 1, 2, 3, 3, 3, 3, 3, 3, 3])
@@ -231,13 +232,13 @@ def test_occupancy_holds_the_terminal_state_to_the_horizon():
 
 
 @pytest.mark.parametrize("lengths", [(4,), (1, 3), (2,), (3, 5), (8,)])
-def test_lengths_and_returns_are_monitors_even_where_an_episode_ends_with_a_rollout(lengths):
+def test_lengths_and_returns_are_monitors_even_where_an_episode_ends_with_a_rollout(lengths) -> None:
     env = make_vec_env(lambda: ScriptedEnv(lengths=lengths), 2)
     ours = {"target": np.zeros((1, 3)), "wasserstein_coef": -1e-9}
     model = WassersteinPPO("MlpPolicy", env, n_steps=4, batch_size=8, n_epochs=1, seed=0, **ours)
-    episodes = []
+    episodes: list[Any] = []
 
-    def keep():
+    def keep() -> None:
         episodes.extend(model.tracker.rollout.episodes)
 
     model.train = keep
@@ -248,14 +249,14 @@ def test_lengths_and_returns_are_monitors_even_where_an_episode_ends_with_a_roll
 
 
 @pytest.mark.parametrize("lengths", [(4,), (1, 3), (2,), (3, 5), (8,)])
-def test_prefixes_are_sb3s_own_observations_even_where_an_episode_ends_with_a_rollout(lengths):
+def test_prefixes_are_sb3s_own_observations_even_where_an_episode_ends_with_a_rollout(lengths) -> None:
     """φ = the last observation: before a step it is what the buffer holds, whatever the recorder does."""
     env = make_vec_env(lambda: ScriptedEnv(lengths=lengths), 2)
     ours = {"embedding": FinalState(), "target": np.zeros((1, 3)), "wasserstein_coef": -1e-9}
     model = WassersteinPPO("MlpPolicy", env, n_steps=4, batch_size=8, n_epochs=1, seed=0, **ours)
     seen = []
 
-    def check_rollout():
+    def check_rollout() -> None:
         rollout, buffer = model.tracker.rollout, model.rollout_buffer
         starts = buffer.episode_starts.astype(bool)
         np.testing.assert_array_equal(rollout.starts[1:], starts[1:])
@@ -272,7 +273,7 @@ def test_prefixes_are_sb3s_own_observations_even_where_an_episode_ends_with_a_ro
 
 
 @pytest.mark.parametrize(("value", "is_fine"), [(1e200, True), (math.inf, False), (math.nan, False)])
-def test_numbers_whose_squares_overflow_are_numbers(value, is_fine):
+def test_numbers_whose_squares_overflow_are_numbers(value, is_fine) -> None:
     recipe, space = FinalState(), spaces.Box(-np.inf, np.inf, (2,), np.float64)
     recorder = Recorder(ValidatedEmbedding(recipe.bind(space, None, 2), "final state", 2), recipe)
     recorder.start(np.zeros((2, 2)))

@@ -23,7 +23,7 @@ def model_of(cls, terminates, **kwargs):
     return cls("MlpPolicy", env, **arguments)
 
 
-def test_in_a_rollout():
+def test_in_a_rollout() -> None:
     """With h = 1 everywhere, so that the rewards are the weights; the first of an episode counts for the reset too."""
     model = model_of(WassersteinPPO, True, n_steps=32, batch_size=32, normalize_bonus=False)
     model.tracker.shaping = lambda points: np.ones(len(points))
@@ -32,7 +32,7 @@ def test_in_a_rollout():
 
 
 @pytest.mark.parametrize("terminates", [True, False])
-def test_in_a_replay_buffer(terminates):
+def test_in_a_replay_buffer(terminates) -> None:
     model = model_of(WassersteinSAC, terminates, learning_starts=200, buffer_size=200).learn(120)
     factors = model.replay_buffer.factors[0, :120, 0].reshape(-1, LENGTH) * (HORIZON + 1)
     expected = [1.0, 1.0, 1.0, STAYING if terminates else 1.0]

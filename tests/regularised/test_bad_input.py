@@ -49,7 +49,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_at_construction(case):
+def test_at_construction(case) -> None:
     kwargs, error, name = CASES[case]
     with pytest.raises(error, match=name):
         make(**kwargs)
@@ -58,18 +58,18 @@ def test_at_construction(case):
 @pytest.mark.parametrize(
     "kwargs", [{"embedding": "nothing"}, {"dual": "nothing"}, {"dual_kwargs": {"epsilon": -1}}, {"credit": "nothing"}]
 )
-def test_names_are_checked_even_where_nothing_is_recorded(kwargs):
+def test_names_are_checked_even_where_nothing_is_recorded(kwargs) -> None:
     with pytest.raises(ValueError, match=next(iter(kwargs))):
         make(**kwargs)
 
 
 @pytest.mark.parametrize("weights", [[-1.0], [np.nan], [np.inf], [0.0], [1.0, 2.0], "x"])
-def test_weights(weights):
+def test_weights(weights) -> None:
     with pytest.raises(ValueError, match="weights"):
         Target(np.zeros((1, 2)), weights)
 
 
-def test_a_schedule_that_turns_to_nan_stops_with_its_name():
+def test_a_schedule_that_turns_to_nan_stops_with_its_name() -> None:
     model = make(**{**OK, "wasserstein_coef": lambda p: -1.0 if p > 0.5 else float("nan")}, seed=0)
     with pytest.raises(ValueError, match="wasserstein_coef"):
         model.learn(256)
@@ -87,7 +87,7 @@ class Image(gym.Env):
         return self.observation_space.sample(), 0.0, False, True, {}
 
 
-def test_an_image_needs_features():
+def test_an_image_needs_features() -> None:
     with pytest.raises(ValueError, match="features="):
         WassersteinPPO("CnnPolicy", Image(), target=[[0.0]], n_steps=16, batch_size=16)
     # Without a target nothing is recorded, and an existing script goes on.
@@ -108,7 +108,7 @@ def test_an_image_needs_features():
         ({}, "low"),
     ],
 )
-def test_visit_histograms(kwargs, name):
+def test_visit_histograms(kwargs, name) -> None:
     with pytest.raises(ValueError, match=name):
         make(embedding=VisitHistogram(**kwargs), target=[[0.0]])
 
@@ -116,7 +116,7 @@ def test_visit_histograms(kwargs, name):
 class Misbehaving(Embedding):
     """Goes wrong from its fifth update on."""
 
-    def __init__(self, how="nan"):
+    def __init__(self, how="nan") -> None:
         self.how = how
 
     def bind(self, observation_space, action_space, n_envs=1):
@@ -127,10 +127,10 @@ class Misbehaving(Embedding):
 
             dim, has_prefixes, updates = 2, True, 0
 
-            def reset(self, observations, mask):
+            def reset(self, observations, mask) -> None:
                 pass
 
-            def update(self, observations, actions, rewards, mask):
+            def update(self, observations, actions, rewards, mask) -> None:
                 self.updates += 1
                 if how == "raise" and self.updates >= 5:
                     raise RuntimeError("out of ideas")
@@ -147,7 +147,7 @@ class Misbehaving(Embedding):
 
 @pytest.mark.parametrize(("how", "message"), [("nan", "nan"), ("length", "shape"), ("raise", "out of ideas")])
 @pytest.mark.parametrize("cls", [WassersteinPPO, WassersteinA2C])
-def test_a_custom_embedding_that_misbehaves_is_named_with_environment_and_episode(cls, how, message):
+def test_a_custom_embedding_that_misbehaves_is_named_with_environment_and_episode(cls, how, message) -> None:
     env = make_vec_env(lambda: ScriptedEnv(lengths=(3,)), 2)
     kwargs = {"batch_size": 32} if cls is WassersteinPPO else {}
     model = cls("MlpPolicy", env, embedding=Misbehaving(how), target=np.zeros((1, 2)), n_steps=16, seed=0, **kwargs)
@@ -158,7 +158,7 @@ def test_a_custom_embedding_that_misbehaves_is_named_with_environment_and_episod
 
 
 @pytest.mark.parametrize("returned", [[np.nan], [0.0, 1.0], "text"])
-def test_a_function_that_returns_nonsense_is_named_with_environment_and_episode(returned):
+def test_a_function_that_returns_nonsense_is_named_with_environment_and_episode(returned) -> None:
     embedding = FunctionEmbedding(lambda t: returned if len(t) == 7 else [0.0], 1)
     env = make_vec_env(lambda: ScriptedEnv(lengths=(3, 7)), 2)
     model = WassersteinPPO("MlpPolicy", env, embedding=embedding, target=[[0.0]], n_steps=16, batch_size=32)
@@ -166,7 +166,7 @@ def test_a_function_that_returns_nonsense_is_named_with_environment_and_episode(
         model.learn(64)
 
 
-def test_too_few_finished_episodes_warn_once_and_learning_goes_on_unshaped():
+def test_too_few_finished_episodes_warn_once_and_learning_goes_on_unshaped() -> None:
     env = make_vec_env(lambda: ScriptedEnv(lengths=(1000,)), 2)
     model = WassersteinPPO("MlpPolicy", env, target=np.zeros((1, 3)), wasserstein_coef=1.0, n_steps=16, batch_size=32)
     with pytest.warns(UserWarning, match="0 episodes have finished") as caught:
@@ -176,7 +176,7 @@ def test_too_few_finished_episodes_warn_once_and_learning_goes_on_unshaped():
     assert len(model.embeddings) == 0
 
 
-def test_episodes_that_never_end_are_counted_by_segments():
+def test_episodes_that_never_end_are_counted_by_segments() -> None:
     env = make_vec_env(lambda: ScriptedEnv(lengths=(1000,)), 2)
     model = WassersteinPPO(
         "MlpPolicy", env, target=np.zeros((1, 3)), wasserstein_coef=1.0, n_steps=16, batch_size=32, segment_length=5
@@ -185,14 +185,14 @@ def test_episodes_that_never_end_are_counted_by_segments():
     assert len(model.embeddings) == 2 * (32 // 5)
 
 
-def test_callback_arguments():
+def test_callback_arguments() -> None:
     with pytest.raises(ValueError, match="episode_window"):
         DualCallback("mean_state", episode_window=0)
     with pytest.raises(ValueError, match="embedding"):
         DualCallback("nothing")
 
 
-def test_a_space_that_no_embedding_can_flatten():
+def test_a_space_that_no_embedding_can_flatten() -> None:
     from sb3_wasserstein.embeddings import MeanState
 
     with pytest.raises(ValueError, match=r"cannot be flattened.*features="):

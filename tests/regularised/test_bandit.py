@@ -1,5 +1,7 @@
 """A two-armed bandit has closed forms: the law after training, and the gradient."""
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from sb3_wasserstein import WassersteinPPO, behaviour_distance
 class Bandit(gym.Env):
     """One step; the observation after it is the arm's number. Both arms pay nothing."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.observation_space = spaces.Box(0.0, 1.0, (1,), np.float32)
         self.action_space = spaces.Discrete(2)
 
@@ -52,7 +54,7 @@ def probability(model):
 
 
 @pytest.mark.parametrize("credit", ["telescoping", "terminal", "episode"])
-def test_a_positive_coefficient_raises_the_distance_and_a_negative_one_lowers_it(credit):
+def test_a_positive_coefficient_raises_the_distance_and_a_negative_one_lowers_it(credit) -> None:
     ends = {}
     for coef in (-1.0, 1.0):
         model = bandit_model(coef, credit, seed=0, learning_rate=3e-3, episode_window=256)
@@ -66,7 +68,7 @@ def test_a_positive_coefficient_raises_the_distance_and_a_negative_one_lowers_it
 
 
 @pytest.mark.parametrize("credit", ["telescoping", "terminal", "episode"])
-def test_the_estimated_gradient_matches_the_analytic_one(credit):
+def test_the_estimated_gradient_matches_the_analytic_one(credit) -> None:
     """
     The law is (1 − p, p) on {0, 1}. dW/dθ = p (1 − p) (h(1) − h(0)) for the logit θ; the estimate is the mean over the
     rollout of advantage · ∂ log π(a)/∂θ, and the difference of W over small changes of p is the oracle.
@@ -77,9 +79,9 @@ def test_the_estimated_gradient_matches_the_analytic_one(credit):
         with th.no_grad():
             model.policy.action_net.bias += th.tensor([0.0, 1.0])
             model.policy.value_net.weight.zero_()
-        grabbed = {}
+        grabbed: dict[str, Any] = {}
 
-        def spy(model=model, grabbed=grabbed):
+        def spy(model=model, grabbed=grabbed) -> None:
             actions = model.rollout_buffer.actions[..., 0]
             grabbed["gradient"] = float(np.mean(model.rollout_buffer.advantages * (actions - probability(model))))
 

@@ -35,7 +35,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("cls", [PPO, A2C, DQN, SAC])
-def test_it_measures_and_changes_nothing(cls):
+def test_it_measures_and_changes_nothing(cls) -> None:
     def trained(callback):
         env = make_vec_env("Pendulum-v1" if cls is SAC else "CartPole-v1", 1, seed=0, env_kwargs={"max_episode_steps": 40})
         return cls("MlpPolicy", env, seed=0, **STEPS[cls]).learn(400, callback)
@@ -50,7 +50,7 @@ def test_it_measures_and_changes_nothing(cls):
     np.testing.assert_allclose(callback.window.returns, [info["r"] for info in plain.ep_info_buffer], atol=1e-3)
 
 
-def test_the_window_is_what_collecting_again_would_give():
+def test_the_window_is_what_collecting_again_would_give() -> None:
     model = PPO("MlpPolicy", make_vec_env("CartPole-v1", 4, seed=0), n_steps=512, learning_rate=0.0, seed=0)
     callback = DualCallback("mean_state", episode_window=1000)
     model.learn(8192, callback)
@@ -63,7 +63,7 @@ def test_the_window_is_what_collecting_again_would_give():
 
 
 @pytest.mark.parametrize("cls", [WassersteinPPO, WassersteinA2C])
-def test_what_is_logged(cls):
+def test_what_is_logged(cls) -> None:
     env = make_vec_env("CartPole-v1", 4, seed=0)
     kwargs = {"n_steps": 128, "batch_size": 64} if cls is WassersteinPPO else {"n_steps": 32}
     model = cls("MlpPolicy", env, embedding="final_state", target=np.zeros((1, 4)), wasserstein_coef=-1.0, seed=0, **kwargs)
@@ -76,7 +76,7 @@ def test_what_is_logged(cls):
     assert logger.rows[-1]["wasserstein/window_episodes"] == len(model.embeddings)
 
 
-def test_scalars_reach_tensorboard(tmp_path):
+def test_scalars_reach_tensorboard(tmp_path) -> None:
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     model = WassersteinPPO(
         "MlpPolicy",
@@ -93,22 +93,22 @@ def test_scalars_reach_tensorboard(tmp_path):
 
 
 class Counting(BaseCallback):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.starts = self.ends = self.training = 0
 
-    def _on_training_start(self):
+    def _on_training_start(self) -> None:
         self.training += 1
 
-    def _on_step(self):
+    def _on_step(self) -> bool:
         return True
 
-    def _on_rollout_end(self):
+    def _on_rollout_end(self) -> None:
         self.ends += 1
 
 
 @pytest.mark.parametrize("form", ["object", "list", "function", "none", "progress bar"])
-def test_callbacks_in_every_form_that_sb3_takes(form):
+def test_callbacks_in_every_form_that_sb3_takes(form) -> None:
     if form == "progress bar":
         pytest.importorskip("tqdm")
         pytest.importorskip("rich")
@@ -128,7 +128,7 @@ def test_callbacks_in_every_form_that_sb3_takes(form):
         assert len(calls) == 128
 
 
-def test_stopping_training_in_a_rollout_loses_no_episode():
+def test_stopping_training_in_a_rollout_loses_no_episode() -> None:
     model = WassersteinPPO("MlpPolicy", "CartPole-v1", target=np.zeros((1, 4)), n_steps=512, seed=0)
     model.learn(512, lambda local, _: local["self"].num_timesteps < 200)
     assert model.dual.is_fitted
@@ -138,7 +138,7 @@ def test_stopping_training_in_a_rollout_loses_no_episode():
     assert len(model.embeddings) >= 5
 
 
-def test_frame_stacks_are_what_the_policy_sees():
+def test_frame_stacks_are_what_the_policy_sees() -> None:
     env = VecFrameStack(make_vec_env("CartPole-v1", 2, seed=0), 3)
     model = WassersteinPPO(
         "MlpPolicy", env, embedding="final_state", target=np.zeros((1, 12)), n_steps=64, batch_size=64, seed=0
@@ -147,7 +147,7 @@ def test_frame_stacks_are_what_the_policy_sees():
     assert model.embeddings.shape[1] == 12
 
 
-def test_a_dual_of_ones_own():
+def test_a_dual_of_ones_own() -> None:
     dual = SinkhornDual(epsilon=0.2, cost="cityblock")
     model = WassersteinPPO(
         "MlpPolicy", "CartPole-v1", target=np.zeros((2, 4)), wasserstein_coef=-1.0, dual=dual, n_steps=128, seed=0
@@ -157,7 +157,7 @@ def test_a_dual_of_ones_own():
     assert dual.distance > 0
 
 
-def test_a_sampled_target_is_redrawn():
+def test_a_sampled_target_is_redrawn() -> None:
     draws = []
 
     def sample(n):
@@ -177,7 +177,7 @@ def test_a_sampled_target_is_redrawn():
     assert len(draws) >= 3
 
 
-def test_a_wrapped_environments_record_is_used():
+def test_a_wrapped_environments_record_is_used() -> None:
     from sb3_wasserstein import TrajectoryEmbeddingWrapper
 
     env = make_vec_env("CartPole-v1", 2, wrapper_class=TrajectoryEmbeddingWrapper, wrapper_kwargs={"embedding": "final_state"})

@@ -1,6 +1,7 @@
 """sb3-contrib's algorithms: the parent's bits at λ = 0, SB3's arithmetic at λ ≠ 0, save and load."""
 
 import sys
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -40,7 +41,7 @@ def made(cls, policy, kwargs, **ours):
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_coefficient_zero_is_the_parent_bit_for_bit(name):
+def test_coefficient_zero_is_the_parent_bit_for_bit(name) -> None:
     ours, theirs, policy, kwargs = PAIRS[name]
     model = made(ours, policy, kwargs, target=np.ones((2, 4))).learn(384)
     plain = made(theirs, policy, kwargs).learn(384)
@@ -50,17 +51,18 @@ def test_coefficient_zero_is_the_parent_bit_for_bit(name):
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_advantages_are_those_of_the_reshaped_rewards(name):
+def test_advantages_are_those_of_the_reshaped_rewards(name) -> None:
     ours, _, policy, kwargs = PAIRS[name]
     model = made(ours, policy, kwargs, target=np.zeros((1, 4)), wasserstein_coef=-2.0)
-    arguments, checked = {}, []
+    arguments: dict[str, Any] = {}
+    checked = []
     compute = model.rollout_buffer.compute_returns_and_advantage
 
-    def remember(last_values, dones):
+    def remember(last_values, dones) -> None:
         arguments.update(last_values=last_values, dones=dones.copy(), rewards=model.rollout_buffer.rewards.copy())
         compute(last_values, dones)
 
-    def check():
+    def check() -> None:
         buffer = model.rollout_buffer
         advantages, returns = buffer.advantages.copy(), buffer.returns.copy()
         compute(arguments["last_values"], arguments["dones"])
@@ -76,7 +78,7 @@ def test_advantages_are_those_of_the_reshaped_rewards(name):
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_save_and_load(name, tmp_path):
+def test_save_and_load(name, tmp_path) -> None:
     ours, _, policy, kwargs = PAIRS[name]
     model = made(ours, policy, kwargs, target=np.zeros((1, 4)), wasserstein_coef=-1.0).learn(256)
     model.save(tmp_path / "model")
@@ -86,7 +88,7 @@ def test_save_and_load(name, tmp_path):
     loaded.learn(128, reset_num_timesteps=False)
 
 
-def test_the_error_without_it_names_the_extra(monkeypatch):
+def test_the_error_without_it_names_the_extra(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "sb3_contrib", None)
     monkeypatch.delitem(sys.modules, "sb3_wasserstein.regularised.contrib")
     with pytest.raises(ImportError, match=r"sb3-wasserstein\[contrib\]"):

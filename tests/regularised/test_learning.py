@@ -7,14 +7,15 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_wasserstein import Target, WassersteinPPO
 from sb3_wasserstein.embeddings import VisitHistogram
+from sb3_wasserstein.envs import HillyGrid
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_the_demos_task(normalize, seed):
+def test_the_demos_task(normalize, seed) -> None:
     env = make_vec_env("wasserstein/HillyGrid-v0", 16, seed=seed)
-    grid = env.envs[0].unwrapped
+    grid = HillyGrid()
     embedding = VisitHistogram(shape=grid.heights.shape, smoothing=1.0)
     target = Target.from_trajectories([grid.optimal_path], embedding)
     model = WassersteinPPO(

@@ -33,7 +33,7 @@ def trajectories(buffer, n_steps, n_envs):
 
 
 @pytest.mark.parametrize("cls", [WassersteinSAC, WassersteinTD3])
-def test_a_transition_gains_what_its_step_changed(cls):
+def test_a_transition_gains_what_its_step_changed(cls) -> None:
     """By hand, from the stored observations: the running means before and after each step."""
     model = model_of(cls).learn(900)
     buffer = model.replay_buffer
@@ -55,7 +55,7 @@ def test_a_transition_gains_what_its_step_changed(cls):
     assert np.abs(expected).max() > 0
 
 
-def test_what_is_sampled_is_what_gains():
+def test_what_is_sampled_is_what_gains() -> None:
     """SB3 draws the environments of a batch inside: the observation of each sample says which one it was."""
     model = model_of(n_envs=3).learn(1050)
     buffer = model.replay_buffer
@@ -74,7 +74,7 @@ def test_what_is_sampled_is_what_gains():
     assert np.abs(gained).max() > 1.0
 
 
-def test_the_bonus_is_the_present_duals():
+def test_the_bonus_is_the_present_duals() -> None:
     model = model_of().learn(900)
     steps, envs = np.arange(50), np.zeros(50, dtype=int)
     before = model.replay_buffer.bonus_of(steps, envs)
@@ -85,7 +85,7 @@ def test_the_bonus_is_the_present_duals():
 
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize(("ours", "theirs"), [(WassersteinSAC, SAC), (WassersteinTD3, TD3)])
-def test_at_coefficient_zero_every_bit_is_the_parents(ours, theirs, normalize):
+def test_at_coefficient_zero_every_bit_is_the_parents(ours, theirs, normalize) -> None:
     def trained(cls, **kwargs):
         env = make_vec_env("Pendulum-v1", 2, seed=1)
         env = VecNormalize(env) if normalize else env
@@ -98,7 +98,7 @@ def test_at_coefficient_zero_every_bit_is_the_parents(ours, theirs, normalize):
     assert not th.equal(next(model_of(ours).learn(500).policy.parameters()), next(trained(theirs).policy.parameters()))
 
 
-def test_an_occupancys_bonus_sums_to_the_mean_of_h():
+def test_an_occupancys_bonus_sums_to_the_mean_of_h() -> None:
     model = model_of(n_envs=1, embedding=StateOccupancy(horizon=200)).learn(700)
     buffer = model.replay_buffer
     episode = np.arange(200, 400)
@@ -109,7 +109,7 @@ def test_an_occupancys_bonus_sums_to_the_mean_of_h():
     assert gained == pytest.approx(unit * model.tracker.shaping(states).mean(), rel=1e-3)
 
 
-def test_saved_loaded_and_trained_on(tmp_path):
+def test_saved_loaded_and_trained_on(tmp_path) -> None:
     model = model_of().learn(900)
     model.save(tmp_path / "model.zip")
     model.save_replay_buffer(tmp_path / "buffer.pkl")
@@ -123,7 +123,7 @@ def test_saved_loaded_and_trained_on(tmp_path):
     assert loaded.num_timesteps == 1200
 
 
-def test_a_callback_that_stops_training_leaves_buffer_and_record_in_step():
+def test_a_callback_that_stops_training_leaves_buffer_and_record_in_step() -> None:
     class Stop(BaseCallback):
         def _on_step(self):
             return self.num_timesteps < 450
@@ -136,7 +136,7 @@ def test_a_callback_that_stops_training_leaves_buffer_and_record_in_step():
     assert len(model.embeddings) == (model.num_timesteps - 450) // 200 + 2
 
 
-def test_a_buffer_that_wraps_around_keeps_the_newest():
+def test_a_buffer_that_wraps_around_keeps_the_newest() -> None:
     model = model_of(n_envs=1, learning_starts=10_000, buffer_size=150).learn(400)
     buffer = model.replay_buffer
     newest = (buffer.pos - 1) % 150
@@ -153,17 +153,17 @@ def test_a_buffer_that_wraps_around_keeps_the_newest():
         ({"target": None}, "wasserstein_coef=-1.0 needs a target"),
     ],
 )
-def test_bad_input(kwargs, message):
+def test_bad_input(kwargs, message) -> None:
     with pytest.raises(ValueError, match=message):
         model_of(**kwargs)
 
 
-def test_without_a_target_it_is_sac():
+def test_without_a_target_it_is_sac() -> None:
     model = WassersteinSAC("MlpPolicy", "Pendulum-v1", embedding=MeanState(), **small()).learn(150)
     assert type(model.replay_buffer).__name__ == "ReplayBuffer"
     assert model.embeddings.size == 0
 
 
-def test_a_training_without_an_episode_says_so():
+def test_a_training_without_an_episode_says_so() -> None:
     with pytest.warns(UserWarning, match="0 episodes have finished"):
         model_of(n_envs=1).learn(100)

@@ -1,6 +1,7 @@
 """The whole way: what stands in the buffer after a rollout is what SB3 would compute from the reshaped rewards."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +28,11 @@ def spied(cls, credit, lengths, n_steps, gamma=0.97, gae_lambda=0.9, embedding="
         seed=0,
         **kwargs,
     )
-    rollouts, arguments = [], {}
+    rollouts: list[Any] = []
+    arguments: dict[str, Any] = {}
     compute = model.rollout_buffer.compute_returns_and_advantage
 
-    def remember(last_values, dones):
+    def remember(last_values, dones) -> None:
         arguments.update(last_values=last_values, dones=dones.copy())
         compute(last_values, dones)
         arguments.update(rewards=model.rollout_buffer.rewards.copy(), advantages=model.rollout_buffer.advantages.copy())
@@ -39,7 +41,7 @@ def spied(cls, credit, lengths, n_steps, gamma=0.97, gae_lambda=0.9, embedding="
     model.rollout_buffer.compute_returns_and_advantage = remember
     train = model.train
 
-    def keep():
+    def keep() -> None:
         rollouts.append((copy.copy(model.rollout_buffer), dict(arguments), model.tracker.rollout))
         train()
 
@@ -51,12 +53,12 @@ def spied(cls, credit, lengths, n_steps, gamma=0.97, gae_lambda=0.9, embedding="
 @pytest.mark.parametrize("cls", [WassersteinPPO, WassersteinA2C])
 @pytest.mark.parametrize("credit", ["telescoping", "terminal"])
 @pytest.mark.parametrize(("lengths", "n_steps"), [((3, 7, 5), 8), ((2,), 9), ((40,), 16), ((1,), 4)])
-def test_advantages_and_returns_are_those_of_the_reshaped_rewards(cls, credit, lengths, n_steps):
+def test_advantages_and_returns_are_those_of_the_reshaped_rewards(cls, credit, lengths, n_steps) -> None:
     _, rollouts = spied(cls, credit, lengths, n_steps)
     shaped = 0
     for buffer, before, _ in rollouts:
         advantages, returns = buffer.advantages.copy(), buffer.returns.copy()
-        shaped += np.any(buffer.rewards != before["rewards"])
+        shaped += bool(np.any(buffer.rewards != before["rewards"]))
         type(buffer).compute_returns_and_advantage(buffer, before["last_values"], before["dones"])
         np.testing.assert_allclose(advantages, buffer.advantages, atol=1e-5 * max(1.0, np.abs(advantages).max()))
         np.testing.assert_allclose(returns, buffer.returns, atol=1e-5 * max(1.0, np.abs(returns).max()))
@@ -65,7 +67,7 @@ def test_advantages_and_returns_are_those_of_the_reshaped_rewards(cls, credit, l
 
 
 @pytest.mark.parametrize("embedding", ["mean_state", VisitHistogram([-2.0] * 3, [2.0] * 3, 3, smoothing=0.5)], ids=str)
-def test_the_bonus_of_each_whole_episode_telescopes(embedding):
+def test_the_bonus_of_each_whole_episode_telescopes(embedding) -> None:
     """Rewards in the buffer, less those before: h at the end less h at the start, times λ, whatever the rollout's cuts."""
     target = ((1.0, 0.0, -1.0),) if embedding == "mean_state" else np.eye(27)[:1]
     settings = {"gamma": 1.0, "gae_lambda": 1.0, "embedding": embedding, "target": target}
@@ -89,7 +91,7 @@ def test_the_bonus_of_each_whole_episode_telescopes(embedding):
     assert checked >= 6
 
 
-def test_episode_credit_leaves_rewards_and_returns():
+def test_episode_credit_leaves_rewards_and_returns() -> None:
     _, rollouts = spied(WassersteinPPO, "episode", (3, 7, 5), 30)
     buffer, before, rollout = rollouts[-1]
     np.testing.assert_array_equal(buffer.rewards, before["rewards"])

@@ -37,7 +37,7 @@ def model_for(cls=WassersteinPPO, embedding="final_state", target=POINTS, coef=-
     ],
     ids=["final_state", "path", "occupancy"],
 )
-def test_round_trip(tmp_path, cls, embedding, dim, dual_kwargs):
+def test_round_trip(tmp_path, cls, embedding, dim, dual_kwargs) -> None:
     target = Target(np.random.default_rng(0).normal(size=(5, dim)), [1, 2, 3, 4, 5])
     model = model_for(cls, embedding, target, dual_kwargs=dual_kwargs, credit="terminal", episode_window=32)
     model.learn(1024)
@@ -57,7 +57,7 @@ def test_round_trip(tmp_path, cls, embedding, dim, dual_kwargs):
     assert loaded.num_timesteps >= model.num_timesteps + 256
 
 
-def test_a_model_loads_without_an_environment_and_saves_again(tmp_path):
+def test_a_model_loads_without_an_environment_and_saves_again(tmp_path) -> None:
     model = model_for()
     model.learn(512)
     model.save(tmp_path / "first")
@@ -68,7 +68,7 @@ def test_a_model_loads_without_an_environment_and_saves_again(tmp_path):
     np.testing.assert_array_equal(loaded.embeddings, model.embeddings)
 
 
-def test_nothing_of_ours_is_pickled(tmp_path):
+def test_nothing_of_ours_is_pickled(tmp_path) -> None:
     model = model_for(embedding=Path(3), target=np.zeros((1, 12)), dual_kwargs={"cost": SaturatingCost()})
     model.learn(512)
     model.save(tmp_path / "model")
@@ -87,7 +87,7 @@ def test_nothing_of_ours_is_pickled(tmp_path):
     assert extra <= {"_last_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer", "_last_original_obs"}
 
 
-def test_arguments_given_to_load_win(tmp_path):
+def test_arguments_given_to_load_win(tmp_path) -> None:
     model = model_for()
     model.learn(512)
     model.save(tmp_path / "model")
@@ -100,7 +100,7 @@ def test_arguments_given_to_load_win(tmp_path):
     loaded.learn(256)
 
 
-def test_a_plain_zip_loads_and_can_be_given_a_target(tmp_path):
+def test_a_plain_zip_loads_and_can_be_given_a_target(tmp_path) -> None:
     PPO("MlpPolicy", make_vec_env("CartPole-v1", 2), n_steps=64, batch_size=64).learn(128).save(tmp_path / "plain")
     env = make_vec_env("CartPole-v1", 2, seed=0)
     assert WassersteinPPO.load(tmp_path / "plain", env=env).target is None
@@ -110,7 +110,7 @@ def test_a_plain_zip_loads_and_can_be_given_a_target(tmp_path):
 
 
 @pytest.mark.parametrize("embedding", [FunctionEmbedding(lambda t: [len(t)], 1), FinalState(lambda o: o[:1])], ids=str)
-def test_functions_are_not_saved_and_the_error_says_so(tmp_path, embedding):
+def test_functions_are_not_saved_and_the_error_says_so(tmp_path, embedding) -> None:
     model = model_for(embedding=embedding, target=[[3.0]])
     model.learn(256)
     model.save(tmp_path / "model")
@@ -121,7 +121,7 @@ def test_functions_are_not_saved_and_the_error_says_so(tmp_path, embedding):
     loaded.learn(256)
 
 
-def test_a_sampled_target_is_not_saved_and_the_error_says_so(tmp_path):
+def test_a_sampled_target_is_not_saved_and_the_error_says_so(tmp_path) -> None:
     target = Target.from_sampler(lambda n: np.random.default_rng(n).normal(size=(n, 4)), 4)
     model = model_for(target=target)
     model.learn(512)
@@ -131,7 +131,7 @@ def test_a_sampled_target_is_not_saved_and_the_error_says_so(tmp_path):
     WassersteinPPO.load(tmp_path / "model", target=target)
 
 
-def test_checkpoints_and_evaluation(tmp_path):
+def test_checkpoints_and_evaluation(tmp_path) -> None:
     """Checkpoints keep the window; what EvalCallback sees is the environment's own return."""
     env = VecNormalize(make_vec_env("CartPole-v1", 2, seed=0))
     model = WassersteinPPO(
@@ -152,7 +152,7 @@ def test_checkpoints_and_evaluation(tmp_path):
     assert mean >= 1
 
 
-def test_learning_goes_on_where_it_stopped():
+def test_learning_goes_on_where_it_stopped() -> None:
     """Two calls of learn keep the window; an episode that spans them is recorded whole."""
     model = model_for(n_steps=16, batch_size=32)
     model.learn(320)
@@ -166,7 +166,7 @@ def test_learning_goes_on_where_it_stopped():
 
 
 @pytest.mark.parametrize("dual", ["sinkhorn", "rkhs", "alternating", "semidiscrete"])
-def test_every_dual_is_saved_and_goes_on(tmp_path, dual):
+def test_every_dual_is_saved_and_goes_on(tmp_path, dual) -> None:
     model = model_for(dual=dual)
     model.learn(1024)
     assert model.dual.distance != 0
@@ -178,7 +178,7 @@ def test_every_dual_is_saved_and_goes_on(tmp_path, dual):
 
 
 @pytest.mark.parametrize("dual", ["rkhs", "alternating", "semidiscrete"])
-def test_a_stochastic_dual_takes_the_models_seed(dual):
+def test_a_stochastic_dual_takes_the_models_seed(dual) -> None:
     # One after the other: SB3 seeds torch's global generator when a model is made.
     first, second = (model_for(dual=dual, target=np.repeat(POINTS, 20, axis=0)).learn(1024) for _ in range(2))
     np.testing.assert_array_equal(first.dual.shaping(POINTS), second.dual.shaping(POINTS))

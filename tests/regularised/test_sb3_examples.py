@@ -3,6 +3,8 @@ Scripts of the "Examples" page of SB3's documentation and of its page on custom 
 then the ways in which users make environments and callbacks.
 """
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -36,7 +38,7 @@ def drawn(dim):
     return {"target": Target(np.zeros((2, dim)), [0.5, 0.5]), "wasserstein_coef": -1.0, "seed": 0}
 
 
-def test_basic_usage():
+def test_basic_usage() -> None:
     env = gym.make("CartPole-v1", render_mode="rgb_array")
     model = WassersteinA2C("MlpPolicy", env, verbose=0, **drawn(4))
     model.learn(total_timesteps=200)
@@ -59,7 +61,7 @@ def make_env(env_id, rank, seed=0):
     return _init
 
 
-def test_multiprocessing():
+def test_multiprocessing() -> None:
     vec_env = SubprocVecEnv([make_env("CartPole-v1", i) for i in range(2)])
     model = WassersteinPPO("MlpPolicy", vec_env, **SHORT, **drawn(4))
     model.learn(total_timesteps=128)
@@ -68,11 +70,11 @@ def test_multiprocessing():
 
 
 class SaveOnBestTrainingRewardCallback(BaseCallback):
-    def __init__(self, check_freq, log_dir, verbose=1):
+    def __init__(self, check_freq, log_dir, verbose=1) -> None:
         super().__init__(verbose)
         self.check_freq, self.save_path, self.best = check_freq, log_dir / "best_model", -np.inf
 
-    def _on_step(self):
+    def _on_step(self) -> bool:
         if self.n_calls % self.check_freq == 0 and self.model.ep_info_buffer:
             mean = np.mean([episode["r"] for episode in self.model.ep_info_buffer])
             if mean > self.best:
@@ -81,7 +83,7 @@ class SaveOnBestTrainingRewardCallback(BaseCallback):
         return True
 
 
-def test_using_callback_monitoring_training(tmp_path):
+def test_using_callback_monitoring_training(tmp_path) -> None:
     env = Monitor(gym.make("CartPole-v1"), str(tmp_path))
     model = WassersteinA2C("MlpPolicy", env, **drawn(4))
     model.learn(total_timesteps=200, callback=SaveOnBestTrainingRewardCallback(50, tmp_path))
@@ -89,7 +91,7 @@ def test_using_callback_monitoring_training(tmp_path):
     env.close()
 
 
-def test_callback_collection(tmp_path):
+def test_callback_collection(tmp_path) -> None:
     for module in ("tqdm", "rich"):
         pytest.importorskip(module, reason="needs the extra logging")
     checkpoints = CheckpointCallback(save_freq=64, save_path=tmp_path, save_vecnormalize=True)
@@ -103,7 +105,7 @@ def test_callback_collection(tmp_path):
     assert evaluation.last_mean_reward > 0
 
 
-def test_dict_observations():
+def test_dict_observations() -> None:
     env = SimpleMultiObsEnv(random_start=False)
     features = {"embedding": FinalState(features="vec")}
     model = WassersteinPPO("MultiInputPolicy", env, **SHORT, **features, **drawn(5))
@@ -116,7 +118,7 @@ def brightness(image):
 
 
 @pytest.mark.parametrize("stack", [False, True])
-def test_images(stack):
+def test_images(stack) -> None:
     """The Atari example's shape: CnnPolicy on stacked images."""
     vec_env = make_vec_env(lambda: FakeImageEnv(screen_height=40, screen_width=40, n_channels=1, channel_first=False), 2)
     if stack:
@@ -129,7 +131,7 @@ def test_images(stack):
     assert len(model.embeddings) > 0
 
 
-def test_normalizing_input_features(tmp_path):
+def test_normalizing_input_features(tmp_path) -> None:
     vec_env = VecNormalize(make_vec_env("Pendulum-v1", n_envs=1), norm_obs=True, norm_reward=True, clip_obs=10.0)
     model = WassersteinPPO("MlpPolicy", vec_env, n_steps=256, batch_size=64, n_epochs=1, **drawn(3))
     model.learn(total_timesteps=512)
@@ -143,13 +145,13 @@ def test_normalizing_input_features(tmp_path):
     evaluate_policy(model, loaded_env, n_eval_episodes=1)
 
 
-def test_accessing_and_modifying_model_parameters():
+def test_accessing_and_modifying_model_parameters() -> None:
     """The evolution strategy of the page: parameters out, changed, and in again without the optimiser's."""
     model = WassersteinA2C("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [8]}, **drawn(4))
     model.learn(total_timesteps=200)
     params = {key: value for key, value in model.policy.state_dict().items() if "policy" in key or "action" in key}
     candidate = {name: param + th.randn_like(param) for name, param in params.items()}
-    all_params = {**model.policy.state_dict(), **candidate}
+    all_params: Any = {**model.policy.state_dict(), **candidate}
     model.set_parameters({"policy": all_params}, exact_match=False)
     assert th.equal(model.policy.state_dict()["action_net.bias"], candidate["action_net.bias"])
     window = model.embeddings
@@ -157,7 +159,7 @@ def test_accessing_and_modifying_model_parameters():
     np.testing.assert_array_equal(model.embeddings, window)
 
 
-def test_learning_rate_schedule():
+def test_learning_rate_schedule() -> None:
     model = WassersteinPPO("MlpPolicy", "CartPole-v1", learning_rate=lambda left: left * 0.001, **SHORT, **drawn(4))
     model.learn(total_timesteps=192)
     model.learn(total_timesteps=64, reset_num_timesteps=False, tb_log_name="more")
@@ -167,7 +169,7 @@ def test_learning_rate_schedule():
 
 
 class CustomCombinedExtractor(BaseFeaturesExtractor):
-    def __init__(self, observation_space, features_dim=16):
+    def __init__(self, observation_space, features_dim=16) -> None:
         super().__init__(observation_space, features_dim)
         self.linear = th.nn.Sequential(th.nn.Linear(observation_space.shape[0], features_dim), th.nn.ReLU())
 
@@ -175,7 +177,7 @@ class CustomCombinedExtractor(BaseFeaturesExtractor):
         return self.linear(observations)
 
 
-def test_custom_policy():
+def test_custom_policy() -> None:
     policy_kwargs = {
         "activation_fn": th.nn.ReLU,
         "net_arch": {"pi": [16, 16], "vf": [16]},
@@ -189,14 +191,14 @@ def test_custom_policy():
 
 
 @pytest.mark.parametrize(("space", "dim"), [("multi_discrete", 5), ("multi_binary", 4), ("dict", 5), ("discrete", 6)])
-def test_observation_spaces(space, dim):
+def test_observation_spaces(space, dim) -> None:
     policy = "MultiInputPolicy" if space == "dict" else "MlpPolicy"
     model = WassersteinPPO(policy, make_vec_env(lambda: ScriptedEnv(space), 2), **SHORT, **drawn(dim)).learn(64)
     assert model.embeddings.shape[1] == dim
 
 
 class AnyAction(ScriptedEnv):
-    def __init__(self, action_space):
+    def __init__(self, action_space) -> None:
         super().__init__()
         self.action_space = action_space
 
@@ -207,21 +209,21 @@ class AnyAction(ScriptedEnv):
     ids=lambda s: type(s).__name__,
 )
 @pytest.mark.parametrize("cls", [WassersteinPPO, WassersteinA2C])
-def test_action_spaces(cls, action_space):
+def test_action_spaces(cls, action_space) -> None:
     model = cls("MlpPolicy", AnyAction(action_space), **drawn(3)) if cls is WassersteinA2C else None
     model = model or cls("MlpPolicy", AnyAction(action_space), **SHORT, **drawn(3))
     assert len(model.learn(64).embeddings) > 4
 
 
 @pytest.mark.parametrize("cls", [WassersteinPPO, WassersteinA2C])
-def test_state_dependent_exploration(cls):
+def test_state_dependent_exploration(cls) -> None:
     kwargs = SHORT if cls is WassersteinPPO else {}
     for more in ({}, {"sde_sample_freq": 4, "policy_kwargs": {"squash_output": True}}):
         model = cls("MlpPolicy", "Pendulum-v1", use_sde=True, segment_length=16, **more, **kwargs, **drawn(3)).learn(128)
         assert len(model.embeddings) == 8
 
 
-def test_set_env_binds_to_the_new_one():
+def test_set_env_binds_to_the_new_one() -> None:
     model = WassersteinPPO("MlpPolicy", make_vec_env("CartPole-v1", 2, seed=0), **SHORT, **drawn(4)).learn(128)
     before = len(model.embeddings)
     model.set_env(make_vec_env("CartPole-v1", 2, seed=1))
@@ -230,7 +232,7 @@ def test_set_env_binds_to_the_new_one():
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(WassersteinPPO, PPO), (WassersteinA2C, A2C)])
-def test_a_plain_models_zip(tmp_path, ours, theirs):
+def test_a_plain_models_zip(tmp_path, ours, theirs) -> None:
     """Its policy goes on with ours; a target given to load starts an empty window."""
     kwargs = SHORT if theirs is PPO else {}
     plain = theirs("MlpPolicy", "CartPole-v1", seed=0, **kwargs)
@@ -246,7 +248,7 @@ def test_a_plain_models_zip(tmp_path, ours, theirs):
 
 
 @pytest.mark.parametrize("vec_env_cls", [DummyVecEnv, SubprocVecEnv])
-def test_make_vec_env_with_its_arguments(tmp_path, vec_env_cls):
+def test_make_vec_env_with_its_arguments(tmp_path, vec_env_cls) -> None:
     env = make_vec_env(
         "CartPole-v1",
         2,

@@ -37,7 +37,7 @@ def value_with_a_bonus_of_one(cls, gamma, steps, **kwargs):
     return float(model.policy.predict_values(th.ones(1, 1)).item()), model
 
 
-def test_the_critic_learns_the_bonus_once():
+def test_the_critic_learns_the_bonus_once() -> None:
     # The mean over the ten steps of γ^(steps left), .65. Bootstrapped, it would be that / (1 − γ · that), 1.57.
     once = np.mean(0.9 ** np.arange(LENGTH))
     value, model = value_with_a_bonus_of_one(
@@ -47,27 +47,27 @@ def test_the_critic_learns_the_bonus_once():
     assert model.bonus_to_go == pytest.approx(once)
 
 
-def test_without_a_discount_the_critic_does_not_run_away():
+def test_without_a_discount_the_critic_does_not_run_away() -> None:
     # Bootstrapped, V grows by one a rollout, of which there are thirty; what it starts with stays.
     value, _ = value_with_a_bonus_of_one(WassersteinPPO, 1.0, 6_000, n_steps=50, batch_size=100, n_epochs=5, gae_lambda=1.0)
     assert value < 3.0
 
 
-def test_rollouts_shorter_than_the_episodes():
+def test_rollouts_shorter_than_the_episodes() -> None:
     once = np.mean(0.9 ** np.arange(LENGTH))
     _, model = value_with_a_bonus_of_one(WassersteinA2C, 0.9, 4_000, n_steps=3, gae_lambda=1.0)
     # In four rollouts of three steps out of ten no episode ends: the estimate swings around.
     assert model.bonus_to_go == pytest.approx(once, rel=0.25)
 
 
-def test_mean_to_go_by_hand():
+def test_mean_to_go_by_hand() -> None:
     bonus = np.array([[1.0, 0.0], [2.0, 0.0], [4.0, 8.0]])
     dones = np.array([[False, True], [True, False], [False, False]])
     # Left: 1 + .5 · 2, 2, 4 + .5 · 6; right: 0, .5 · (8 + .5 · 6), 8 + .5 · 6.
     assert shaping.mean_to_go(bonus, dones, 0.5, 6.0) == pytest.approx(np.mean([2.0, 2.0, 7.0, 0.0, 5.5, 11.0]))
 
 
-def test_mean_to_go_by_hand_where_no_episode_ends():
+def test_mean_to_go_by_hand_where_no_episode_ends() -> None:
     bonus = np.array([[1.0, 0.0], [2.0, 0.0], [4.0, 8.0]])
     # Left: 1 + .5 · 5.5, 2 + .5 · 7, 4 + .5 · 6; right: .5 · 5.5, .5 · (8 + .5 · 6), 8 + .5 · 6.
     expected = np.mean([3.75, 5.5, 7.0, 2.75, 5.5, 11.0])
@@ -75,7 +75,7 @@ def test_mean_to_go_by_hand_where_no_episode_ends():
 
 
 @pytest.mark.parametrize("embedding", ["final_state", StateOccupancy(horizon=LENGTH)])
-def test_nothing_is_taken_where_nothing_is_counted_twice(embedding):
+def test_nothing_is_taken_where_nothing_is_counted_twice(embedding) -> None:
     """Not at a termination, where SB3 adds nothing; not of a state's bonus, which goes on after a time limit like a reward."""
     terminates = isinstance(embedding, str)
     env = make_vec_env(NothingChanges, 2, seed=0, env_kwargs={"length": LENGTH, "terminates": terminates})
@@ -84,7 +84,7 @@ def test_nothing_is_taken_where_nothing_is_counted_twice(embedding):
     assert model.bonus_to_go == 0.0
 
 
-def test_the_estimate_is_saved(tmp_path):
+def test_the_estimate_is_saved(tmp_path) -> None:
     _, model = value_with_a_bonus_of_one(WassersteinPPO, 0.9, 400, n_steps=50, batch_size=100)
     model.save(tmp_path / "model")
     assert WassersteinPPO.load(tmp_path / "model").bonus_to_go == model.bonus_to_go > 0.0

@@ -13,7 +13,7 @@ TARGET = np.random.default_rng(0).uniform(-2, 2, size=(20, 3))
 
 
 class Scaled(ScriptedEnv):
-    def __init__(self, units):
+    def __init__(self, units) -> None:
         super().__init__("box", lengths=(5,))
         self.units = units.astype(np.float32)
 
@@ -30,7 +30,7 @@ def learnt(units, dual="sinkhorn"):
     return model.learn(100)
 
 
-def test_an_occupancys_features_count_alike_whatever_their_units():
+def test_an_occupancys_features_count_alike_whatever_their_units() -> None:
     plain, scaled = learnt(np.ones(3)), learnt(UNITS)
     points = np.random.default_rng(1).uniform(-2, 2, size=(30, 3))
     expected = plain.tracker.shaping(points)
@@ -39,7 +39,7 @@ def test_an_occupancys_features_count_alike_whatever_their_units():
     np.testing.assert_allclose(scaled.tracker.feature_scale / plain.tracker.feature_scale, UNITS, rtol=1e-3)
 
 
-def test_the_unit_is_each_features_own_spread():
+def test_the_unit_is_each_features_own_spread() -> None:
     tracker = learnt(UNITS).tracker
     assert tracker.feature_scale.shape == (3,)
     # Uniform on ± 2: a deviation of 2.3 / 2.
@@ -48,14 +48,14 @@ def test_the_unit_is_each_features_own_spread():
 
 @pytest.mark.parametrize(("steps", "fitted"), [(5, False), (10, True)])
 @pytest.mark.filterwarnings("ignore:.*have finished.*")
-def test_two_episodes_are_enough_for_a_distance(steps, fitted):
+def test_two_episodes_are_enough_for_a_distance(steps, fitted) -> None:
     env = DummyVecEnv([lambda: ScriptedEnv(lengths=(5,))])
     model = WassersteinA2C("MlpPolicy", env, target=np.ones((1, 3)), wasserstein_coef=0.0, seed=0, device="cpu").learn(steps)
     assert len(model.tracker.window) == steps // 5
     assert model.dual.is_fitted == fitted
 
 
-def test_a_feature_that_never_varies_keeps_its_unit():
+def test_a_feature_that_never_varies_keeps_its_unit() -> None:
     """And one warning names it."""
     with pytest.warns(UserWarning, match=r"entries \[1\] of the embedding") as caught:
         model = learnt(np.array([1.0, 0.0, 1.0]))
@@ -63,7 +63,7 @@ def test_a_feature_that_never_varies_keeps_its_unit():
     assert len(caught) == 1
 
 
-def test_a_segments_bonus_goes_on_to_the_episodes_end():
+def test_a_segments_bonus_goes_on_to_the_episodes_end() -> None:
     """GAE stops where an episode ended, not where a segment did."""
     env = DummyVecEnv([lambda: ScriptedEnv(lengths=(5,))])
     model = WassersteinA2C(
@@ -75,7 +75,7 @@ def test_a_segments_bonus_goes_on_to_the_episodes_end():
     np.testing.assert_array_equal(rollout.ends[:, 0], ends | (np.arange(16) % 5 == 2))
 
 
-def test_a_segment_of_one_step():
+def test_a_segment_of_one_step() -> None:
     env = DummyVecEnv([lambda: ScriptedEnv(lengths=(5,))])
     model = WassersteinA2C("MlpPolicy", env, target=np.ones((1, 3)), segment_length=1, seed=0, device="cpu").learn(10)
     assert len(model.tracker.window) == 10

@@ -42,7 +42,7 @@ def equal(a, b):
 @pytest.mark.parametrize("with_target", [False, True])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("ours", "theirs"), [(WassersteinPPO, PPO), (WassersteinA2C, A2C)])
-def test_bit_identical(ours, theirs, case, with_target):
+def test_bit_identical(ours, theirs, case, with_target) -> None:
     env_id, n_envs, normalize, dim = CASES[case]
     plain, plain_rows = train(theirs, env_id, n_envs, normalize)
     kwargs = {"target": np.ones((3, dim))} if with_target else {}
@@ -58,14 +58,14 @@ def test_bit_identical(ours, theirs, case, with_target):
     assert (len(model.embeddings) > 0) == with_target
 
 
-def test_it_can_fail():
+def test_it_can_fail() -> None:
     """The comparison sees a coefficient that is not zero."""
     plain, _ = train(PPO, "CartPole-v1", 1, False)
     model, _ = train(WassersteinPPO, "CartPole-v1", 1, False, wasserstein_coef=1e-3, target=np.ones((3, 4)))
     assert not equal(model.get_parameters()["policy"], plain.get_parameters()["policy"])
 
 
-def test_what_is_measured_is_what_a_callback_measures_under_the_parent():
+def test_what_is_measured_is_what_a_callback_measures_under_the_parent() -> None:
     measured = WassersteinA2C("MlpPolicy", make_vec_env("CartPole-v1", 4, seed=5), seed=7, target=np.ones((3, 4)))
     measured.learn(3000)
     callback = DualCallback("mean_state", np.ones((3, 4)))
@@ -75,7 +75,7 @@ def test_what_is_measured_is_what_a_callback_measures_under_the_parent():
     assert equal(measured.dual.state_dict(), callback.dual.state_dict())
 
 
-def test_a_training_cut_in_two_measures_the_same():
+def test_a_training_cut_in_two_measures_the_same() -> None:
     """The cut must not solve the dual once more."""
 
     def made():

@@ -23,7 +23,7 @@ def entropic(x, y, epsilon):
 
 
 @pytest.mark.parametrize("cls", [AlternatingDual, SemiDiscreteDual])
-def test_a_stochastic_duals_distance_is_pots(cls):
+def test_a_stochastic_duals_distance_is_pots(cls) -> None:
     """Both potentials count, and the third term of the dual objective, which is small only at the optimum."""
     dual = cls(epsilon=0.5, relative=False, seed=0)
     draws = np.random.default_rng(2)
@@ -38,7 +38,7 @@ def test_a_stochastic_duals_distance_is_pots(cls):
     assert dual.residual < 0.5
 
 
-def test_before_it_has_converged_the_distance_is_the_dual_objective():
+def test_before_it_has_converged_the_distance_is_the_dual_objective() -> None:
     dual = RKHSDual(epsilon=0.5, relative=False, seed=0)
     dual.update(X, Y)
     f, g = dual._f(dual._recent_x), dual._g(dual._recent_y)
@@ -49,13 +49,13 @@ def test_before_it_has_converged_the_distance_is_the_dual_objective():
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_the_median_within_few_points(n):
+def test_the_median_within_few_points(n) -> None:
     cloud = np.array([[0.0], [3.0], [10.0]])[:n]
     assert GroundCost("euclidean").median_within(cloud) == {1: 1.0, 2: 3.0, 3: 7.0}[n]
 
 
 @pytest.mark.parametrize("repeated", [0.3, 0.1 + 0.2 + np.arange(100)[:, None] % 2 * 5e-17])
-def test_the_median_within_a_cloud_that_repeats_a_point(repeated):
+def test_the_median_within_a_cloud_that_repeats_a_point(repeated) -> None:
     """Most pairs are of one point: the unit is what lies between those that differ."""
     others = np.random.default_rng(0).normal(size=(20, 1))
     cloud = np.concatenate([np.full((100, 1), repeated) if np.isscalar(repeated) else repeated, others])
@@ -65,7 +65,7 @@ def test_the_median_within_a_cloud_that_repeats_a_point(repeated):
 
 
 @pytest.mark.parametrize("most", [2, 12])
-def test_no_more_iterations_than_asked_for(most):
+def test_no_more_iterations_than_asked_for(most) -> None:
     dual = SinkhornDual(epsilon=0.1, tol=1e-15, max_iterations=most, dtype="float64", debias=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,6 +1,7 @@
 """Costs in blocks and the kernel that they turn into, against the formula in float64; with numpy's loops and numba's."""
 
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_a_point_that_is_left_out_is_at_no_finite_cost_from_itself() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(1, 1), (7, 9), (300, 400), (1200, 1000)])
 def test_median_is_numpys_up_to_all_pairs(shape: tuple[int, int], dtype: type) -> None:
-    values = np.random.default_rng(0).gamma(2.0, size=shape).astype(dtype)
+    values: Any = np.random.default_rng(0).gamma(2.0, size=shape).astype(dtype)
     exact = values.size <= 2**20
     assert median_of(values) == pytest.approx(float(np.median(values)), rel=1e-6 if exact else 2e-2)
     assert median_of(np.round(values)) == np.median(np.round(values))

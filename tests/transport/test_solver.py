@@ -25,7 +25,7 @@ def error(dual):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_tensors_are_solved_as_arrays_are(dtype):
+def test_tensors_are_solved_as_arrays_are(dtype) -> None:
     x, y = clouds(300, 2)
     costs, weights = cdist(x, y).astype(dtype), np.full(300, 1 / 300, dtype)
     here, there = ArrayBackend(dtype), ArrayBackend(dtype, "cpu:0")
@@ -40,7 +40,7 @@ def test_tensors_are_solved_as_arrays_are(dtype):
 
 @pytest.mark.parametrize("d", [2, 16])
 @pytest.mark.parametrize("epsilon", [0.1, 0.01])
-def test_both_marginals_fit_cold_and_warm(loops, d, epsilon):
+def test_both_marginals_fit_cold_and_warm(loops, d, epsilon) -> None:
     x, y = clouds(400, d)
     dual = SinkhornDual(epsilon=epsilon, debias=False)
     dual.update(x, y)
@@ -53,7 +53,7 @@ def test_both_marginals_fit_cold_and_warm(loops, d, epsilon):
     assert error(dual) <= 1.05e-3
 
 
-def test_mixing_takes_a_fraction_of_sinkhorns_iterations():
+def test_mixing_takes_a_fraction_of_sinkhorns_iterations() -> None:
     x, y = clouds(300, 2)
     dual = SinkhornDual(epsilon=0.01, debias=False)
     dual.update(x, y)
@@ -67,7 +67,7 @@ def test_mixing_takes_a_fraction_of_sinkhorns_iterations():
     assert 2 * dual.iterations <= plain
 
 
-def test_float32_falls_back_once_with_a_warning_and_is_right(loops):
+def test_float32_falls_back_once_with_a_warning_and_is_right(loops) -> None:
     x, y = clouds(60, 2)
     dual = SinkhornDual(epsilon=1e-4, debias=False)
     with pytest.warns(UserWarning, match="`dtype`='float32' is too coarse"):
@@ -84,7 +84,7 @@ def _assignment(x, y):
     return costs[linear_sum_assignment(costs)].mean()
 
 
-def test_not_converged_is_said_once_with_the_residual():
+def test_not_converged_is_said_once_with_the_residual() -> None:
     x, y = clouds(60, 2)
     dual = SinkhornDual(epsilon=0.01, max_iterations=2, debias=False)
     with pytest.warns(UserWarning, match=r"`max_iterations`=2 .* marginal error"):
@@ -107,7 +107,7 @@ def gaussian_ot(mean_x, cov_x, mean_y, cov_y, epsilon):
 
 
 @pytest.mark.parametrize(("d", "gap_line"), [(2, 2e-3), (16, 5e-3)])
-def test_gaussians_in_closed_form(loops, d, gap_line):
+def test_gaussians_in_closed_form(loops, d, gap_line) -> None:
     # Quasi-random normal clouds: the error of plain samples would hide the solver's.
     from scipy.stats import norm, qmc
 
@@ -127,7 +127,7 @@ def test_gaussians_in_closed_form(loops, d, gap_line):
         assert np.std(ours - exact) <= 0.03 * np.std(exact)
 
 
-def test_distance_is_symmetric_and_invariant():
+def test_distance_is_symmetric_and_invariant() -> None:
     x, y = clouds(50, 3)
     base = behaviour_distance(x, y)
     assert behaviour_distance(y, x) == pytest.approx(base, rel=1e-3)
@@ -137,7 +137,7 @@ def test_distance_is_symmetric_and_invariant():
     assert behaviour_distance(x, x) == 0
 
 
-def test_a_torch_device_gives_what_the_cpu_gives():
+def test_a_torch_device_gives_what_the_cpu_gives() -> None:
     x, y = clouds(300, 3)
     here, there = SinkhornDual(), SinkhornDual(device="cpu:0")
     for dual in (here, there):

@@ -17,7 +17,7 @@ class Faulty(gym.Env):
     observation_space = spaces.Box(-10, 10, (2,), np.float32)
     action_space = spaces.Discrete(2)
 
-    def __init__(self, what="nothing", at=20):
+    def __init__(self, what="nothing", at=20) -> None:
         self.what, self.at, self.life = what, at, 0
 
     def reset(self, *, seed=None, options=None):
@@ -70,7 +70,7 @@ class Restorable(gym.Env):
     def state(self):
         return self.np_random.bit_generator.state, self.place.copy(), self.time
 
-    def restore(self, state):
+    def restore(self, state) -> None:
         generator, place, self.time = state
         self.np_random.bit_generator.state = generator
         self.place = place.copy()

@@ -18,7 +18,7 @@ BOUND = 2**27
 class Trap:
     """Unpickled, it leaves a mark on the disk."""
 
-    def __init__(self, mark):
+    def __init__(self, mark) -> None:
         self.mark = str(mark)
 
     def __reduce__(self):
@@ -61,7 +61,7 @@ def packed(content):
     return buffer.getvalue()
 
 
-def bounded(act, words, error=ValueError):
+def bounded(act, words, error=ValueError) -> None:
     """The call is refused in these words, and takes little memory on the way."""
     tracemalloc.start()
     try:

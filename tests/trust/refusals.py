@@ -4,6 +4,7 @@ import hashlib
 import signal
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import cloudpickle
 import pytest
@@ -24,7 +25,7 @@ def disk():
 
 @contextmanager
 def no_hang():
-    def late(*_):
+    def late(*_) -> NoReturn:
         raise AssertionError(f"still at it after {PATIENCE} s")
 
     before = signal.signal(signal.SIGALRM, late)
@@ -36,7 +37,7 @@ def no_hang():
         signal.signal(signal.SIGALRM, before)
 
 
-def check_refusal(act, words, error=ValueError, made=None):
+def check_refusal(act, words, error=ValueError, made=None) -> None:
     """
     :param act: called with ``made``, or with nothing where there is none
     :param words: that the message must hold, a pattern

@@ -37,7 +37,7 @@ def learnt(adversary, case, cls=WassersteinA2C, steps=3200, **kwargs):
 
 @pytest.mark.parametrize("credit", ["telescoping", "episode"])
 @pytest.mark.parametrize("case", CASES)
-def test_nothing_becomes_nan(case, credit, adversary):
+def test_nothing_becomes_nan(case, credit, adversary) -> None:
     model = learnt(adversary, case, credit=credit)
     assert all(bool(th.isfinite(p).all()) for p in model.policy.parameters())
     logged = {name: value for row in model.logger.rows for name, value in row.items() if name.startswith("wasserstein/")}
@@ -47,13 +47,13 @@ def test_nothing_becomes_nan(case, credit, adversary):
 
 
 @pytest.mark.parametrize("dual", ["rkhs", "alternating", "semidiscrete"])
-def test_stochastic_duals_outlive_a_collapse(dual, adversary):
+def test_stochastic_duals_outlive_a_collapse(dual, adversary) -> None:
     model = learnt(adversary, "collapse", dual=dual, steps=2400)
     assert np.isfinite(model.tracker.shaping(np.zeros((1, 4)))).all()
     assert np.isfinite(model.tracker.shaping(TARGET)).all()
 
 
-def test_a_potential_comes_back_after_a_collapse(adversary):
+def test_a_potential_comes_back_after_a_collapse(adversary) -> None:
     """While all behaviours are one, h is one number on them; once they differ again, it tells them apart."""
     model = learnt(adversary, "collapse", steps=4 * 180)
     collapsed = model.tracker.window.embeddings
@@ -63,7 +63,7 @@ def test_a_potential_comes_back_after_a_collapse(adversary):
     assert np.ptp(model.tracker.shaping(spread)) > 0.1 * model.tracker.scales.ground_cost
 
 
-def test_spikes_in_the_reward_do_not_drown_the_bonus_nor_the_other_way_round(adversary):
+def test_spikes_in_the_reward_do_not_drown_the_bonus_nor_the_other_way_round(adversary) -> None:
     """PPO with telescoping credit: an episode's bonus is of the order of the spread of returns, whatever that is."""
     for case in ("noise", "spikes"):
         model = learnt(adversary, case, WassersteinPPO, batch_size=40, n_epochs=1)

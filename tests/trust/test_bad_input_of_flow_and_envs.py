@@ -1,6 +1,7 @@
 """Flows, environments, figures, the zoo: bad input is refused, by name, and leaves everything as it was."""
 
 import sys
+from typing import NoReturn
 
 import gymnasium as gym
 import numpy as np
@@ -23,7 +24,7 @@ def square(s, a):
     return s[:, 0] ** 2 + a[:, 0] ** 2
 
 
-def failing(s, a):
+def failing(s, a) -> NoReturn:
     raise RuntimeError("the plant is closed")
 
 
@@ -212,7 +213,7 @@ FIGURES = {
 
 
 def command(*arguments):
-    def act():
+    def act() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["zoo", *arguments])
             main()
@@ -231,17 +232,17 @@ def table(cases):
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+def _in_a_folder_of_its_own(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
 @table(GRIDS)
-def test_grids(case):
+def test_grids(case) -> None:
     check_refusal(*case)
 
 
 @table(FLOWS)
-def test_flows(case):
+def test_flows(case) -> None:
     check_refusal(*case)
 
 
@@ -253,7 +254,7 @@ def made():
 
 
 @table(ON_A_FLOW)
-def test_a_flow_stays_as_it_was(case, made):
+def test_a_flow_stays_as_it_was(case, made) -> None:
     act, words, *error = case
     before = made.particles.clone(), made.weights.clone()
     check_refusal(lambda: act(made), words, *error)
@@ -262,12 +263,12 @@ def test_a_flow_stays_as_it_was(case, made):
 
 
 @table(NATURALS)
-def test_natural_gradients(case):
+def test_natural_gradients(case) -> None:
     check_refusal(*case)
 
 
 @table(ON_A_NATURAL)
-def test_a_natural_gradient_stays_as_it_was(case):
+def test_a_natural_gradient_stays_as_it_was(case) -> None:
     act, words, *error = case
     learner = natural()
     before = [p.detach().clone() for p in learner.policy.parameters()]
@@ -277,22 +278,22 @@ def test_a_natural_gradient_stays_as_it_was(case):
 
 
 @table(ENVS)
-def test_environments(case):
+def test_environments(case) -> None:
     check_refusal(*case)
 
 
 @table(FIGURES)
-def test_figures(case):
+def test_figures(case) -> None:
     pytest.importorskip("matplotlib")
     check_refusal(*case)
 
 
 @table(ZOO)
-def test_the_zoo(case, capsys):
+def test_the_zoo(case, capsys) -> None:
     pytest.importorskip("rl_zoo3")
     check_refusal(*case)
 
 
-def test_the_zoo_has_no_file_of_an_unknown_algorithm():
+def test_the_zoo_has_no_file_of_an_unknown_algorithm() -> None:
     assert zoo.config_file("nothing") is None
     assert zoo.config_file("../pyproject") is None

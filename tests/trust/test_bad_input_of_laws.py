@@ -1,5 +1,7 @@
 """Embeddings, targets, duals: bad input is refused, by name, and leaves everything as it was."""
 
+from typing import Any, NoReturn
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -35,7 +37,11 @@ class Still:
         return np.zeros(len(observation), dtype=int), state
 
 
-def failing(n):
+def nothing(n) -> Any:
+    return None
+
+
+def failing(n) -> NoReturn:
     raise RuntimeError("no samples left")
 
 
@@ -119,7 +125,7 @@ TARGETS = {
     "a sampler's dim of None": (lambda: Target.from_sampler(lambda n: np.zeros((n, 2)), None), "dim"),
     "a sampler's dim of text": (lambda: Target.from_sampler(lambda n: np.zeros((n, 2)), "two"), "dim"),
     "a sampler that raises": (lambda: Target.from_sampler(failing, 2), "sampler"),
-    "a sampler that returns None": (lambda: Target.from_sampler(lambda n: None, 2), "sampler"),
+    "a sampler that returns None": (lambda: Target.from_sampler(nothing, 2), "sampler"),
     "no trajectories": (lambda: Target.from_trajectories([], "path"), "trajectories"),
     "None for trajectories": (lambda: Target.from_trajectories(None, "path"), "trajectories", TypeError),
     "trajectories of another space": (
@@ -204,19 +210,19 @@ def table(cases):
 
 
 @table(EMBEDDINGS)
-def test_embeddings(case, tmp_path, monkeypatch):
+def test_embeddings(case, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     check_refusal(*case)
 
 
 @table(TARGETS)
-def test_targets(case, tmp_path, monkeypatch):
+def test_targets(case, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     check_refusal(*case)
 
 
 @table(DUAL_ARGUMENTS)
-def test_duals(case, tmp_path, monkeypatch):
+def test_duals(case, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     check_refusal(*case)
 
@@ -250,7 +256,7 @@ ON_A_DUAL = {
 
 @pytest.mark.parametrize("cls", DUALS)
 @table(ON_A_DUAL)
-def test_a_fitted_dual_stays_as_it_was(case, cls):
+def test_a_fitted_dual_stays_as_it_was(case, cls) -> None:
     act, words, *error = case
     check_refusal(act, words, *error, made=fitted(cls))
 
@@ -263,7 +269,7 @@ ON_A_TARGET = {
 
 
 @table(ON_A_TARGET)
-def test_a_target_that_cannot_be_saved(case, tmp_path, monkeypatch):
+def test_a_target_that_cannot_be_saved(case, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken.npz").mkdir()
     act, words, *error = case
@@ -288,7 +294,7 @@ NUMBERS = st.one_of(
         ["n_points", "horizon", "dim", "n_episodes", "epsilon", "tol", "max_iterations", "step", "budget", "scale"]
     ),
 )
-def test_whatever_is_no_positive_number_is_refused_by_name(value, name):
+def test_whatever_is_no_positive_number_is_refused_by_name(value, name) -> None:
     makers = {
         "n_points": lambda: Path(n_points=value),
         "horizon": lambda: StateOccupancy(horizon=value),
@@ -319,7 +325,7 @@ def test_whatever_is_no_positive_number_is_refused_by_name(value, name):
         st.complex_numbers(),
     )
 )
-def test_whatever_is_no_cloud_is_refused_by_everything_that_takes_one(junk):
+def test_whatever_is_no_cloud_is_refused_by_everything_that_takes_one(junk) -> None:
     for act in (
         lambda: Target(junk),
         lambda: behaviour_distance(junk, CLOUD),

@@ -1,5 +1,7 @@
 """Algorithms, callbacks, populations: bad input is refused, by name, and leaves everything as it was."""
 
+from typing import NoReturn
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ def garbage(name, content=b"not a zip"):
     return name
 
 
-def raising(progress):
+def raising(progress) -> NoReturn:
     raise RuntimeError("no such progress")
 
 
@@ -201,27 +203,27 @@ def table(cases):
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+def _in_a_folder_of_its_own(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
 @table(ALGORITHMS)
-def test_algorithms(case):
+def test_algorithms(case) -> None:
     check_refusal(*case)
 
 
 @table(CALLBACKS)
-def test_callbacks(case):
+def test_callbacks(case) -> None:
     check_refusal(*case)
 
 
 @table(POPULATIONS)
-def test_populations(case):
+def test_populations(case) -> None:
     check_refusal(*case)
 
 
 @table(WPOS)
-def test_wpo(case):
+def test_wpo(case) -> None:
     check_refusal(*case)
 
 
@@ -235,26 +237,26 @@ def saved(tmp_path_factory):
 
 
 @table(ON_A_SAVED_MODEL)
-def test_loading_a_model(case, saved):
+def test_loading_a_model(case, saved) -> None:
     kwargs, words, *error = case
     env = DummyVecEnv([lambda: gym.make(kwargs.get("env", "CartPole-v1"))])
     check_refusal(lambda: WassersteinA2C.load(saved / "model", **{**kwargs, "env": env}), words, *error)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip"])
-def test_loading_what_is_no_model(content):
+def test_loading_what_is_no_model(content) -> None:
     garbage("model.zip", content)
     check_refusal(lambda: WassersteinPPO.load("model.zip"), "model.zip|zip|data")
 
 
 @table(ON_A_SAVED_POPULATION)
-def test_loading_a_population(case, saved):
+def test_loading_a_population(case, saved) -> None:
     kwargs, words, *error = case
     check_refusal(lambda: Population.load(saved / "population", **{"env": Goals, **kwargs}), words, *error)
 
 
 @table(ON_A_POPULATION)
-def test_a_population_stays_as_it_was(case):
+def test_a_population_stays_as_it_was(case) -> None:
     act, words, *error = case
     garbage("file", b"in the way")
     with make(seed=4) as other, make(seed=3) as population:
@@ -268,7 +270,7 @@ def test_a_population_stays_as_it_was(case):
             assert len(blob) == len(member.blob)
 
 
-def test_a_model_stays_as_it_was():
+def test_a_model_stays_as_it_was() -> None:
     made = WassersteinA2C("MlpPolicy", DummyVecEnv([ScriptedEnv]), target=[[0.0] * 3], wasserstein_coef=1.0, seed=0).learn(64)
     parts = {**made.get_parameters(), "dual": made.dual.state_dict()}
     check_refusal(lambda m: m.set_parameters(parts), "dual", made=None if made is None else Frozen(made))
@@ -279,7 +281,7 @@ def test_a_model_stays_as_it_was():
 class Frozen:
     """A model whose pickle is what counts: parameters, dual, window, scales."""
 
-    def __init__(self, made):
+    def __init__(self, made) -> None:
         self._made = made
 
     def __getattr__(self, name):

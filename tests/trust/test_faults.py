@@ -9,6 +9,7 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def model(what, at=20, env_class=DummyVecEnv, cls=WassersteinPPO, **kwargs):
     return cls("MlpPolicy", env, target=[[0.0, 0.0]], wasserstein_coef=1.0, seed=0, device="cpu", **kwargs)
 
 
-def goes_on(made, folder):
+def goes_on(made, folder) -> None:
     """The model is finite, predicts, saves, loads and learns on in a sound environment."""
     assert all(bool(th.isfinite(p).all()) for p in made.policy.parameters())
     made.predict(np.zeros(2, dtype=np.float32))
@@ -53,7 +54,7 @@ def goes_on(made, folder):
 
 @pytest.mark.parametrize("cls", [WassersteinPPO, WassersteinA2C])
 @pytest.mark.parametrize(("what", "words"), [("step", "motor"), ("reset", "door")])
-def test_an_environment_that_raises(what, words, cls, tmp_path):
+def test_an_environment_that_raises(what, words, cls, tmp_path) -> None:
     made = model(what, cls=cls)
     with pytest.raises(RuntimeError, match=words):
         made.learn(400)
@@ -61,7 +62,7 @@ def test_an_environment_that_raises(what, words, cls, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["step", "death"])
-def test_an_environment_that_raises_or_dies_in_a_process(what, tmp_path, capfd):
+def test_an_environment_that_raises_or_dies_in_a_process(what, tmp_path, capfd) -> None:
     """SB3's worker ends, and SB3 says so by EOFError or the broken pipe; nothing hangs."""
     made = model(what, env_class=SubprocVecEnv)
     workers = made.env.processes
@@ -76,7 +77,7 @@ def test_an_environment_that_raises_or_dies_in_a_process(what, tmp_path, capfd):
 
 @pytest.mark.parametrize("cls", [WassersteinPPO, WassersteinA2C])
 @pytest.mark.parametrize(("what", "word"), [("nan_reward", "reward nan"), ("inf_reward", "reward inf")])
-def test_a_reward_that_is_not_finite(what, word, cls, tmp_path):
+def test_a_reward_that_is_not_finite(what, word, cls, tmp_path) -> None:
     """Before anything is learnt from it; SB3 alone would go on and end with a policy of NaN."""
     made = model(what, at=20, cls=cls)
     with pytest.raises(ValueError, match=f"env 1 returned the {word} at step 4 of the rollout"):
@@ -86,7 +87,7 @@ def test_a_reward_that_is_not_finite(what, word, cls, tmp_path):
 
 @pytest.mark.parametrize("at", [18, 20, 32])
 @pytest.mark.parametrize(("what", "word"), [("nan_observation", "nan"), ("inf_observation", "inf")])
-def test_an_observation_that_is_not_finite(what, word, at, tmp_path):
+def test_an_observation_that_is_not_finite(what, word, at, tmp_path) -> None:
     """In the middle of an episode, at its end, and at the rollout's last step."""
     made = model(what, at)
     # At the end of an episode it is the terminal observation, which only the embedding sees.
@@ -95,7 +96,7 @@ def test_an_observation_that_is_not_finite(what, word, at, tmp_path):
     goes_on(made, tmp_path)
 
 
-def test_what_sb3_has_for_it_works_too():
+def test_what_sb3_has_for_it_works_too() -> None:
     env = VecCheckNan(DummyVecEnv([lambda: Faulty("nan_observation", 18)]), raise_exception=True)
     made = WassersteinA2C("MlpPolicy", env, target=[[0.0, 0.0]], wasserstein_coef=1.0, seed=0)
     with pytest.raises(ValueError, match="found nan in observations"):
@@ -103,7 +104,7 @@ def test_what_sb3_has_for_it_works_too():
 
 
 @pytest.mark.parametrize("at", [3, 16, 17, 40])
-def test_an_interrupt_leaves_a_usable_model(at, tmp_path):
+def test_an_interrupt_leaves_a_usable_model(at, tmp_path) -> None:
     made = model("interrupt", at)
     with pytest.raises(KeyboardInterrupt):
         made.learn(400)
@@ -111,7 +112,7 @@ def test_an_interrupt_leaves_a_usable_model(at, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["train", "collect"])
-def test_an_interrupt_leaves_a_usable_population(where, tmp_path, monkeypatch):
+def test_an_interrupt_leaves_a_usable_population(where, tmp_path, monkeypatch) -> None:
     population = make(schedule="constant").learn(2 * ROUND)
     calls = []
 
@@ -136,16 +137,16 @@ def test_an_interrupt_leaves_a_usable_population(where, tmp_path, monkeypatch):
         assert np.isfinite(goes.distances).all()
 
 
-def test_members_whose_environment_returns_nan(tmp_path):
+def test_members_whose_environment_returns_nan(tmp_path) -> None:
     made = make(env=lambda: Faulty("nan_reward", 100), n_envs=1, embedding="mean_state", batch_size=48)
     with pytest.raises(MemberError, match="env 0 returned the reward nan"):
         made.learn(1000, checkpoint=tmp_path / "p", checkpoint_every=1)
     assert min(loaded.num_timesteps for loaded in Population.load(tmp_path / "p", Faulty).models) >= 48
 
 
-def test_a_dual_whose_cost_fails_stays_as_it_was():
+def test_a_dual_whose_cost_fails_stays_as_it_was() -> None:
     points = np.random.default_rng(0).normal(size=(6, 2))
-    closed = []
+    closed: list[Any] = []
 
     def cost(x, y):
         if closed:
@@ -175,7 +176,7 @@ SAVES = {
 }
 
 
-def write(thing, path):
+def write(thing, path) -> None:
     (thing.save_checkpoint if hasattr(thing, "save_checkpoint") else thing.save)(path)
 
 
@@ -183,13 +184,13 @@ def write(thing, path):
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("broken", ["replace", "fsync", "write"])
 @pytest.mark.parametrize("kind", list(SAVES))
-def test_a_full_disk_leaves_what_was_there(kind, broken, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_what_was_there(kind, broken, tmp_path, monkeypatch) -> None:
     make_it, name, load = SAVES[kind]
     thing = make_it()
     write(thing, tmp_path / name)
     whole = (tmp_path / name).read_bytes()
 
-    def full(*_, **__):
+    def full(*_, **__) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -214,7 +215,7 @@ def test_a_full_disk_leaves_what_was_there(kind, broken, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["plain", "dotted.name", "with.zip", "folder/inside", "there", "link"])
-def test_saving_whole_is_saving_as_sb3_does(path, tmp_path):
+def test_saving_whole_is_saving_as_sb3_does(path, tmp_path) -> None:
     """The same name, the same warnings, the same content, whatever stood there before."""
     from stable_baselines3 import PPO
 
@@ -240,7 +241,7 @@ def test_saving_whole_is_saving_as_sb3_does(path, tmp_path):
     WassersteinPPO.load(written)
 
 
-def test_two_threads_save_to_one_path(tmp_path):
+def test_two_threads_save_to_one_path(tmp_path) -> None:
     made = model("nothing")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: made.save(tmp_path / "model"), range(24)))
@@ -248,7 +249,7 @@ def test_two_threads_save_to_one_path(tmp_path):
     WassersteinPPO.load(tmp_path / "model")
 
 
-def test_saving_to_an_open_file_and_with_exclusions(tmp_path):
+def test_saving_to_an_open_file_and_with_exclusions(tmp_path) -> None:
     made = model("nothing")
     with (tmp_path / "file").open("wb") as file:
         made.save(file, exclude=["verbose"], include=["clip_range"])
@@ -261,7 +262,7 @@ LATER = [("single", "SIGTERM"), ("serial", "SIGTERM"), ("serial", "SIGINT")]
 
 
 @pytest.mark.parametrize(("kind", "sent"), MOMENTS + [pytest.param(*case, marks=pytest.mark.slow) for case in LATER])
-def test_a_signal_leaves_the_last_checkpoint(kind, sent, tmp_path, monkeypatch):
+def test_a_signal_leaves_the_last_checkpoint(kind, sent, tmp_path, monkeypatch) -> None:
     """One moment each here; ``benchmarks.integration.faults`` takes fifty."""
     monkeypatch.syspath_prepend(str(ROOT))
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.integration.faults", "--worker", kind, str(tmp_path)]
@@ -275,7 +276,7 @@ def test_a_signal_leaves_the_last_checkpoint(kind, sent, tmp_path, monkeypatch):
     assert resume(kind, tmp_path) > 0
 
 
-def test_a_checkpoint_that_was_cut_off_is_said_to_be(tmp_path):
+def test_a_checkpoint_that_was_cut_off_is_said_to_be(tmp_path) -> None:
     made = model("nothing").learn(64, callback=CheckpointCallback(16, str(tmp_path)))
     (tmp_path / "rl_model_32_steps.zip").write_bytes((tmp_path / "rl_model_32_steps.zip").read_bytes()[:999])
     with pytest.raises(ValueError, match="wasn't a zip-file"):

@@ -17,14 +17,14 @@ from sb3_wasserstein.flow import NaturalGradient, NeuralPolicy
 
 
 @pytest.mark.parametrize("case", list(arrays_of_targets("")))
-def test_targets(case, tmp_path):
+def test_targets(case, tmp_path) -> None:
     mark = tmp_path / "executed"
     (tmp_path / "target.npz").write_bytes(arrays_of_targets(mark)[case]())
     bounded(lambda: Target.load(tmp_path / "target.npz"), "target")
     assert not mark.exists()
 
 
-def test_the_trap_is_one(tmp_path):
+def test_the_trap_is_one(tmp_path) -> None:
     """What the other tests rely on: unpickled, it leaves its mark."""
     pickle.loads(pickle.dumps(Trap(tmp_path / "mark"))).close()
     assert (tmp_path / "mark").exists()
@@ -78,7 +78,7 @@ def learner():
 
 
 @pytest.mark.parametrize("case", list(tensors("")))
-def test_checkpoints_of_the_natural_gradient(case, tmp_path):
+def test_checkpoints_of_the_natural_gradient(case, tmp_path) -> None:
     mark = tmp_path / "executed"
     (tmp_path / "file").write_bytes(tensors(mark)[case]())
     made = learner().learn(16)
@@ -103,7 +103,7 @@ def test_checkpoints_of_the_natural_gradient(case, tmp_path):
     ],
     ids=str,
 )
-def test_policies(changes, tmp_path):
+def test_policies(changes, tmp_path) -> None:
     learner().as_policy().save(tmp_path / "policy")
     content = th.load(tmp_path / "policy", weights_only=True)
     th.save({**content, **changes}, tmp_path / "changed")
@@ -159,7 +159,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its own peak memory in Linux's unit")
-def test_memory_of_bombs(tmp_path):
+def test_memory_of_bombs(tmp_path) -> None:
     """Refused below 128 MiB: of the whole process, what torch and the operating system take included."""
     for name, content in bombs().items():
         (tmp_path / name).write_bytes(content)

@@ -130,7 +130,7 @@ a packed model; a model with a pickle; a model that asks for bytes""".replace("\
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_population_folders(case, folder, tmp_path):
+def test_population_folders(case, folder, tmp_path) -> None:
     mark = tmp_path / "executed"
     place = forged(folder, tmp_path / "p", populations(folder, mark)[case]())
     before = random.getstate(), th.get_rng_state()
@@ -141,7 +141,7 @@ def test_population_folders(case, folder, tmp_path):
     assert th.equal(th.get_rng_state(), before[1])
 
 
-def test_every_case_of_a_population_is_tried(folder):
+def test_every_case_of_a_population_is_tried(folder) -> None:
     assert sorted(CASES) == sorted(populations(folder, ""))
 
 
@@ -162,7 +162,7 @@ def test_every_case_of_a_population_is_tried(folder):
     ],
     ids=str,
 )
-def test_paths_lead_nowhere_else(pointer, folder, tmp_path):
+def test_paths_lead_nowhere_else(pointer, folder, tmp_path) -> None:
     (tmp_path / "secret.npz").write_bytes(b"secret")
     place = forged(folder, tmp_path / "p", {})
     pointer = {**json.loads((place / POINTER).read_text()), **pointer}
@@ -170,7 +170,7 @@ def test_paths_lead_nowhere_else(pointer, folder, tmp_path):
     bounded(lambda: Population.load(place, Goals), "checkpoint.json|damaged")
 
 
-def test_the_forger_can_also_do_nothing(folder, tmp_path):
+def test_the_forger_can_also_do_nothing(folder, tmp_path) -> None:
     """What the tests above change is what they are refused for."""
     with Population.load(forged(folder, tmp_path / "p", {}), Goals) as loaded:
         loaded.learn(192, reset_num_timesteps=False)
@@ -178,7 +178,7 @@ def test_the_forger_can_also_do_nothing(folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["checkpoint.json", "population.json", "population.npz", "member_1.pt", "member_1.zip"])
-def test_devices_have_no_end(name, folder, tmp_path):
+def test_devices_have_no_end(name, folder, tmp_path) -> None:
     place = forged(folder, tmp_path / "p", {})
     path = place / name if name == POINTER else place / json.loads((place / POINTER).read_text())["data"] / name
     path.unlink()
@@ -186,7 +186,7 @@ def test_devices_have_no_end(name, folder, tmp_path):
     bounded(lambda: Population.load(place, Goals), "checkpoint.json|no regular file", (FileNotFoundError, ValueError))
 
 
-def test_large_descriptions(folder, tmp_path):
+def test_large_descriptions(folder, tmp_path) -> None:
     text = json.dumps({"population": [[]] * 10**6}).encode()
     place = forged(folder, tmp_path / "p", {"population.json": text})
     bounded(lambda: Population.load(place, Goals), "more than the 2097152 that it may have")

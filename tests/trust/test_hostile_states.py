@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,14 +55,14 @@ FREE = {
 
 
 @pytest.mark.parametrize("cls", [SinkhornDual, RKHSDual, AlternatingDual, SemiDiscreteDual])
-def test_states_of_duals(cls):
+def test_states_of_duals(cls) -> None:
     """Each part of a state in turn is text, nothing, of another type, cut off, NaN or vast."""
     dual = fitted(cls)
     state, points = dual.state_dict(), CLOUD + 0.3
     before = dual.shaping(points)
     tried = 0
     for name, value in state.items():
-        parts = [((name,), value)]
+        parts: list[tuple[tuple[str, ...], Any]] = [((name,), value)]
         if isinstance(value, dict) and name not in ("config", "rng"):
             parts += [((name, inner), part) for inner, part in value.items()]
         for place, part in parts:
@@ -80,7 +81,7 @@ def test_states_of_duals(cls):
     np.testing.assert_array_equal(dual.shaping(points), before)
 
 
-def test_a_models_own_parts(tmp_path):
+def test_a_models_own_parts(tmp_path) -> None:
     """Dual and window in SB3's zip are ours to check: a forged one is refused before anything is learnt from it."""
     model = WassersteinA2C("MlpPolicy", DummyVecEnv([ScriptedEnv]), target=[[0.0] * 3], wasserstein_coef=1.0, seed=0).learn(64)
     model.save(tmp_path / "model")

@@ -82,7 +82,7 @@ def bits(model):
     return found
 
 
-def same(one, other):
+def same(one, other) -> None:
     assert one.keys() == other.keys()
     for name, value in one.items():
         np.testing.assert_array_equal(value, other[name], err_msg=name)
@@ -92,7 +92,7 @@ def generators():
     return random.getstate(), np.random.get_state(), th.get_rng_state()  # noqa: NPY002
 
 
-def put_back(states):
+def put_back(states) -> None:
     random.setstate(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
     th.set_rng_state(states[2])
@@ -120,7 +120,7 @@ CUTS += [("a2c", "occupancy", "rkhs")]
 
 
 @pytest.mark.parametrize(("name", "embedding", "dual"), CUTS)
-def test_a_training_cut_in_two_is_the_unbroken_one(name, embedding, dual, tmp_path):
+def test_a_training_cut_in_two_is_the_unbroken_one(name, embedding, dual, tmp_path) -> None:
     unbroken = made(name, embedding, dual=dual).learn(ROLLOUTS)
     middle = bits(unbroken)
     unbroken.learn(ROLLOUTS, reset_num_timesteps=False)
@@ -131,13 +131,13 @@ def test_a_training_cut_in_two_is_the_unbroken_one(name, embedding, dual, tmp_pa
     assert any(not np.array_equal(value, bits(unbroken)[key]) for key, value in middle.items() if "weight" in key)
 
 
-def test_one_call_is_two(tmp_path):
+def test_one_call_is_two(tmp_path) -> None:
     """learn(2N) against learn(N) twice: only the share of progress differs, which a constant coefficient does not see."""
     once, twice = made().learn(2 * ROLLOUTS), made().learn(ROLLOUTS).learn(ROLLOUTS, reset_num_timesteps=False)
     same(bits(once), bits(twice))
 
 
-def test_what_is_loaded_is_to_the_bit_what_was_saved_in_the_middle_of_an_episode(tmp_path):
+def test_what_is_loaded_is_to_the_bit_what_was_saved_in_the_middle_of_an_episode(tmp_path) -> None:
     model = made("a2c", n_steps=5).learn(95)
     model.save(tmp_path / "model")
     loaded = WassersteinA2C.load(tmp_path / "model", env=envs(), device="cpu")
@@ -147,7 +147,7 @@ def test_what_is_loaded_is_to_the_bit_what_was_saved_in_the_middle_of_an_episode
     assert set(loaded.tracker.window.lengths) == {7}
 
 
-def test_wpo_cut_in_two(tmp_path):
+def test_wpo_cut_in_two(tmp_path) -> None:
     def new():
         kwargs = {"learning_starts": 20, "batch_size": 16, "buffer_size": 500, "seed": 0, "device": "cpu"}
         return WPO("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [16]}, **kwargs)
@@ -171,14 +171,14 @@ REPEATS = [(name, "mean_state", "sinkhorn") for name in CLASSES] + [("a2c", "pat
 
 
 @pytest.mark.parametrize(("name", "embedding", "dual"), REPEATS)
-def test_the_same_seed_gives_the_same_bits(name, embedding, dual):
+def test_the_same_seed_gives_the_same_bits(name, embedding, dual) -> None:
     first, second = (bits(made(name, embedding, dual=dual).learn(ROLLOUTS)) for _ in range(2))
     same(first, second)
     other = bits(made(name, embedding, dual=dual, seed=1).learn(ROLLOUTS))
     assert any(not np.array_equal(value, other[key]) for key, value in first.items())
 
 
-def test_the_same_seed_in_processes():
+def test_the_same_seed_in_processes() -> None:
     def learnt(env_class):
         env = env_class([Restorable, Restorable])
         model = WassersteinA2C("MlpPolicy", env, target=TARGET, wasserstein_coef=1.0, n_steps=7, seed=0, device="cpu")
@@ -196,7 +196,7 @@ def test_the_same_seed_in_processes():
 @pytest.mark.parametrize(
     "kwargs", [{}, {"actor": "mixture", "prox": "kl"}, {"actor": "particles"}, {"natural_gradient": True}]
 )
-def test_wpo_repeats(kwargs):
+def test_wpo_repeats(kwargs) -> None:
     def learnt(seed):
         given = {"learning_starts": 16, "batch_size": 16, "buffer_size": 200, "policy_kwargs": {"net_arch": [8]}, **kwargs}
         model = WPO("MlpPolicy", "Pendulum-v1", seed=seed, device="cpu", **given).learn(40)
@@ -207,7 +207,7 @@ def test_wpo_repeats(kwargs):
 
 
 @pytest.mark.parametrize("executor", ["serial", "process", pytest.param("ray", marks=pytest.mark.slow)])
-def test_a_population_repeats_wherever_it_lives(executor):
+def test_a_population_repeats_wherever_it_lives(executor) -> None:
     def learnt(where, **kwargs):
         with make(2, executor=where, **kwargs) as population:
             population.learn(2 * ROUND)
@@ -221,7 +221,7 @@ def test_a_population_repeats_wherever_it_lives(executor):
     assert not np.array_equal(first[0], learnt("serial", seed=4)[0])
 
 
-def test_flows_and_targets_repeat():
+def test_flows_and_targets_repeat() -> None:
     def langevin(seed):
         flow = ParticleFlow(
             lambda s, a: 0.5 * s + a, lambda s, a: s[:, 0] ** 2 + a[:, 0] ** 2, Grid(-3, 3, 15), -1.0, 1.0, 4, 0.4
