@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize, unwrap_vec_normalize
 
-from sb3_wasserstein.embeddings import Embedding
+from sb3_wasserstein.embeddings import Embedding, EmbeddingError
 from sb3_wasserstein.embeddings.observations import Observations
 from sb3_wasserstein.embeddings.validated import ValidatedEmbedding
 from sb3_wasserstein.recording.recorder import Recorder
 from sb3_wasserstein.recording.wrapper import TrajectoryEmbeddingWrapper
 
+Answer = TypeVar("Answer")
+
 
 class EpisodeReader:
     """
-    Reads a VecEnv's steps for a recorder. Under VecNormalize it reads the original observations and rewards.
+    Reads a VecEnv's steps for a recorder. Under VecNormalize it reads the original observations and rewards; between
+    :meth:`watch` and :meth:`release` also the original terminal observations, which VecNormalize overwrites.
 
     :param env: the vectorised environment
     """
@@ -33,8 +36,35 @@ class EpisodeReader:
         self._base = env
         while isinstance(self._base, VecEnvWrapper):
             self._base = self._base.venv
-        if self.normalize is not None:
-            _keep_terminal_observations(self.normalize.venv)
+        self._keeper: _TerminalKeeper | None = None
+
+    def watch(self) -> None:
+        """
+        Keep the terminal observations of the steps to come.
+
+        VecNormalize clips what it normalises, so its terminal observations cannot be turned back. They are read one step
+        earlier, from the environment inside of it, whose ``step_wait`` is replaced until :meth:`release`. A VecEnvWrapper
+        in between would be the plain way, but SB3 walks the wrappers of the training and the evaluation environment in
+        step when it copies the statistics, and fails where they differ.
+        """
+        if self.normalize is None:
+            return
+        inner = vars(self.normalize.venv)
+        keeper = inner.get("step_wait")
+        if not isinstance(keeper, _TerminalKeeper):
+            keeper = inner["step_wait"] = _TerminalKeeper(self.normalize.venv)
+        keeper.watchers.add(id(self))
+        self._keeper = keeper
+
+    def release(self) -> None:
+        """Leave the environment as :meth:`watch` found it."""
+        keeper, self._keeper = self._keeper, None
+        if self.normalize is None or not isinstance(keeper, _TerminalKeeper):
+            return
+        keeper.watchers.discard(id(self))
+        inner = vars(self.normalize.venv)
+        if not keeper.watchers and inner.get("step_wait") is keeper:
+            del inner["step_wait"]
 
     def observations(self, observations: Observations) -> Observations:
         """:return: the original of what the environment has just returned"""
@@ -60,30 +90,32 @@ class EpisodeReader:
         :param infos: one mapping an environment
         :raises EmbeddingError: if an environment does not say a terminal observation, or what the wrapper writes
         """
+        terminal = None
         if self.normalize is not None:
             observations, rewards = self.normalize.old_obs, self.normalize.old_reward
-        # Normalised terminal observations are clipped: they cannot be turned back.
-        terminal = None if self.normalize is None else self.normalize.venv.__dict__[_TERMINAL]
+            if not isinstance(self._keeper, _TerminalKeeper):
+                raise EmbeddingError("steps under VecNormalize are recorded between EpisodeReader.watch() and release()")
+            terminal = self._keeper.terminal
         recorder.step(observations, actions, rewards, dones, infos, terminal, self.reset_infos)
 
     @property
     def reset_infos(self) -> Sequence[Mapping[str, Any]]:
         """The infos of each environment's last reset."""
-        # A VecEnv of somebody's own may not have them.
         return getattr(self._base, "reset_infos", ())
 
     @property
     def max_episode_steps(self) -> int | None:
-        """The environments' time limit, None if they have none."""
-        try:
-            spec = self.env.get_attr("spec")[0]
-        except AttributeError:
+        """The environments' time limit, the longest of theirs; None if one of them has none."""
+        # The number that TimeLimit holds: a spec may hold objects that cannot be sent from a worker.
+        name = "_max_episode_steps"
+        if not _answer(lambda: self.env.has_attr(name), False):
             return None
-        return None if spec is None else spec.max_episode_steps
+        limits = self.env.get_attr(name)
+        return max(limits) if all(isinstance(limit, (int, np.integer)) for limit in limits) else None
 
     def wrapped(self) -> dict[str, Any] | None:
         """:return: what :class:`TrajectoryEmbeddingWrapper` says of itself, None unless it wraps every environment"""
-        if not all(self.env.env_is_wrapped(TrajectoryEmbeddingWrapper)):
+        if not all(_answer(lambda: self.env.env_is_wrapped(TrajectoryEmbeddingWrapper), [False])):
             return None
         return self.env.get_attr("embedding_summary")[0]  # type: ignore[no-any-return]
 
@@ -108,27 +140,32 @@ class EpisodeReader:
         return Recorder.of_infos(summary["dim"], summary["every_step"], embedding, self.env.num_envs, seen, longest)
 
 
-_TERMINAL = "_wasserstein_terminal_observations"
+def _answer(question: Callable[[], Answer], unknown: Answer) -> Answer:
+    """What a VecEnv answers; those of other packages need not know all of SB3's questions."""
+    try:
+        return question()
+    except (AttributeError, NotImplementedError):
+        return unknown
 
 
-def _keep_terminal_observations(venv: VecEnv) -> None:
+class _TerminalKeeper:
     """
-    Keep each step's terminal observations before VecNormalize, which surrounds ``venv``, overwrites them.
+    Stands in for a VecEnv's ``step_wait``, and keeps the terminal observations of its last step.
 
-    A VecEnvWrapper in between would be the plain way, but SB3 walks the wrappers of the training and the evaluation
-    environment in step when it copies the statistics, and fails where they differ.
+    A copy of the VecEnv, and one from a pickle, has its own ``step_wait`` again.
     """
-    if _TERMINAL in venv.__dict__:
-        return
-    step_wait = venv.step_wait
 
-    def step_wait_and_keep() -> Any:
-        result = step_wait()
-        dones = result[2].tolist()
-        if True in dones:
-            infos = result[3]
-            venv.__dict__[_TERMINAL] = {i: infos[i].get("terminal_observation") for i, done in enumerate(dones) if done}
+    def __init__(self, venv: VecEnv) -> None:
+        self._venv, self._step_wait = venv, venv.step_wait
+        #: the readers that watch
+        self.watchers: set[int] = set()
+        self.terminal: dict[int, Any] = {}
+
+    def __call__(self) -> Any:
+        result = self._step_wait()
+        infos = result[3]
+        self.terminal = {int(env): infos[env].get("terminal_observation") for env in np.flatnonzero(result[2])}
         return result
 
-    venv.__dict__[_TERMINAL] = {}
-    venv.__dict__["step_wait"] = step_wait_and_keep
+    def __reduce__(self) -> Any:
+        return getattr, (self._venv, "step_wait")
