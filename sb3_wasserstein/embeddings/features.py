@@ -142,11 +142,21 @@ def flat_width(space: spaces.Space[Any]) -> int:
     if isinstance(space, spaces.MultiBinary):
         return int(np.prod(space.shape))
     if isinstance(space, spaces.Dict):
-        return sum(flat_width(part) for part in space.spaces.values())
+        return sum(_width_of_key(space, key) for key in space.spaces)
     raise ValueError(
         f"the observation space {space} cannot be flattened by an embedding (Box, Discrete, MultiDiscrete, MultiBinary and "
         "Dict can): pass features= with a function that maps an observation to a vector"
     )
+
+
+def _width_of_key(space: spaces.Dict, key: str) -> int:
+    try:
+        return flat_width(space.spaces[key])
+    except ValueError as error:
+        raise ValueError(
+            f"the key {key!r} of the observation space cannot be flattened: {error}; or choose another of its keys "
+            f"{list(space.spaces)} with features="
+        ) from error
 
 
 def flatten(space: spaces.Space[Any], observations: Observations) -> NDArray[np.float64]:

@@ -133,11 +133,13 @@ class BoundMean(BoundStates):
 
     def _follow(self, env: int, points: Floats) -> Floats:
         # In the order of the steps, wherever rollouts are cut: the last bits are those of adding step by step.
-        sums = np.cumsum(np.vstack([self._sum[env], points]), axis=0)[1:]
+        sums = points.copy()
+        sums[0] += self._sum[env]
+        np.cumsum(sums, axis=0, out=sums)
         counts = self._count[env] + np.arange(1, len(points) + 1)
         self._sum[env], self._count[env] = sums[-1], counts[-1]
-        means: Floats = sums / counts[:, None]
-        return means
+        sums /= counts[:, None]
+        return sums
 
 
 class Path(FeatureEmbedding):

@@ -62,12 +62,6 @@ class Recorder:
         self._seen = seen
         self._longest = longest
         self._reads_infos = reads_infos
-        n_envs = bound.n_envs
-        self._return = [0.0] * n_envs
-        self._length = (0,) * n_envs
-        self._known = np.ones(n_envs, dtype=bool)
-        self._value = np.zeros((n_envs, 0))
-        self._states: list[_StateSample] = []
         self._clear()
 
     @classmethod
@@ -116,6 +110,8 @@ class Recorder:
         """
         n_envs = self._bound.n_envs
         self._known = np.ones(n_envs, dtype=bool) if known is None else np.array(known, dtype=bool)
+        self._return, self._length = [0.0] * n_envs, (0,) * n_envs
+        self._clear()
         if self._reads_infos:
             observations = self._written(infos, range(n_envs) if self.has_prefixes else ())
         self._bound.start(observations, np.ones(n_envs, dtype=bool))
@@ -273,8 +269,8 @@ class _StateSample:
     def __init__(self, first: Floats, embedding: Embedding) -> None:
         self._kept, self._last = first[None], first
         self._stride, self._count = 1, 1
-        # Twice as many: at the stride that leaves half of them, there is still one for each that will be kept.
-        self._limit = 2 * embedding.states_per_episode
+        # At the stride that leaves half of them, there are still two for each that will be kept.
+        self._limit = 4 * embedding.states_per_episode
 
     def extend(self, states: Floats) -> None:
         """:param states: (t, dim) the next ones"""
