@@ -27,6 +27,9 @@ class TrackerCallback(BaseCallback):
         super().__init__(verbose)
         self.tracker = tracker
 
+    def _on_rollout_start(self) -> None:
+        self.tracker.begin_rollout()
+
     def _on_step(self) -> bool:
         self.tracker.record(self.locals)
         return True

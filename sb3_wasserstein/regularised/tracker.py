@@ -234,6 +234,11 @@ class BehaviourTracker:
         # SB3 may count its steps from zero again.
         self._solved_at = min(self._solved_at, self._now)
 
+    def begin_rollout(self) -> None:
+        """Steps will follow: the environment's terminal observations are kept until the rollout ends."""
+        assert self._reader is not None
+        self._reader.watch()
+
     def record(self, step: Mapping[str, Any]) -> None:
         """
         Record one step of every environment.
@@ -250,7 +255,8 @@ class BehaviourTracker:
 
         :param num_timesteps: SB3's count of environment steps
         """
-        assert self._recorder is not None
+        assert self._reader is not None and self._recorder is not None
+        self._reader.release()
         self.rollout = self._recorder.flush()
         self.embedding = self._recorder.embedding
         self._take_in(self.rollout.episodes)
@@ -266,7 +272,8 @@ class BehaviourTracker:
 
         :param observations: SB3's last ones, by which :meth:`begin` knows whether training went on elsewhere
         """
-        assert self._recorder is not None
+        assert self._reader is not None and self._recorder is not None
+        self._reader.release()
         self._take_in(self._recorder.flush().episodes)
         self._left_at = observations
         if self._is_due():
