@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -52,10 +53,13 @@ def command() -> str:
     return shlex.join(["python", *program, *sys.argv[1:]])
 
 
+@cache
 def commit() -> str:
-    """The commit that runs, with a + where files differ from it; empty outside a repository."""
-    describe = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
-    return subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+    """The commit that runs, with a + where a Python file differs from it; empty outside a repository."""
+    root = Path(__file__).parents[2]
+    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True)
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "*.py"], cwd=root, capture_output=True).returncode == 1
+    return found.stdout.strip() + "+" * changed
 
 
 def _shown(value: object) -> str:
