@@ -138,7 +138,9 @@ class EuclideanPairs(Pairs):
         self._x, self._y, self._squared = x, y, squared
         xp = namespace(x)
         self._x2, self._y2 = xp.einsum("ij,ij->i", x, x), xp.einsum("ij,ij->i", y, y)
-        #: (d, m) for the compiled loops, or (d + 2, m) for the product; made when first needed
+        #: (d, m) for the compiled loops and (d + 2, m) for the product, made when first needed: a last block may be too small
+        #: for the loops that the others go through
+        self._rows_of_y: Array | None = None
         self._columns: Array | None = None
 
     def thinned(self, by_row: int, by_column: int) -> Pairs:
@@ -160,8 +162,8 @@ class EuclideanPairs(Pairs):
         xp, x, y = namespace(out), self._x[rows], self._y
         compiled = compiled_for(out)
         if compiled:
-            self._columns = np.ascontiguousarray(y.T) if self._columns is None else self._columns
-            compiled.distances(x, self._columns, not self._squared, out)
+            self._rows_of_y = np.ascontiguousarray(y.T) if self._rows_of_y is None else self._rows_of_y
+            compiled.distances(x, self._rows_of_y, not self._squared, out)
             return
         if self._columns is None:
             self._columns = xp.vstack([-2.0 * y.T, xp.ones_like(self._y2)[None], self._y2[None]])

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from sb3_wasserstein import _numba
 from sb3_wasserstein.cloud import FLOAT32
 from sb3_wasserstein.duals import GroundCost, SaturatingCost, SinkhornDual
-from sb3_wasserstein.transport.cost_matrix import absorb
+from sb3_wasserstein.transport.cost_matrix import EuclideanPairs, absorb
 from sb3_wasserstein.transport.costs import Cost, median_of
 
 
@@ -99,3 +99,16 @@ def test_without_numba_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
         assert dual.residual <= 1e-3
     finally:
         _numba._compiled.cache_clear()
+
+
+@pytest.mark.parametrize("dim", [2, 6])
+def test_a_block_is_the_same_whatever_was_computed_before(dim: int) -> None:
+    """The last block is too small for compiled loops, where there are any, and the first ones are computed again after it."""
+    x, y = np.random.default_rng(0).normal(scale=0.2, size=(2, 1000, dim)).astype(np.float32)
+    pairs = EuclideanPairs(x[:527], y, False, FLOAT32)
+    blocks = list(pairs.blocks(2**18))
+    assert [rows.stop - rows.start for rows in blocks] == [262, 262, 3]
+    for _ in range(2):
+        for rows in blocks:
+            found = pairs.fill(rows, np.empty((rows.stop - rows.start, 1000), np.float32))
+            np.testing.assert_allclose(found, cdist(x[rows], y), atol=1e-5)
