@@ -21,21 +21,21 @@ F = np.float32
 @jit(inline=True)
 def _exp(x: Any) -> Any:
     """exp of x ≤ 88 in float32, to 3e-7 + 6e-8 |x| (Cephes' expf); LLVM has no vector form of the library's."""
-    # Below −87 the result is no normal number any more: 0.
-    clipped = max(x, F(-87.0))
+    # Below e⁻⁶⁹ = 2⁻¹⁰⁰ the result is 0: products with smaller numbers would be denormal, and slow.
+    clipped = max(x, F(-69.0))
     whole = np.floor(clipped * F(1.4426950408889634) + F(0.5))
     r = clipped - whole * F(0.6931471805599453)
     y = F(1.9875691500e-4) * r + F(1.3981999507e-3)
     y = ((y * r + F(8.3334519073e-3)) * r + F(4.1665795894e-2)) * r + F(1.6666665459e-1)
     y = (y * r + F(5.0000001201e-1)) * (r * r) + r + F(1.0)
     power = np.int32(np.int32(np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
-    return F(0.0) if x < F(-87.0) else y * power
+    return F(0.0) if x < F(-69.0) else y * power
 
 
 @jit()
 def distances(x: Any, y: Any, root: Any, block: Any) -> None:
     """
-    |x_i − y_j|, or its square, from the differences.
+    |x_i − y_j|, or its square, from the differences: for few dimensions.
 
     :param x: (k, d)
     :param y: (d, m)
@@ -48,14 +48,7 @@ def distances(x: Any, y: Any, root: Any, block: Any) -> None:
         row, point = block[i], x[i]
         for j in range(m):
             row[j] = F(0.0)
-        # Four dimensions at a time: the row is read and written a quarter as often.
-        for k in range(0, d - d % 4, 4):
-            x_0, x_1, x_2, x_3 = point[k], point[k + 1], point[k + 2], point[k + 3]
-            y_0, y_1, y_2, y_3 = y[k], y[k + 1], y[k + 2], y[k + 3]
-            for j in range(m):
-                a, b, c, e = x_0 - y_0[j], x_1 - y_1[j], x_2 - y_2[j], x_3 - y_3[j]
-                row[j] += (a * a + b * b) + (c * c + e * e)
-        for k in range(d - d % 4, d):
+        for k in range(d):
             value, others = point[k], y[k]
             for j in range(m):
                 row[j] += (value - others[j]) * (value - others[j])
@@ -72,10 +65,10 @@ def absorb(block: Any, log_scaling: Any, rate: Any) -> Any:
     :param block: (k, m) costs
     :param log_scaling: (m,) s
     :param rate: 1 / ε
-    :return: (k,) offsets o, (k,) row sums
+    :return: (k,) offsets o
     """
     n, m = block.shape
-    offsets, sums = np.empty(n, np.float32), np.empty(n, np.float32)
+    offsets = np.empty(n, np.float32)
     for i in range(n):
         row = block[i]
         # A maximum of whole numbers runs in vectors, one of floats does not, and the offset need not be exact.
@@ -83,9 +76,7 @@ def absorb(block: Any, log_scaling: Any, rate: Any) -> Any:
         for j in range(m):
             row[j] = log_scaling[j] - rate * row[j]
             most = max(most, np.int32(row[j]))
-        largest, total = F(most), F(0.0)
+        offsets[i] = F(most)
         for j in range(m):
-            row[j] = _exp(row[j] - largest)
-            total += row[j]
-        offsets[i], sums[i] = largest, total
-    return offsets, sums
+            row[j] = _exp(row[j] - offsets[i])
+    return offsets

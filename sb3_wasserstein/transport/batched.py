@@ -110,7 +110,7 @@ def solve_pairs(
     epsilon: float,
     tol: float,
     max_iterations: int,
-    small: int = 64,
+    small: int = 256,
     chunk: int = 2**16,
 ) -> tuple[list[Floats], Floats]:
     """
@@ -190,8 +190,8 @@ def _solve_together(
     if not enough_digits(pairs, epsilon, tol):
         return {}
     kernel = pairs.matrix()
-    offsets, _ = absorb(kernel, np.zeros(m, np.float32), epsilon)
-    kernel, offsets = kernel.reshape(-1, n, m), offsets.reshape(-1, n)
+    offsets = absorb(kernel, np.zeros(m, np.float32), epsilon).reshape(-1, n)
+    kernel = kernel.reshape(-1, n, m)
     # Absent points have no mass, and so no scaling: the padding is never seen.
     v = q
     with np.errstate(all="ignore"):
@@ -218,12 +218,13 @@ def _stacked_pairs(laws: list[tuple[Cloud, Cloud]], cost: GroundCost, n: int, m:
         for b, (law_x, law_y) in enumerate(laws):
             x[b, : len(law_x)], y[b, : len(law_y)] = law_x.points - centre, law_y.points - centre
         unit = power_of_two(max(float(np.abs(x).max()), float(np.abs(y).max())))
-        x, y = (x / unit).astype(np.float32), (y / unit).astype(np.float32)
-        costs = np.zeros((len(laws), n, m), np.float32)
-        for k in range(x.shape[2]):
-            costs += (x[:, :, None, k] - y[:, None, :, k]) ** 2
+        x, y = x / unit, y / unit
+        # In float64: what the product loses is below float32's rounding, so that no pair is computed again.
+        base = -2.0 * x @ y.transpose(0, 2, 1)
+        base += (x * x).sum(axis=2)[:, :, None] + (y * y).sum(axis=2)[:, None]
+        np.maximum(base, 0.0, out=base)
         if cost.base == "euclidean":
-            np.sqrt(costs, out=costs)
+            np.sqrt(base, out=base)
         else:
             unit *= unit
     else:
@@ -231,5 +232,5 @@ def _stacked_pairs(laws: list[tuple[Cloud, Cloud]], cost: GroundCost, n: int, m:
         for b, (law_x, law_y) in enumerate(laws):
             base[b, : len(law_x), : len(law_y)] = cost.base_matrix(law_x.points, law_y.points)
         unit = power_of_two(float(np.abs(base).max()))
-        costs = (base / unit).astype(np.float32)
-    return MatrixPairs(costs.reshape(-1, m), FLOAT32, unit, cost.limit)
+        base /= unit
+    return MatrixPairs(base.astype(np.float32).reshape(-1, m), FLOAT32, unit, cost.limit)

@@ -161,8 +161,9 @@ def transform(pairs: Pairs, g: Array, q: Array, epsilon: float) -> Array:
     blocks = list(pairs.blocks())
     scratch = pairs.empty(blocks[0].stop)
     for rows in blocks:
-        offsets, sums = absorb(pairs.fill(rows, scratch[: rows.stop - rows.start]), log_scaling, epsilon)
-        f[rows] = -epsilon * (offsets + xp.log(sums))
+        block = pairs.fill(rows, scratch[: rows.stop - rows.start])
+        offsets = absorb(block, log_scaling, epsilon)
+        f[rows] = -epsilon * (offsets + xp.log(block.sum(1)))
     return f
 
 
@@ -183,7 +184,7 @@ class _Kernel:
         self._blocks = list(pairs.blocks())
         self.offsets = pairs.backend.empty((n,))
         for rows in self._blocks:
-            self.offsets[rows], _ = absorb(pairs.fill(rows, self._matrix[rows]), log_scaling, epsilon)
+            self.offsets[rows] = absorb(pairs.fill(rows, self._matrix[rows]), log_scaling, epsilon)
 
     def products(self, v: Array) -> tuple[Array, Array]:
         """
