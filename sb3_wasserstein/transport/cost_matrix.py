@@ -138,7 +138,7 @@ class EuclideanPairs(Pairs):
         self._x, self._y, self._squared = x, y, squared
         xp = namespace(x)
         self._x2, self._y2 = xp.einsum("ij,ij->i", x, x), xp.einsum("ij,ij->i", y, y)
-        #: (d, m) for the compiled loops, and (n, d + 2) and (d + 2, m) for the product, made when first needed: a last block may
+        #: (d, m) for the loops; (n, d + 2) and (d + 2, m) for the product. Each is made when first needed: a last block may
         #: be too small for the loops that the others go through
         self._rows_of_y: Array | None = None
         self._factors: tuple[Array, Array] | None = None
