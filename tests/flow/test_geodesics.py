@@ -36,7 +36,7 @@ def test_couplings_are_optimal(k, sizes, weighted) -> None:
 CASES = {
     "1-D": lambda: (regulator(41, 5), regulator(41, 5)),
     "1-D, other number": lambda: (regulator(41, 5), regulator(41, 3)),
-    "2-D": lambda: (planar((11, 9), 4), planar((11, 9), 4)),
+    "2-D": lambda: (planar((11, 9), 3), planar((11, 9), 3)),
 }
 
 
@@ -50,7 +50,7 @@ def test_geodesics_have_constant_speed(case, weighted) -> None:
     whole = start.distance(end)
     assert whole > 0.1
     assert start.distance(start) == pytest.approx(0, abs=1e-12)
-    for t in (0.0, 0.25, 0.6, 1.0):
+    for t in (0.0, 0.4, 1.0):
         middle = start.geodesic(end, t)
         assert start.distance(middle) == pytest.approx(t * whole, abs=1e-12)
         # The other leg, with the law of states at the start.
