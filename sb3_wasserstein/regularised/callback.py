@@ -10,6 +10,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from sb3_wasserstein.duals import Dual
 from sb3_wasserstein.embeddings import Embedding
+from sb3_wasserstein.recording import Rollout
 from sb3_wasserstein.regularised.tracker import BehaviourTracker, TrackerOptions
 from sb3_wasserstein.regularised.window import EpisodeWindow
 
@@ -96,6 +97,11 @@ class DualCallback(TrackerCallback):
     def window(self) -> EpisodeWindow:
         """The last episodes."""
         return self.tracker.window
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """The rollout that has just ended."""
+        return self.tracker.rollout
 
     def _on_training_start(self) -> None:
         model = self.model

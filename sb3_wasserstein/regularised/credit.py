@@ -6,6 +6,7 @@ T is the number of the rollout's steps, n the number of environments. All bonuse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -84,7 +85,7 @@ def occupancy_bonus(
     :return: (T, n)
     """
     bonus = after.copy()
-    held_to = None if embedding.after_termination == "ignore" else embedding.horizon
+    held_to = embedding.horizon if embedding.holds else None
     horizon = mean_length if held_to is None else held_to
     if held_to is not None:
         weight = 1.0 + np.where(rollout.terminated, np.maximum(horizon - rollout.lengths, 0), 0)
@@ -193,8 +194,16 @@ def check_finite(gained: NDArray[np.float64], coef: float, effective: float) -> 
     """
     largest = float(np.abs(gained).max(initial=0.0))
     # NaN fails every comparison.
-    if not largest**2 < np.finfo(np.float32).max:
+    if not largest < math.sqrt(np.finfo(np.float32).max):
         raise ValueError(
             f"wasserstein_coef={coef!r} gives a bonus of up to {largest:g} (λ in the unit of the rewards: {effective:g}), "
             "whose square is not finite in float32: use a smaller coefficient"
         )
+
+
+def scaled(values: NDArray[np.float64], coef: float, effective: float) -> NDArray[np.float64]:
+    """:return: the values times ``effective``; the rest is :func:`check_finite`'s"""
+    with np.errstate(over="ignore", invalid="ignore"):
+        gained = values * effective
+    check_finite(gained, coef, effective)
+    return gained

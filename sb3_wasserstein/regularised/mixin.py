@@ -20,7 +20,7 @@ from stable_baselines3.common.type_aliases import Schedule, TensorDict
 
 from sb3_wasserstein._atomic_io import save_model
 from sb3_wasserstein._numba import import_compiled
-from sb3_wasserstein._validation import check_flag
+from sb3_wasserstein._validation import check_flag, check_number
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
 from sb3_wasserstein.duals.factory import takes_seed
 from sb3_wasserstein.embeddings import Embedding
@@ -386,9 +386,6 @@ def check_coefficient(coefficient: float | Callable[[float], float]) -> float:
     # A user's schedule can raise anything.
     except Exception as error:
         raise ValueError(f"wasserstein_coef is a schedule that fails at progress_remaining=1.0: {error!r}") from error
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"wasserstein_coef must be a number or a schedule of progress_remaining; got {coefficient!r}")
-    if not math.isfinite(value):
-        what = f"the schedule {coefficient!r} returned {value!r}" if callable(coefficient) else f"got {value!r}"
-        raise ValueError(f"wasserstein_coef must be finite; {what}")
-    return float(value)
+    if callable(coefficient) and isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"wasserstein_coef must be finite; the schedule {coefficient!r} returned {value!r}")
+    return check_number("wasserstein_coef", value)

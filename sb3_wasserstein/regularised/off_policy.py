@@ -146,9 +146,7 @@ class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):
         effective = self._effective_coefficient(coef)
 
         def bonus(points: NDArray[np.float64]) -> NDArray[np.float64]:
-            gained = effective * tracker.shaping(points)
-            crediting.check_finite(gained, coef, effective)
-            return gained
+            return crediting.scaled(tracker.shaping(points), coef, effective)
 
         buffer.bonus = bonus
         assert tracker.rollout is not None

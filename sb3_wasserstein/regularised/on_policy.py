@@ -89,15 +89,14 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
         tracker, rollout, coef = self.tracker, self.tracker.rollout, self._coefficient()
         assert rollout is not None
         dones = rollout.terminated | rollout.truncated
-        bonus, known_of_v = np.zeros(dones.shape), self.bonus_to_go
+        bonus, effective, known_of_v = np.zeros(dones.shape), 0.0, self.bonus_to_go
         if coef == 0.0 or not tracker.is_ready:
             self.logger.record("wasserstein/coef", coef)
             self.bonus_to_go = 0.0
         else:
             effective, credit = self._effective_coefficient(coef), self._credit()
             bonus, values = self._bonus(rollout, credit)
-            bonus *= effective
-            crediting.check_finite(bonus, coef, effective)
+            bonus = crediting.scaled(bonus, coef, effective)
             self._log_bonus(coef, effective, values)
             self.logger.record("wasserstein/bonus_mean", float(bonus.mean()))
             self.logger.record("wasserstein/bonus_std", float(bonus.std()))
@@ -109,7 +108,7 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
         bonus -= self.gamma * known_of_v * rollout.truncated
         if bonus.any():
             added = crediting.bonus_advantages(bonus, dones, self.gamma, self.gae_lambda)
-            crediting.check_finite(added, coef, 1.0)
+            crediting.check_finite(added, coef, effective)
             buffer.rewards += bonus
             buffer.advantages += added
             buffer.returns += added

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 from stable_baselines3 import SAC, TD3, HerReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
@@ -10,6 +11,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_wasserstein import Target, WassersteinSAC, WassersteinTD3
 from sb3_wasserstein.embeddings import FunctionEmbedding, MeanState, StateOccupancy
+from sb3_wasserstein.regularised.replay import BehaviourReplayBuffer
 
 UPRIGHT = Target([[1.0, 0.0, 0.0]])
 SMALL = {"learning_starts": 400, "train_freq": 10, "buffer_size": 1100, "batch_size": 32, "seed": 0}
@@ -167,3 +169,47 @@ def test_without_a_target_it_is_sac() -> None:
 def test_a_training_without_an_episode_says_so() -> None:
     with pytest.warns(UserWarning, match="0 episodes have finished"):
         model_of(n_envs=1).learn(100)
+
+
+def test_a_plain_algorithms_file_and_buffer_are_taken(tmp_path):
+    SAC("MlpPolicy", make_vec_env("Pendulum-v1", 2, seed=1), **small()).learn(400).save(tmp_path / "plain.zip")
+    plain = SAC.load(tmp_path / "plain.zip", env=make_vec_env("Pendulum-v1", 2, seed=1)).learn(400)
+    plain.save_replay_buffer(tmp_path / "plain.pkl")
+    env = make_vec_env("Pendulum-v1", 2, seed=1)
+    model = WassersteinSAC.load(tmp_path / "plain.zip", env=env, target=UPRIGHT, wasserstein_coef=-1.0)
+    with pytest.warns(UserWarning, match="400 transitions .* gain no bonus"):
+        model.load_replay_buffer(tmp_path / "plain.pkl")
+    model.learn(500)
+    buffer = model.replay_buffer
+    np.testing.assert_array_equal(buffer.observations[:200], plain.replay_buffer.observations[:200])
+    assert not buffer.factors[:, :200].any()
+    assert buffer.factors[:, 200 : buffer.pos].all()
+    assert buffer.bonus is not None
+    # And back.
+    model.save_replay_buffer(tmp_path / "ours.pkl")
+    plain.load_replay_buffer(tmp_path / "ours.pkl")
+    plain.learn(100)
+
+
+def test_another_embeddings_buffer_is_taken_and_gains_nothing(tmp_path):
+    model_of().learn(500).save_replay_buffer(tmp_path / "mean.pkl")
+    model = model_of(embedding="final_state")
+    with pytest.warns(UserWarning, match="500 transitions .* gain no bonus"):
+        model.load_replay_buffer(tmp_path / "mean.pkl")
+    assert not model.replay_buffer.factors.any()
+    model.learn(500)
+
+
+def test_a_target_cannot_be_set_on_a_model_with_sb3s_own_buffer():
+    model = WassersteinSAC("MlpPolicy", make_vec_env("Pendulum-v1", 2, seed=1), **small())
+    with pytest.raises(ValueError, match=r"target .* load"):
+        model.target = UPRIGHT
+
+
+def test_a_large_buffer_of_points_says_its_size_before_training(monkeypatch):
+    buffer = BehaviourReplayBuffer(10, spaces.Box(-1, 1, (1,)), spaces.Box(-1, 1, (1,)))
+    buffer.buffer_size, wanted = 10**8, []
+    monkeypatch.setattr(np, "zeros", lambda shape, *_: wanted.append(shape))
+    with pytest.warns(UserWarning, match=r"needs 2\.2 GiB beside the replay buffer"):
+        buffer.make_room(3, "mean_state")
+    assert wanted[-1] == (2, 10**8, 1, 3)
