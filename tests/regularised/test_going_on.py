@@ -1,6 +1,7 @@
 """Learning on after a stop: the window has what the environment's episodes were, and nothing else."""
 
 import contextlib
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -55,7 +56,7 @@ class StopAt(BaseCallback):
 
 
 def env_of(diary: list[float], continuous: bool = False) -> VecEnv:
-    return DummyVecEnv([lambda seed=seed: Diary(seed, diary, continuous) for seed in range(3)])
+    return DummyVecEnv([partial(Diary, seed, diary, continuous) for seed in range(3)])
 
 
 def check(embeddings: Any, diary: list[float], at_least: int) -> None:
