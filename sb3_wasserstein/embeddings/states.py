@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from sb3_wasserstein._validation import check_count
 from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding
 from sb3_wasserstein.embeddings.features import FeatureSpec
 from sb3_wasserstein.embeddings.observations import Floats, Mask, Observations, merge_axes, take
 from sb3_wasserstein.embeddings.steps import Scan, Steps
+
+#: (m,) indices of environments
+Envs = NDArray[np.intp]
 
 
 class BoundStates(BoundEmbedding):
@@ -31,35 +35,37 @@ class BoundStates(BoundEmbedding):
         self._value = np.zeros((n_envs, dim))
 
     @abstractmethod
-    def _start(self, env: int, point: Floats) -> Floats:
-        """Begin an episode. :return: (dim,) its value"""
+    def _start(self, envs: Envs, points: Floats) -> Floats:
+        """Begin episodes in m environments at (m, d) points. :return: (m, dim) their values"""
 
     @abstractmethod
-    def _follow(self, env: int, points: Floats) -> Floats:
-        """Go on with an episode through (t, d) points. :return: (t, dim) its value at each"""
+    def _follow(self, envs: Envs, points: Floats) -> Floats:
+        """Go on with m episodes through (t, m, d) points. :return: (t, m, dim) their values at each; ``points`` may be lost"""
 
     def reset(self, observations: Observations, mask: Mask) -> None:
-        for env, point in zip(np.flatnonzero(mask), self._read(take(observations, mask)), strict=True):
-            self._value[env] = self._start(int(env), point)
+        self._value[mask] = self._start(np.flatnonzero(mask), self._read(take(observations, mask)))
 
     def update(self, observations: Observations, actions: Any, rewards: Any, mask: Mask) -> None:
-        for env, point in zip(np.flatnonzero(mask), self._read(take(observations, mask)), strict=True):
-            self._value[env] = self._follow(int(env), point[None])[0]
+        self._value[mask] = self._follow(np.flatnonzero(mask), self._read(take(observations, mask))[None])[0]
 
     def value(self) -> Floats:
         return self._value.copy()
 
     def scan(self, steps: Steps) -> Scan:
-        mask = steps.ends.mask
+        mask, everywhere = steps.ends.mask, np.arange(self.n_envs)
         points = self._read(merge_axes(steps.observations)).reshape(*mask.shape, -1)
         begins = self._read(steps.first) if steps.ends.count else points[:0, 0]
         after, first = np.empty((*mask.shape, self.dim)), np.empty((len(begins), self.dim))
-        for env, begin, stop, begun in steps.ends.stretches:
-            if begun is not None:
-                first[begun] = self._value[env] = self._start(env, begins[begun])
-            if stop > begin:
-                after[begin:stop, env] = values = self._follow(env, points[begin:stop, env])
-                self._value[env] = values[-1]
+        begin, done = 0, 0
+        # From one step with an end to the next: in between, all episodes go on.
+        for stop in np.unique([*np.flatnonzero(mask.any(axis=1)) + 1, len(mask)]):
+            after[begin:stop] = self._follow(everywhere, points[begin:stop])
+            self._value = after[stop - 1].copy()
+            envs = np.flatnonzero(mask[stop - 1])
+            if len(envs):
+                new = slice(done, done + len(envs))
+                first[new] = self._value[envs] = self._start(envs, begins[new])
+            begin, done = stop, done + len(envs)
         return Scan(after, first, after[mask])
 
 
@@ -84,10 +90,10 @@ class FinalState(FeatureEmbedding):
 
 
 class _BoundFinalState(BoundStates):
-    def _start(self, env: int, point: Floats) -> Floats:
-        return point
+    def _start(self, envs: Envs, points: Floats) -> Floats:
+        return points
 
-    def _follow(self, env: int, points: Floats) -> Floats:
+    def _follow(self, envs: Envs, points: Floats) -> Floats:
         return points
 
 
@@ -125,21 +131,20 @@ class BoundMean(BoundStates):
     def __init__(self, read: Callable[[Observations], Floats], dim: int, n_envs: int) -> None:
         super().__init__(read, dim, n_envs)
         self._sum = np.zeros((n_envs, dim))
-        self._count = np.zeros(n_envs, dtype=np.int64)
+        self._count = np.zeros((n_envs, 1), dtype=np.int64)
 
-    def _start(self, env: int, point: Floats) -> Floats:
-        self._sum[env], self._count[env] = point, 1
-        return point
+    def _start(self, envs: Envs, points: Floats) -> Floats:
+        self._sum[envs], self._count[envs] = points, 1
+        return points
 
-    def _follow(self, env: int, points: Floats) -> Floats:
+    def _follow(self, envs: Envs, points: Floats) -> Floats:
         # In the order of the steps, wherever rollouts are cut: the last bits are those of adding step by step.
-        sums = points.copy()
-        sums[0] += self._sum[env]
-        np.cumsum(sums, axis=0, out=sums)
-        counts = self._count[env] + np.arange(1, len(points) + 1)
-        self._sum[env], self._count[env] = sums[-1], counts[-1]
-        sums /= counts[:, None]
-        return sums
+        points[0] += self._sum[envs]
+        np.cumsum(points, axis=0, out=points)
+        counts = self._count[envs] + np.arange(1, len(points) + 1)[:, None, None]
+        self._sum[envs], self._count[envs] = points[-1], counts[-1]
+        points /= counts
+        return points
 
 
 class Path(FeatureEmbedding):
@@ -176,28 +181,29 @@ class _BoundPath(BoundStates):
     def __init__(self, read: Callable[[Observations], Floats], width: int, n_envs: int, n_points: int) -> None:
         super().__init__(read, n_points * width, n_envs)
         self._fractions = np.linspace(0.0, 1.0, n_points)
-        # Of each episode its points so far; the memory behind them doubles, as a list's does.
-        self._points = [np.empty((1, width)) for _ in range(n_envs)]
-        self._length = [0] * n_envs
+        # (n_envs, …, width) of each episode its points so far; the memory behind them doubles, as a list's does.
+        self._points = np.zeros((n_envs, 1, width))
+        self._length = np.zeros(n_envs, dtype=np.intp)
 
-    def _start(self, env: int, point: Floats) -> Floats:
-        self._points[env][0], self._length[env] = point, 0
-        return np.tile(point, len(self._fractions))
+    def _start(self, envs: Envs, points: Floats) -> Floats:
+        self._points[envs, 0], self._length[envs] = points, 0
+        return np.tile(points, len(self._fractions))
 
-    def _follow(self, env: int, points: Floats) -> Floats:
-        begin = self._length[env] + 1
-        stop = begin + len(points)
-        if stop > len(self._points[env]):
-            self._points[env] = np.concatenate([self._points[env][:begin], np.empty((stop, points.shape[1]))])
-        path = self._points[env]
-        path[begin:stop], self._length[env] = points, stop - 1
-        lengths = np.arange(begin, stop)[:, None]
-        times = lengths * self._fractions
+    def _follow(self, envs: Envs, points: Floats) -> Floats:
+        lengths = self._length[envs] + np.arange(1, len(points) + 1)[:, None]
+        self._length[envs] = lengths[-1]
+        missing = int(lengths.max()) + 1 - self._points.shape[1]
+        if missing > 0:
+            grown = np.zeros((self.n_envs, max(missing, self._points.shape[1]), self._points.shape[2]))
+            self._points = np.concatenate([self._points, grown], axis=1)
+        self._points[envs, lengths] = points
+        times = lengths[..., None] * self._fractions
         # At the end of the path the right neighbour is the point itself: its weight is zero there.
-        left = np.minimum(times.astype(np.intp), lengths - 1)
+        left = np.minimum(times.astype(np.intp), lengths[..., None] - 1)
         weight = (times - left)[..., None]
-        values: Floats = (1.0 - weight) * path[left] + weight * path[left + 1]
-        return values.reshape(len(points), self.dim)
+        rows = envs[:, None]
+        values: Floats = (1.0 - weight) * self._points[rows, left] + weight * self._points[rows, left + 1]
+        return values.reshape(*lengths.shape, self.dim)
 
 
 class StateOccupancy(FeatureEmbedding):

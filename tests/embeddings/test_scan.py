@@ -101,7 +101,7 @@ def test_a_scan_and_its_steps_are_the_plain_loop(embedding: Embedding, by_hand: 
             np.testing.assert_allclose(stepped.value(), expected, atol=1e-12)
             if found.after is not None:
                 np.testing.assert_allclose(found.after[time], expected, atol=1e-12)
-            for env in np.flatnonzero(ended):
+            for env in np.flatnonzero(ended).tolist():
                 np.testing.assert_allclose(found.finals[n_ended], expected[env], atol=1e-12)
                 if found.after is not None:
                     np.testing.assert_allclose(found.first[n_ended], by_hand(begins[n_ended][None]), atol=1e-12)

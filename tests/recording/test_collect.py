@@ -9,6 +9,7 @@ import torch as th
 from gymnasium import spaces
 from scripted import ScriptedEnv
 from stable_baselines3 import DQN, PPO, SAC
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize
 
 from sb3_wasserstein import TrajectoryEmbeddingWrapper, behaviour_distance, collect_embeddings
@@ -67,7 +68,8 @@ class Follows:
     """A policy that steps right where its observation is positive, and tells what it was shown."""
 
     def __init__(self, model: Any) -> None:
-        self.model, self.shown = model, []
+        self.model = model
+        self.shown: list[np.ndarray] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -84,12 +86,15 @@ def test_a_model_of_normalised_observations_gets_its_statistics_and_they_stay() 
     model = PPO("MlpPolicy", VecNormalize(make()), n_steps=64, batch_size=64, seed=0).learn(128)
     normalize = model.get_vec_normalize_env()
     assert normalize is not None
-    before, policy = normalize.obs_rms.mean.copy(), Follows(model)
+    statistics = normalize.obs_rms
+    assert isinstance(statistics, RunningMeanStd)
+    before, policy = statistics.mean.copy(), Follows(model)
     for env in (make(), ScriptedEnv(shift=30.0), model.get_env()):
         points = collect_embeddings(policy, env, FinalState(), n_episodes=3, seed=0)
         assert np.all(np.abs(points - 30.0) <= 2.0)
         assert all(np.all(np.abs(shown) < 10.0) for shown in policy.shown)
-    np.testing.assert_array_equal(normalize.obs_rms.mean, before)
+    assert normalize.obs_rms is statistics
+    np.testing.assert_array_equal(statistics.mean, before)
     assert normalize.training
     assert "step_wait" not in vars(normalize.venv)
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -37,16 +38,17 @@ def test_after_training_nothing_of_ours_is_on_the_environment() -> None:
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["copy", "pickle"])
 def test_a_copy_of_a_watched_environment_steps_itself(copied: Any) -> None:
-    env = VecNormalize(DummyVecEnv([ScriptedEnv]))
+    inner = DummyVecEnv([ScriptedEnv])
+    env = VecNormalize(inner)
     reader, other = EpisodeReader(env), EpisodeReader(env)
     env.reset()
     reader.watch()
     other.watch()
-    twin = copied(env.venv)
+    twin = copied(inner)
     twin.reset()
     for _ in range(3):
         twin.step([0])
-    assert (env.venv.envs[0]._step, twin.envs[0]._step) == (0, 3)
+    assert (inner.envs[0]._step, twin.envs[0]._step) == (0, 3)
     reader.release()
     assert "step_wait" in vars(env.venv)
     other.release()
@@ -149,7 +151,7 @@ def test_an_environment_that_knows_only_reset_and_step(normalize: bool) -> None:
 
 
 def test_another_environment_says_another_horizon() -> None:
-    short, long = (DummyVecEnv([lambda n=n: gym.make("CartPole-v1", max_episode_steps=n)]) for n in (20, 60))
+    short, long = (DummyVecEnv([partial(gym.make, "CartPole-v1", max_episode_steps=n)]) for n in (20, 60))
     recipe = StateOccupancy()
     resolved = EpisodeReader(short).recorder(recipe).embedding
     assert (resolved.horizon, EpisodeReader(long).recorder(resolved).embedding.horizon) == (20, 60)
