@@ -38,7 +38,7 @@ class Claim:
     :param text: one sentence
     :param arguments: of ``python -m``: the module that measures the claim, and its options
     :param csv: the name of the file in ``benchmarks/results``
-    :param judge: the verdict on rows that are there
+    :param rule: the verdict on rows that are there
     :param part: the rows of the CSV that belong to the claim; the CPU minutes are theirs
     :param minutes: of CPU time, where the rows do not say
     """
@@ -46,7 +46,7 @@ class Claim:
     text: str
     arguments: str
     csv: str
-    judge: Callable[[list[Row]], Verdict]
+    rule: Callable[[list[Row]], Verdict]
     part: Callable[[Row], bool] = lambda _: True
     minutes: float | None = None
 
@@ -61,7 +61,7 @@ class Claim:
     def verdict(self, rows: list[Row]) -> Verdict:
         """:param rows: of the whole CSV"""
         own = list(filter(self.part, rows))
-        return self.judge(own) if own else Verdict(None)
+        return self.rule(own) if own else Verdict(None)
 
 
 def worst_share(
@@ -75,7 +75,7 @@ def worst_share(
     :param least: the share, or the share by the value of the first of the columns
     """
 
-    def judge(rows: list[Row]) -> Verdict:
+    def rule(rows: list[Row]) -> Verdict:
         groups = grouped(rows, *by)
         shares = {key: share(group, reached) for key, group in groups.items()}
         asked = {key: least if isinstance(least, float) else least[key[0]] for key in groups}
@@ -85,13 +85,13 @@ def worst_share(
         figure = f"{total} of {len(rows)}" + (f", least {count} ({', '.join(worst)})" if len(groups) > 1 else "")
         return Verdict(all(shares[key] >= asked[key] for key in groups), figure)
 
-    return judge
+    return rule
 
 
 def within(limits: dict[str, tuple[float, float]]) -> Callable[[list[Row]], Verdict]:
     """In every row these columns lie in their ranges; a cell that is empty says nothing."""
 
-    def judge(rows: list[Row]) -> Verdict:
+    def rule(rows: list[Row]) -> Verdict:
         figures, holds = [], True
         for name, (low, high) in limits.items():
             found = values([row for row in rows if row[name]], name)
@@ -99,7 +99,7 @@ def within(limits: dict[str, tuple[float, float]]) -> Callable[[list[Row]], Verd
             figures.append(f"{name} {found.min():.3g} to {found.max():.3g}")
         return Verdict(holds, ", ".join(figures))
 
-    return judge
+    return rule
 
 
 def grouped(rows: list[Row], *names: str) -> dict[tuple[str, ...], list[Row]]:
@@ -131,13 +131,13 @@ def optimal(row: Row) -> bool:
 def attracted(reached: Callable[[Row], bool], least: float) -> Callable[[list[Row]], Verdict]:
     """λ < 0 reaches the optimum on each map and time limit, λ = 0 on at most 15 %."""
 
-    def judge(rows: list[Row]) -> Verdict:
+    def rule(rows: list[Row]) -> Verdict:
         drawn, control = where(rows, coef=-1.0), where(rows, coef=0.0)
         verdict = worst_share(("map", "time_limit"), reached, least)(drawn)
         figure = f"{verdict.figure}; at λ = 0 {sum(map(reached, control))} of {len(control)}"
         return Verdict(bool(verdict.holds) and share(control, reached) <= 0.15, figure)
 
-    return judge
+    return rule
 
 
 def plain_map(learner: str) -> Callable[[Row], bool]:
@@ -159,8 +159,8 @@ def better_than_teacher(rows: list[Row]) -> Verdict:
 
 
 def as_good_as_teacher(rows: list[Row]) -> Verdict:
-    judge = worst_share(("teacher_kind", "map"), lambda row: number(row, "greedy") >= number(row, "teacher"), 0.9)
-    return judge(mazes_as_one(rows))
+    rule = worst_share(("teacher_kind", "map"), lambda row: number(row, "greedy") >= number(row, "teacher"), 0.9)
+    return rule(mazes_as_one(rows))
 
 
 def mazes_as_one(rows: list[Row]) -> list[Row]:
@@ -270,8 +270,8 @@ def apart_on_cart_pole(rows: list[Row]) -> Verdict:
 
 
 def both_directions(rows: list[Row]) -> Verdict:
-    judge = worst_share(("task",), lambda row: len({float(v) > 0 for v in row["velocities"].split()}) == 2, 1.0)
-    return judge(where(rows, run="population"))
+    rule = worst_share(("task",), lambda row: len({float(v) > 0 for v in row["velocities"].split()}) == 2, 1.0)
+    return rule(where(rows, run="population"))
 
 
 def as_fast_as_alone(rows: list[Row]) -> Verdict:
@@ -297,13 +297,13 @@ def survives_failures(rows: list[Row]) -> Verdict:
 def times_faster(least: dict[str, tuple[float, ...]], size: str, *columns: str) -> Callable[[list[Row]], Verdict]:
     """By the size of the clouds, the least ratio of each column."""
 
-    def judge(rows: list[Row]) -> Verdict:
+    def rule(rows: list[Row]) -> Verdict:
         known = [row for row in rows if row[size] in least]
         met = [row for row in known for k, name in enumerate(columns) if number(row, name) >= least[row[size]][k]]
         lowest = ", ".join(f"{name} at least {values(known, name).min():.3g}" for name in columns)
         return Verdict(len(met) == len(columns) * len(known), f"{len(met)} of {len(columns) * len(known)} lines, {lowest}")
 
-    return judge
+    return rule
 
 
 def stochastic_duals(rows: list[Row]) -> Verdict:
@@ -348,8 +348,8 @@ def flat_for_long(rows: list[Row]) -> Verdict:
 
 
 def adversarial(rows: list[Row]) -> Verdict:
-    judge = within({"memory_growth": (-1.0, 0.01), "rollout_ratio": (0.0, 1.1), "finite": (1.0, 1.0)})
-    return judge(rows)
+    rule = within({"memory_growth": (-1.0, 0.01), "rollout_ratio": (0.0, 1.1), "finite": (1.0, 1.0)})
+    return rule(rows)
 
 
 def processes(rows: list[Row]) -> Verdict:

@@ -50,7 +50,7 @@ class Sampler:
     Where CPU time goes, by looking at the stack every few milliseconds of it, from within ``with``.
 
     A sample belongs to the innermost frame that is of this package or of what it is built on (SB3, gymnasium): time in numpy
-    and torch belongs to who called them. The kernel's clock ticks every 1 to 4 ms: 5 % of 30 s are known to 0.3 %.
+    and torch belongs to the code that called them. The kernel's clock ticks every 1 to 4 ms: 5 % of 30 s are known to 0.3 %.
     """
 
     def __init__(self) -> None:

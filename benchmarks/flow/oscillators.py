@@ -88,7 +88,9 @@ def trained(method: str, n: int, beta: float, rate: float, seed: int, total: int
     return row
 
 
-def judged(model: BaseAlgorithm, env: CoupledOscillators, chains: int = 64, burn_in: int = 150, steps: int = 300) -> float:
+def ergodic_cost(
+    model: BaseAlgorithm, env: CoupledOscillators, chains: int = 64, burn_in: int = 150, steps: int = 300
+) -> float:
     """The ergodic cost of an SB3 model's mean action, in the same simulation."""
     generator = torch.Generator().manual_seed(0)
     states = env.initial_std * torch.randn((chains, len(env.noise)), generator=generator, dtype=torch.float64)
@@ -112,7 +114,7 @@ def sb3(method: str, n: int, beta: float, seed: int, total: int) -> dict[str, Va
         def _on_step(self) -> bool:
             for m in MILESTONES:
                 if self.last < m <= self.num_timesteps:
-                    row[f"at_{m}"] = f"{judged(self.model, env):.5f}"
+                    row[f"at_{m}"] = f"{ergodic_cost(self.model, env):.5f}"
             self.last = self.num_timesteps
             return True
 
@@ -129,7 +131,7 @@ def sb3(method: str, n: int, beta: float, seed: int, total: int) -> dict[str, Va
         model = SAC("MlpPolicy", vec, policy_kwargs=nets, gradient_steps=2, gamma=0.98, seed=seed)
     model.learn(total, callback=Look())
     row |= {"steps": model.num_timesteps, "cpu_seconds": f"{time.process_time() - start:.1f}"}
-    row["final"] = f"{judged(model, env, 256, 300, 1500):.5f}"
+    row["final"] = f"{ergodic_cost(model, env, 256, 300, 1500):.5f}"
     return row
 
 

@@ -4,8 +4,8 @@ PWIL (Dadashi et al. 2021, "Primal Wasserstein Imitation Learning", Algorithm 1)
 Each of an episode's states carries the mass 1 / (H + 1). As it is entered it takes the nearest mass that is left of the
 expert's, at the cost c = Σ mass · distance, and the reward is α exp(−β (H + 1) c / √dim), with the paper's α = β = 5. States
 only (the paper's PWIL-state). What is ours: the learner is PPO, not D4PG; features are ours (``compressed``),
-divided by their deviation in the demonstrations (the paper standardises); and a terminal state is held to the horizon, on both
-sides, since a positive reward would else punish arriving. The held steps' reward comes with the last step.
+divided by their deviation in the demonstrations (the paper standardises); and a terminal state is extended to the horizon, on
+both sides, since a positive reward would else punish arriving. The reward of those steps comes with the last step.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class PWILReward(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         state, _, terminated, truncated, info = self.env.step(action)
         self._steps += 1
-        held = self._horizon - self._steps if terminated else 0
-        return state, float(self._rewards(state, 1 + held).sum()), terminated, truncated, info
+        extended = self._horizon - self._steps if terminated else 0
+        return state, float(self._rewards(state, 1 + extended).sum()), terminated, truncated, info
 
     def _rewards(self, state: Any, n: int) -> NDArray[np.float64]:
         """Couple n steps at one state with what is left of the expert's mass; the reward of each."""

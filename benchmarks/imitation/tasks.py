@@ -118,8 +118,9 @@ def time_limit(task: str) -> int:
 
 def horizon(task: str) -> int:
     """
-    To which a terminal state is held: twice the demonstrations' mean length, at most the time limit. Where they end after a
-    sixth of the time limit, five sixths of an occupancy up to it would lie where an episode ended, and say little of its pace.
+    To which a terminal state is extended: twice the demonstrations' mean length, at most the time limit. Where they end
+    after a sixth of the time limit, five sixths of an occupancy up to it would lie where an episode ended, and say little
+    of its pace.
     """
     steps = np.mean([len(states) - 1 for states in lessons(task)[0]])
     return min(round(2 * float(steps)), time_limit(task))

@@ -49,9 +49,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 STEPS = {("runner", 2): 64_000, ("CartPole-v1", 2): 163_840, ("CartPole-v1", 3): 327_680}
-#: by K: fractions of the training until which repulsion is full, and from which it is gone. A pair that is let go while the
-#: learning rate is still high settles, and one that is held until then does not come together again; of three, who have
-#: twice as long to drift, two do unless they are held until the rate is nearly gone
+#: by K: fractions of the training until which λ is in full, and from which it is 0. Two members that are released while the
+#: learning rate is still high stay apart; of three, which train twice as long, two drift together unless the rate is nearly 0
 REPELLED = {2: (0.5, 0.75), 3: (0.75, 0.95)}
 
 

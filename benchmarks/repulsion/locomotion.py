@@ -10,11 +10,11 @@ means of thirty episodes of each deterministic policy on the task as it is; a me
 direction and seed.
 
 The second member is trained after the first, and repelled from it at first: from a policy that runs, every step towards it
-costs and every step away pays, while two that begin together have to find out who goes where, on a reward that pays shaking as
+costs and every step away pays, while two that begin together have to find their directions on a reward that pays shaking as
 it pays running. λ has to be larger than the reward for that (its unit, the spread of the first episodes' returns, is small
-while nobody runs); each step of an episode weighs 1 / (length + 1). Who falls is worth, by velocity, what standing still to
-the episode's end is worth, discounted ("absorb"): held undiscounted a fall outweighs all running, and not held at all it is a
-way out of a neighbourhood, and members learn to fall first.
+while no policy runs); each step of an episode weighs 1 / (length + 1). A fall is worth, by velocity, what standing still to
+the episode's end is worth, discounted ("absorb"): extended to the end without a discount a fall outweighs all running, and
+without an extension it is a way out of a neighbourhood, which members learn first.
 What else was tried is in ``research/tried/locomotion_tried.csv``. Wants ``gymnasium[mujoco]``.
 """
 
@@ -34,7 +34,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from benchmarks._lib.rows import Value
 from benchmarks._lib.statistics import only
 from benchmarks._lib.study import Run, Study
-from benchmarks.repulsion.locomotion_task import VELOCITY, Running, Settling, judged, velocity_of
+from benchmarks.repulsion.locomotion_task import VELOCITY, Running, Settling, evaluated, velocity_of
 from sb3_wasserstein import Population
 from sb3_wasserstein.embeddings import StateOccupancy
 
@@ -81,7 +81,7 @@ def study(task: str, run: str, seed: int, quick: bool) -> dict[str, Value]:
                 **SETTINGS,
             )
         models = population.learn(steps, callback=Settling()).models
-    results = [judged(model, task) for model in models]
+    results = [evaluated(model, task) for model in models]
     return {
         "velocities": " ".join(f"{velocity:.2f}" for velocity, _ in results),
         "returns": " ".join(f"{total:.1f}" for _, total in results),

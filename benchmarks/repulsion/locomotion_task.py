@@ -1,4 +1,4 @@
-"""What ``locomotion.py`` trains on, how its PPO comes to rest, and what its policies are judged by."""
+"""What ``locomotion.py`` trains on, how its PPO comes to rest, and what its policies are evaluated by."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 VELOCITY = {"HalfCheetah-v5": 8, "Swimmer-v5": 3}
 #: where it holds the angle of a body that can fall over, and from how many radians on it is taken to
 PITCH = {"HalfCheetah-v5": (1, 0.5)}
-#: Steps of an episode of training, and of the task's own. Members compare whole episodes: two that have ended none do not know
-#: who goes where.
+#: Steps of an episode of training, and of the task's own. Members compare whole episodes: two that have ended none cannot
+#: tell their directions.
 TRAINED, HORIZON = 250, 1000
 #: What PPO sees is of order one: velocities are up to 10, and returns 300, which a critic takes long to reach.
 OBSERVED, REWARDED = 0.1, 0.05
@@ -36,17 +36,17 @@ class Running(gym.Wrapper[Any, Any, Any, Any]):
     """
     The task with another reward for the velocity, and with velocities in tenths in what is observed.
 
-    In training episodes are short, the reward is in twentieths, and one who falls over is out: on its back a cheetah earns
-    little for the rest of an episode and does not get up again, and a policy that has not learnt to stay on its feet falls in
-    some of a task's long episodes and not in others. Nor does one that always starts from the same stand learn to get out of a
-    lean: without noise it may lean there, still, to the end.
+    In training, episodes are short, the reward is in twentieths, and a fall ends the episode: on its back a cheetah earns
+    little for the rest of an episode and does not get up again, and a policy that has not learnt to stay on its feet
+    falls in some of the task's long episodes. A policy that always starts from the same stand does not learn to leave a
+    lean either: without noise it may lean there to the end.
 
-    Who falls is last seen standing still: members are compared by velocities, an episode's last one is held to its end, and a
-    fast fall is not to be paid as a fast run.
+    The last observation before a fall has no velocity: members are compared by velocities, an episode's last one is
+    extended to the horizon, and a fast fall is not to be paid as a fast run.
 
     :param task: the environment's id
     :param way: 1: forward; −1: backward; 0: either
-    :param steps: how many steps of this environment a policy is trained for; 0: it is judged
+    :param steps: how many steps of this environment a policy is trained for; 0: it is evaluated
     """
 
     def __init__(self, task: str, way: float = 0.0, steps: int = 0) -> None:
@@ -114,7 +114,7 @@ def velocity_of(state: np.ndarray, index: int) -> np.ndarray:
     return np.asarray(state, dtype=float)[..., [index]]
 
 
-def judged(model: PPO, task: str) -> tuple[float, float]:
+def evaluated(model: PPO, task: str) -> tuple[float, float]:
     """Mean velocity of the deterministic policy on the task as it is, and its return in the direction that it runs."""
     velocities, costs = [], []
     env = Running(task)

@@ -19,10 +19,10 @@ class Settings:
     :param coef: λ in units of (spread of the untrained policies' returns) / (their embeddings' spread)
     :param mapping: "occupancy": the law of a policy lives on the positions; "path": on the whole paths; "discriminator": no
         law, the bonus is a discriminator's, in units of (spread of the untrained policies' returns)
-    :param entropy: coefficient of an entropy bonus, held all along
+    :param entropy: coefficient of an entropy bonus, the same all along
     :param iterations: steps of θ
     :param rollouts: episodes a policy an iteration
-    :param hold: share of the training up to which λ is held
+    :param hold: share of the training up to which λ is in full
     :param end: share of the training at which λ has gone down to 0
     :param learning_rate: Adam's
     :param width: of both hidden layers

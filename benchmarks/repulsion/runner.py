@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 DRAG, PUSH, HORIZON = 0.1, 0.1, 100
-#: the return of a runner who pushes one way all the time
+#: the return of a runner that pushes one way all the time
 BEST = float(sum(PUSH / DRAG * (1 - (1 - DRAG) ** step) for step in range(1, HORIZON + 1)))
 
 

@@ -11,8 +11,8 @@ that never gets there, or takes three times the best one's time, is not counted,
 
 The roofline is one pass of exp over the matrix (the faster of numpy's exp and torch's exp2, in place, on numbers as newly made
 as the costs that the solve is given) and as many products as there were iterations, by turns with the solves. It knows no cost
-matrix and no median, so it is held against the solve alone, from given costs to the potentials, start and all; against the
-whole update it is in the last two columns.
+matrix and no median, so it is compared with the solve alone, from given costs to the potentials, its start included; the last
+two columns compare it with the whole update.
 """
 
 from __future__ import annotations
@@ -175,11 +175,11 @@ def case(n: int, d: int, epsilon: float, repeats: int, hopeless: set[str]) -> di
     x, y, later = clouds(n, d)
     costs = cdist(x, y)
 
-    def fresh() -> SinkhornDual:
+    def unfitted() -> SinkhornDual:
         return SinkhornDual(epsilon=epsilon, debias=False)
 
     def restored() -> SinkhornDual:
-        dual = fresh()
+        dual = unfitted()
         dual.load_state_dict(state)
         return dual
 
@@ -187,7 +187,7 @@ def case(n: int, d: int, epsilon: float, repeats: int, hopeless: set[str]) -> di
         dual = make()
         return cpu(lambda: dual.update(points, y))
 
-    dual = fresh()
+    dual = unfitted()
     dual.update(x, y)
     state = dual.state_dict()
     warm = restored()
@@ -208,8 +208,8 @@ def case(n: int, d: int, epsilon: float, repeats: int, hopeless: set[str]) -> di
         return cdist(x, y).astype(np.float32) / -largest
 
     def exp_of_numpy() -> float:
-        held = exponents()
-        return cpu(lambda: np.exp(held, out=held))
+        matrix = exponents()
+        return cpu(lambda: np.exp(matrix, out=matrix))
 
     def exp_of_torch() -> float:
         tensor = torch.from_numpy(exponents())
@@ -223,7 +223,7 @@ def case(n: int, d: int, epsilon: float, repeats: int, hopeless: set[str]) -> di
     taken = {name: seconds for name, (_, seconds) in found.items()} | interleaved(
         repeats,
         **{name: (lambda call=call: cpu(call)) for name, call in quick.items()},
-        cold=lambda: timed(fresh, x),
+        cold=lambda: timed(unfitted, x),
         warm=lambda: timed(restored, later),
         solve_cold=lambda: solved(x, None),
         solve_warm=lambda: solved(later, g),

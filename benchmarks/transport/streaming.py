@@ -105,7 +105,7 @@ def objective(dual: Dual, x: np.ndarray, y: np.ndarray) -> float:
     return float(f.mean() + g.mean() - epsilon * (logsumexp(exponents) - np.log(exponents.size)))
 
 
-class Judge:
+class Reference:
     """Gap and error of potentials of a law."""
 
     def __init__(self, law: Law) -> None:
@@ -124,8 +124,8 @@ class Judge:
 
 
 def race(name: str, law: Law, samples: int) -> Measured:
-    judge = Judge(law)
-    epsilon = judge.exact.epsilon_
+    reference = Reference(law)
+    epsilon = reference.exact.epsilon_
     windows = []
     for n in WINDOWS:
         x, y = law(np.random.default_rng(2), n)
@@ -133,12 +133,12 @@ def race(name: str, law: Law, samples: int) -> Measured:
         for _ in range(7):
             window = SinkhornDual(epsilon=epsilon, relative=False, debias=False)
             times.append(cpu(partial(window.update, x, y)))
-        windows.append((n, float(np.median(times)), *judge(window)))
+        windows.append((n, float(np.median(times)), *reference(window)))
     rows: Measured = []
     for step in (1.0, 3.0, 10.0, 30.0):
         dual = RKHSDual(epsilon=epsilon, relative=False, budget=None, step=step, seed=0)
         half, seconds = stream(dual, law, [samples // 2, samples])
-        gap, error, correlation = judge(dual)
+        gap, error, correlation = reference(dual)
         good = [found for found in windows if found[2] <= gap and found[3] <= error]
         n, ours, *quality = good[0] if good else windows[-1]
         ratio = seconds / ours if good else 0.0

@@ -89,7 +89,7 @@ def score(model: BaseAlgorithm, task: str, episodes: int) -> float:
     return float(returns.mean())
 
 
-class Judge(BaseCallback):
+class Scores(BaseCallback):
     """Scores at the milestones, and the seconds that they take."""
 
     def __init__(self, task: str, milestones: tuple[int, ...], episodes: int) -> None:
@@ -113,11 +113,11 @@ def train(task: str, variant: str, seed: int, quick: bool) -> dict[str, Value]:
     if quick:
         steps, milestones, episodes = 500, (100, 200, 300, 400, 500), 2
     algorithm, extra = VARIANTS[variant]
-    judge = Judge(task, milestones, episodes)
+    scores = Scores(task, milestones, episodes)
     clock = time.process_time()
-    algorithm("MlpPolicy", task, seed=seed, **kwargs, **extra).learn(steps, callback=judge)
-    row: dict[str, Value] = {f"score_{i}": f"{value:.1f}" for i, value in enumerate(judge.scores, 1)}
-    return row | {"cpu_seconds": f"{time.process_time() - clock - judge.seconds:.1f}"}
+    algorithm("MlpPolicy", task, seed=seed, **kwargs, **extra).learn(steps, callback=scores)
+    row: dict[str, Value] = {f"score_{i}": f"{value:.1f}" for i, value in enumerate(scores.scores, 1)}
+    return row | {"cpu_seconds": f"{time.process_time() - clock - scores.seconds:.1f}"}
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -51,8 +51,8 @@ def group(name: str, *found: int) -> list[Row]:
     [((1, 1, 1, 0), Verdict(True, "6 of 8, least 3 of 4 (a)")), ((1, 0, 0, 0), Verdict(False, "4 of 8, least 1 of 4 (b)"))],
 )
 def test_every_group_has_to_reach_the_share(other: tuple[int, ...], expected: Verdict) -> None:
-    judge = claims.worst_share(("task",), lambda row: row["found"] == "1", 0.5)
-    assert judge(group("a", 1, 1, 1, 0) + group("b", *other)) == expected
+    rule = claims.worst_share(("task",), lambda row: row["found"] == "1", 0.5)
+    assert rule(group("a", 1, 1, 1, 0) + group("b", *other)) == expected
 
 
 def test_a_column_out_of_its_range_fails_the_claim() -> None:
