@@ -38,7 +38,7 @@ def test_after_training_nothing_of_ours_is_on_the_environment() -> None:
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["copy", "pickle"])
 def test_a_copy_of_a_watched_environment_steps_itself(copied: Any) -> None:
-    inner = DummyVecEnv([ScriptedEnv])
+    inner: Any = DummyVecEnv([ScriptedEnv])
     env = VecNormalize(inner)
     reader, other = EpisodeReader(env), EpisodeReader(env)
     env.reset()
