@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from sb3_wasserstein._atomic_io import read_arrays, read_bounded, write_whole
 from sb3_wasserstein._validation import check_count, check_path
-from sb3_wasserstein.cloud import Cloud
+from sb3_wasserstein.cloud import Cloud, as_cloud, as_weights
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 from sb3_wasserstein.embeddings.trajectory import Trajectory
 from sb3_wasserstein.recording.collect import collect_embeddings
 from sb3_wasserstein.recording.offline import embed_trajectories
+from sb3_wasserstein.recording.trajectories import as_trajectories
 
 Sampler = Callable[[int], ArrayLike]
 
@@ -37,7 +38,7 @@ class Target:
     """
 
     def __init__(self, points: ArrayLike, weights: ArrayLike | None = None) -> None:
-        self._cloud = _cloud_of(points, weights)
+        self._cloud = _cloud_of(points, weights, "points")
         self._sampler: Sampler | None = None
         #: whether the points are a sample of the law, drawn from a policy or a sampler, rather than the law itself
         self.is_sample = False
@@ -93,9 +94,9 @@ class Target:
         :return: a target of equally weighted points
         :raises ValueError: if there are none, or if the embedding cannot read them
         """
-        if isinstance(trajectories, (str, dict, Trajectory)) or not isinstance(trajectories, Iterable):
-            raise TypeError(f"trajectories must be a list of Trajectory objects or of arrays; got {trajectories!r}")
-        episodes = [item if isinstance(item, Trajectory) else Trajectory(item) for item in trajectories]  # type: ignore[arg-type]
+        if observation_space is not None and not isinstance(observation_space, spaces.Space):
+            raise TypeError(f"observation_space must be a space of Gymnasium, or None; got {observation_space!r}")
+        episodes = as_trajectories(trajectories)
         points = embed_trajectories(episodes, make_embedding(embedding), observation_space)
         return cls.from_cloud(_cloud_of(points), is_sample=True)
 
@@ -257,8 +258,8 @@ def as_target(target: Any, embedding: EmbeddingLike | None = None) -> Target:
 def _cloud_of(points: ArrayLike, weights: ArrayLike | None = None, name: str = "target") -> Cloud:
     """A checked copy; whatever is wrong with it is a ValueError."""
     try:
-        cloud = Cloud.of(points, weights, name)
-        return Cloud(cloud.points.copy(), cloud.weights)
+        checked = as_cloud(points, name).copy()
+        return Cloud(checked, as_weights(weights, len(checked), "weights"))
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from error
 

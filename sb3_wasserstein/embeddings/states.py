@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_wasserstein._validation import check_count
+from sb3_wasserstein._validation import check_choice, check_count
 from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding
 from sb3_wasserstein.embeddings.features import FeatureSpec
 from sb3_wasserstein.embeddings.observations import Floats, Mask, Observations, merge_axes, take
@@ -242,10 +242,7 @@ class StateOccupancy(FeatureEmbedding):
         states_per_episode: int = 64,
     ) -> None:
         super().__init__(features)
-        ends = ("hold", "absorb", "ignore")
-        if after_termination not in ends:
-            raise ValueError(f"after_termination must be one of {', '.join(ends)}; got {after_termination!r}")
-        self.after_termination = after_termination
+        self.after_termination = check_choice("after_termination", after_termination, ("hold", "absorb", "ignore"))
         self.horizon = self._given_horizon = None if horizon is None else check_count("horizon of a StateOccupancy", horizon)
         self.states_per_episode = check_count("states_per_episode of a StateOccupancy", states_per_episode)
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sb3_wasserstein._validation import check_flag
 from sb3_wasserstein.embeddings.observations import Observations
 
 
@@ -42,9 +43,11 @@ class Trajectory:
         lengths = {len(part) if part.ndim else 0 for part in parts}
         if len(lengths) != 1 or 0 in lengths:
             raise ValueError(
-                f"observations of a Trajectory must have T + 1 >= 1 entries, as many for every key; got {sorted(lengths)}"
+                f"observations of a Trajectory must have T + 1 >= 1 entries, as many for every key; got {self.observations!r}"
             )
         object.__setattr__(self, "observations", observations)
+        if self.terminated is not None:
+            check_flag("terminated", self.terminated)
         for name in ("actions", "rewards"):
             value = getattr(self, name)
             if value is None:

@@ -59,6 +59,8 @@ class VisitHistogram(FeatureEmbedding):
         if check_number("smoothing of a VisitHistogram", smoothing) < 0:
             raise ValueError(f"smoothing must be a finite number of cells >= 0; got {smoothing!r}")
         self.bins = bins if bins is None or np.ndim(bins) == 0 else tuple(np.asarray(bins).tolist())
+        if self.bins == ():
+            raise ValueError(f"bins of a VisitHistogram must be a number of cells, or one for each axis; got {bins!r}")
         for count in self.bins if isinstance(self.bins, tuple) else () if bins is None else (bins,):
             check_count("bins of a VisitHistogram", count)
         if shape is not None and (np.ndim(shape) != 1 or len(shape) == 0):

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_wasserstein._validation import check_choice, check_count, check_number
+from sb3_wasserstein._validation import check_array, check_choice, check_count, check_number
 
 
 class ControlTask(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
@@ -77,8 +77,8 @@ class ControlTask(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         return self.state.astype(np.float32), {}
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        clipped = np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0)
-        if clipped.shape != self.action_space.shape or np.isnan(clipped).any():
+        clipped = np.clip(check_array("action", action), -1.0, 1.0)
+        if clipped.shape != self.action_space.shape:
             raise ValueError(f"action must lie in {self.action_space}; got {action!r}")
         state, taken = torch.as_tensor(self.state)[None], torch.as_tensor(clipped)[None]
         with torch.no_grad():

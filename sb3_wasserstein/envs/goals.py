@@ -78,7 +78,7 @@ class Goals(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         return self._position.astype(np.float32), {}
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        direction = np.asarray(action, dtype=np.float64)
+        direction = check_array("action", action)
         length = float(np.linalg.norm(direction))
         if direction.shape != (2,) or not math.isfinite(length):
             raise ValueError(f"action must be two finite numbers; got {action!r}")

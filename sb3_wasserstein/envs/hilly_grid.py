@@ -94,7 +94,7 @@ class HillyGrid(gym.Env[np.int64, np.int64]):
         return self._observation(), {}
 
     def step(self, action: np.int64) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
-        if not 0 <= action < len(MOVES):
+        if not self.action_space.contains(action):
             raise ValueError(f"action must lie in {self.action_space}; got {action!r}")
         self._cell = self._neighbour(self._cell, int(action))
         self._moves += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
@@ -27,10 +25,9 @@ def check_coefficient(coef: Any) -> float:
     :raises TypeError: if it is no number
     :raises ValueError: if it is not finite
     """
-    if isinstance(coef, bool) or not isinstance(coef, (int, float, np.integer, np.floating)):
-        raise TypeError(f"wasserstein_coef must be a number (schedule= says when it applies); got {coef!r}")
-    if not math.isfinite(coef):
-        raise ValueError(f"wasserstein_coef must be finite; got {coef!r}")
+    if callable(coef):
+        raise TypeError(f"wasserstein_coef must be a number: schedule= says when it applies; got {coef!r}")
+    check_number("wasserstein_coef", coef)
     if coef <= 0:
         effect = "they attract each other" if coef < 0 else "they do not see each other"
         warnings.warn(f"wasserstein_coef={coef!r} does not repel the members of a population: {effect}", stacklevel=3)

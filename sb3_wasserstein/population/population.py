@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.type_aliases import MaybeCallback
 
-from sb3_wasserstein._validation import check_count, check_path
+from sb3_wasserstein._validation import check_choice, check_count, check_flag, check_path
 from sb3_wasserstein.duals import SinkhornDual, dual_from_config
 from sb3_wasserstein.embeddings import Embedding, make_embedding
 from sb3_wasserstein.population.arguments import (
@@ -32,7 +32,7 @@ from sb3_wasserstein.population.executors import EXECUTORS, Executor, MemberErro
 from sb3_wasserstein.population.member import MemberSpec, member_class
 from sb3_wasserstein.population.rounds import Rounds
 from sb3_wasserstein.population.rules import Rules
-from sb3_wasserstein.population.schedule import RepulsionSchedule
+from sb3_wasserstein.population.schedule import RepulsionSchedule, check_schedule
 from sb3_wasserstein.regularised import WassersteinOnPolicyMixin
 from sb3_wasserstein.regularised.registry import known_algorithms
 
@@ -106,8 +106,7 @@ class Population:
         cls = member_class(algorithm)
         check_count("n_policies", n_policies, 2)
         check_n_envs(n_envs)
-        if executor not in EXECUTORS:
-            raise ValueError(f"executor={executor!r} is not known; use one of {list(EXECUTORS)}")
+        check_choice("executor", executor, EXECUTORS)
         timeout = check_timeout(member_timeout, executor)
         if algorithm_kwargs.pop("target", None) is not None:
             raise ValueError("target does not go with a population, whose members are each other's: use WassersteinPPO")
@@ -178,6 +177,8 @@ class Population:
         """
         check_count("total_timesteps", total_timesteps, 1)
         check_count("checkpoint_every", checkpoint_every, 1)
+        check_flag("progress_bar", progress_bar)
+        check_flag("reset_num_timesteps", reset_num_timesteps)
         check_callback(callback)
         if checkpoint is not None:
             # Before hours of training, not at its first checkpoint.
@@ -276,8 +277,13 @@ class Population:
         :raises FileNotFoundError: if there is no checkpoint
         :raises ValueError: if it is damaged, belongs to another environment, or lacks what has to be given
         """
-        description, arrays, snapshots = read_checkpoint(check_path("folder", folder))
+        check_choice("executor", executor, EXECUTORS)
+        if schedule is not None:
+            check_schedule(schedule)
+        if embedding is not None:
+            embedding = make_embedding(embedding)
         check_environment(env, env_kwargs)
+        description, arrays, snapshots = read_checkpoint(check_path("folder", folder))
         timeout = check_timeout(member_timeout, executor)
         population = cls.__new__(cls)
         rules = dict(description["rules"])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from sb3_wasserstein._validation import check_count, check_number
+from sb3_wasserstein._validation import check_choice, check_count, check_number, check_positive
 from sb3_wasserstein.population.schedule import Burst, FreshStarts, RepulsionSchedule, check_schedule
 
 REPULSIONS = ("mutual", "ordered", "sequential")
@@ -43,14 +41,10 @@ class Rules:
         check_number("wasserstein_coef", self.coef)
         check_count("episode_window", self.warm_up, 2)
         check_schedule(self.schedule)
-        if self.repulsion not in REPULSIONS:
-            raise ValueError(f"repulsion={self.repulsion!r} is not known; use one of {list(REPULSIONS)}")
-        if self.neighbours not in NEIGHBOURS:
-            raise ValueError(f"neighbours={self.neighbours!r} is not known; use one of {list(NEIGHBOURS)}")
-        target = self.distance_target
-        known = isinstance(target, (int, float)) and not isinstance(target, bool)
-        if target is not None and not (known and np.isfinite(target) and target > 0):
-            raise ValueError(f"distance_target must be a number > 0, or None; got {target!r}")
+        check_choice("repulsion", self.repulsion, REPULSIONS)
+        check_choice("neighbours", self.neighbours, NEIGHBOURS)
+        if self.distance_target is not None:
+            check_positive("distance_target", self.distance_target)
         floor = self.return_floor
         if floor is not None and not 0 <= check_number("return_floor", floor) <= 1:
             raise ValueError(f"return_floor must be between 0 and 1, or None; got {floor!r}")

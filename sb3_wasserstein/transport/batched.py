@@ -89,8 +89,8 @@ def batched_sinkhorn(
 
 
 def _laws(clouds: Sequence[Any], weights: Sequence[Any] | None, name: str, weights_name: str) -> list[Law]:
-    if weights is not None and len(weights) != len(clouds):
-        raise ValueError(f"`{weights_name}` must have one array for each of the {len(clouds)} clouds, got {len(weights)}")
+    if weights is not None and (not isinstance(weights, Sequence) or len(weights) != len(clouds)):
+        raise ValueError(f"`{weights_name}` must be a list of one array for each of the {len(clouds)} clouds; got {weights!r}")
     # One object may stand in many pairs: checked once, it stays one object.
     checked: dict[int, Law] = {}
     laws = []

@@ -259,7 +259,7 @@ class NaturalGradient:
         _check_chains(n_chains, len(self.chains.centre))
         check_count("burn_in", burn_in, 0)
         check_count("steps", steps)
-        check_seed(seed)
+        check_count("seed", seed, 0)
         chains, generator = self.chains, torch.Generator().manual_seed(seed)
         low, high = (torch.as_tensor(bound).to(chains.example) for bound in (self.action_low, self.action_high))
         states, total = chains.starts(n_chains, generator), 0.0
