@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein import behaviour_distance
-from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, make_dual
+from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, dual_from_config, make_dual
 
 
 @pytest.fixture
@@ -126,3 +126,27 @@ def test_points_that_are_too_far_for_float32(name: str) -> None:
     values = getattr(dual, name)(np.concatenate([near, far]))
     np.testing.assert_allclose(values[5:], np.sqrt(3) * 1e30)
     np.testing.assert_allclose(values[:5], getattr(dual, name)(near), atol=1e-4)
+
+
+def test_how_to_compute_is_free_where_a_state_is_loaded() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 2)), rng.normal(size=(30, 2))
+    dual = SinkhornDual()
+    dual.update(x, y)
+    state = dual.state_dict()
+    state["config"] |= {"device": "cuda", "dtype": "float64", "tol": 1e-5, "max_iterations": 7, "max_points": 40}
+    other = SinkhornDual()
+    other.load_state_dict(state)
+    np.testing.assert_array_equal(other.potential(x), dual.potential(x))
+    state["config"]["debias"] = False
+    with pytest.raises(ValueError, match="debias: saved False, here True"):
+        other.load_state_dict(state)
+
+
+def test_a_dual_that_was_saved_beside_another_device_computes_on_this_machine() -> None:
+    config = SinkhornDual(device="xpu", max_iterations=77).config()
+    dual = dual_from_config(config)
+    assert isinstance(dual, SinkhornDual)
+    assert (dual.device, dual.max_iterations) == ("cpu", 77)
+    with pytest.raises(RuntimeError, match="`device`='xpu' is not available on this machine"):
+        SinkhornDual(device="xpu").update(np.zeros((2, 1)), np.ones((2, 1)))
