@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize, unwrap_vec_normalize
 
-from sb3_wasserstein.embeddings import Embedding, EmbeddingError
+from sb3_wasserstein.embeddings import Embedding, EmbeddingError, FinalState
 from sb3_wasserstein.embeddings.observations import Observations
 from sb3_wasserstein.embeddings.validated import ValidatedEmbedding
 from sb3_wasserstein.recording.recorder import Recorder
@@ -133,11 +133,15 @@ class EpisodeReader:
         summary = self.wrapped()
         if summary is None:
             bound = embedding.bind(self.observation_space, self.action_space, self.env.num_envs)
-            validated = ValidatedEmbedding(bound, repr(embedding), self.env.num_envs)
-            return Recorder(validated, embedding, segment_length, seen, longest)
-        if segment_length is not None:
+        elif segment_length is not None:
             raise ValueError("segment_length does not go with TrajectoryEmbeddingWrapper, which knows whole episodes only")
-        return Recorder.of_infos(summary["dim"], summary["every_step"], embedding, self.env.num_envs, seen, longest)
+        else:
+            # What the wrapper wrote last is the embedding.
+            written = spaces.Box(-np.inf, np.inf, (summary["dim"],), np.float64)
+            bound = FinalState().bind(written, None, self.env.num_envs)
+            bound.has_prefixes = summary["every_step"]
+        validated = ValidatedEmbedding(bound, repr(embedding), self.env.num_envs)
+        return Recorder(validated, embedding, segment_length, seen, longest, reads_infos=summary is not None)
 
 
 def _answer(question: Callable[[], Answer], unknown: Answer) -> Answer:

@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_wasserstein.embeddings.base import Embedding
 from sb3_wasserstein.embeddings.observations import Floats, Mask, Observations, each, put, stacked, take
-from sb3_wasserstein.embeddings.states import FinalState
 from sb3_wasserstein.embeddings.steps import Ends, Steps
 from sb3_wasserstein.embeddings.validated import EmbeddingError, ValidatedEmbedding
 from sb3_wasserstein.recording.rollout import Episode, Rollout
@@ -63,23 +61,6 @@ class Recorder:
         self._longest = longest
         self._reads_infos = reads_infos
         self._clear()
-
-    @classmethod
-    def of_infos(cls, dim: int, every_step: bool, embedding: Embedding, n_envs: int, seen: int, longest: int) -> Recorder:
-        """
-        A recorder of environments that are wrapped in a TrajectoryEmbeddingWrapper.
-
-        :param dim: dimension of the wrapper's embedding
-        :param every_step: whether the wrapper writes at every step
-        :param embedding: the wrapper's recipe
-        :param n_envs: number of environments
-        :param seen: see :class:`Recorder`
-        :param longest: see :class:`Recorder`
-        """
-        # What the wrapper wrote last is the embedding.
-        bound = FinalState().bind(spaces.Box(-np.inf, np.inf, (dim,), np.float64), None, n_envs)
-        bound.has_prefixes = every_step
-        return cls(ValidatedEmbedding(bound, repr(embedding), n_envs), embedding, None, seen, longest, reads_infos=True)
 
     def _clear(self) -> None:
         self._observations: list[Observations] = []
