@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize, unwrap_vec_normalize
 
-from sb3_wasserstein._validation import check_count, check_seed
+from sb3_wasserstein._validation import check_count, check_flag, check_seed
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 from sb3_wasserstein.recording.reader import EpisodeReader
 from sb3_wasserstein.recording.rollout import Episode
@@ -74,6 +74,7 @@ def collect_episodes(
     As :func:`collect_embeddings`, whose arguments it takes. :return: the episodes, each with its points and its return
     """
     check_count("n_episodes", n_episodes)
+    check_flag("deterministic", deterministic)
     check_seed(seed)
     if not callable(getattr(model, "predict", None)):
         raise TypeError(f"model must have SB3's predict(observation, ...); got {model!r}")
