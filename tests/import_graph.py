@@ -15,7 +15,6 @@ LEVELS = {
     "_atomic_io": -1,
     "_numba": -1,
     "_threads": -1,
-    "means": -1,
     "cloud": 0,
     "embeddings": 0,
     "envs": 0,

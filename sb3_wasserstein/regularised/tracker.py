@@ -107,7 +107,8 @@ class BehaviourTracker:
         self._warned = False
         #: whether the dual was solved for another target
         self._is_outdated = False
-        self._unfitted_dual = None if self.dual.is_fitted else self.dual.state_dict()
+        is_restartable = isinstance(self.dual, StochasticDual) and not self.dual.is_fitted
+        self._unfitted_dual = self.dual.state_dict() if is_restartable else None
         #: number of steps of the longest episode in this environment
         self._longest = 0
         self._reader: EpisodeReader | None = None
@@ -143,7 +144,7 @@ class BehaviourTracker:
         if not (self._is_outdated and self.dual.is_fitted):
             return
         # A stochastic dual has walked towards the old target: it begins again.
-        if isinstance(self.dual, StochasticDual) and self._unfitted_dual is not None:
+        if self._unfitted_dual is not None:
             self.dual.load_state_dict(self._unfitted_dual)
         self._n_unsolved, self._is_outdated = len(self.window), False
         self._solve()
