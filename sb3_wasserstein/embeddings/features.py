@@ -95,8 +95,14 @@ class Features:
             try:
                 self.dim = width if self._index is None else len(np.empty(width)[self._index])
             except IndexError as error:
+                parts = space.spaces.items() if isinstance(space, spaces.Dict) else ()
+                keys = (
+                    f", by key { ({key: flat_width(part) for key, part in parts}) }: a key alone is features=key"
+                    if parts
+                    else ""
+                )
                 raise ValueError(
-                    f"features={features!r} is out of range: the flattened observation has {width} entries"
+                    f"features={features!r} is out of range: the flattened observation has {width} entries{keys}"
                 ) from error
             if self.dim == 0:
                 raise ValueError(f"features={features!r} selects nothing of a flattened observation of {width} entries")

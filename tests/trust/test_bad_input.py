@@ -312,6 +312,8 @@ TABLE: dict[str, Entry] = {
         {"env": Made(lambda: gym.make("CartPole-v1"), "CartPole"), "embedding": "path"},
         {
             "env": bad("CartPole-v1", error=TypeError) + ENVIRONMENT,
+            "embedding": EMBEDDING
+            + bad(FinalState([99]), match="features.*'mode': 3.*features=key", env=Made(lambda: ScriptedEnv("dict"), "Dict")),
             "every_step": FLAG + bad(False, error=ValueError, embedding="state_occupancy"),
         },
     ),
