@@ -116,16 +116,17 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
     def _bonus(self, rollout: Rollout, credit: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """:return: (T, n) what each step gains, in units of h, and (k,) h of each finished episode"""
         tracker = self.tracker
+        if credit == "telescoping" and not tracker.embedding.samples_states:
+            after, starts = crediting.prefix_values(rollout, tracker.shaping)
+            # What an episode has become is unknown where its beginning was not recorded.
+            bonus = crediting.telescoping_bonus(rollout, after, starts) * rollout.known
+            return bonus, after[rollout.ends & rollout.known]
         values = crediting.episode_values(rollout.episodes, tracker.shaping)
         if credit == "episode":
             return crediting.episode_advantages(rollout, values, lambda: tracker.baseline(len(values))), values
         if credit == "terminal":
             return crediting.terminal_bonus(rollout, values), values
         after, starts = crediting.prefix_values(rollout, tracker.shaping)
-        if tracker.embedding.samples_states:
-            mean_length = float(tracker.window.lengths.mean())
-            bonus = crediting.occupancy_bonus(rollout, after, starts, tracker.embedding, mean_length, self.gamma)
-        else:
-            bonus = crediting.telescoping_bonus(rollout, after, starts)
-        # What an episode has become is unknown where its beginning was not recorded.
+        mean_length = float(tracker.window.lengths.mean())
+        bonus = crediting.occupancy_bonus(rollout, after, starts, tracker.embedding, mean_length, self.gamma)
         return bonus * rollout.known, values

@@ -40,6 +40,11 @@ class TrackerOptions:
     :param max_target: upper bound of the target's points: a larger target is thinned once, with a warning
     :param patience: number of environment steps after which a warning says that too few episodes have finished
     :raises ValueError: if an option is out of range; the message names it
+
+    Example:
+        >>> from sb3_wasserstein.regularised import TrackerOptions
+        >>> TrackerOptions(solve_every=4096).solve_every
+        4096
     """
 
     new_share: float = 0.25
