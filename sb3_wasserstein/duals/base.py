@@ -89,10 +89,6 @@ class Dual(ABC):
         :raises RuntimeError: before the first update
         """
 
-    def shaping_at(self, points: Floats, means: object = None) -> Floats:
-        """:meth:`shaping` of an array, as an array."""
-        return np.asarray(self.shaping(points))
-
     @abstractmethod
     def coupling(self) -> Floats:
         """

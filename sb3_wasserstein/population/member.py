@@ -92,11 +92,7 @@ class MemberTracker(BehaviourTracker):
         """Whether there is something to be repelled from."""
         return self.potential is not None
 
-    def shaping(self, points: Floats) -> Floats:
-        """
-        :param points: (n, dim)
-        :return: (n,) Σ_l p_kl h_kl
-        """
+    def _shaping(self, points: Floats) -> Floats:
         assert self.potential is not None
         return self.potential(points)
 

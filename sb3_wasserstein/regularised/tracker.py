@@ -189,9 +189,11 @@ class BehaviourTracker:
         :param points: (k, dim)
         :return: (k,)
         """
-        scaled = points if self.feature_scale is None else points / self.feature_scale
         with one_blas_thread():
-            return np.asarray(self.dual.shaping(scaled))
+            return self._shaping(points)
+
+    def _shaping(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(self.dual.shaping(points if self.feature_scale is None else points / self.feature_scale))
 
     def bind(self, env: VecEnv) -> None:
         """

@@ -3,6 +3,7 @@
 import numpy as np
 import ot
 import pytest
+import torch
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein import behaviour_distance
@@ -100,20 +101,20 @@ def test_pots_own_potentials_are_in_another_convention(clouds) -> None:
 
 
 @pytest.mark.parametrize("name", ["sinkhorn", "rkhs", "alternating", "semidiscrete"])
-def test_shaping_at_is_shaping(name) -> None:
+def test_shaping_takes_an_array_and_a_tensor_and_refuses_what_is_no_cloud(name: str) -> None:
     rng = np.random.default_rng(3)
     dual = make_dual(name)
     dual.update(rng.normal(size=(60, 3)), rng.normal(size=(50, 3)) + 1.0)
     # Near ones, and some so far off that sums of exponentials underflow.
     points = np.concatenate([rng.normal(size=(300, 3)), 1e3 * rng.normal(size=(20, 3))])
-    np.testing.assert_array_equal(dual.shaping_at(points), dual.shaping(points))
+    np.testing.assert_array_equal(dual.shaping(torch.from_numpy(points)).numpy(), dual.shaping(points))
     for bad, what in (
         (np.full((2, 3), np.nan), "NaN"),
         (np.full((2, 3), 1e200), "too large"),
         (np.zeros((2, 4)), "dimension"),
     ):
         with pytest.raises(ValueError, match=what):
-            dual.shaping_at(bad)
+            dual.shaping(bad)
 
 
 @pytest.mark.parametrize("name", ["potential", "potential_y", "shaping"])

@@ -669,7 +669,7 @@ MODULES = ("", ".duals", ".embeddings", ".envs", ".flow", ".population", ".figur
 MADE_BY_US = {"BoundEmbedding", "ControlTask", "ConvexityReport", "Dual", "Embedding", "EmbeddingError", "GridPolicy"}
 MADE_BY_US |= {"Comparison", "MemberError", "Result", "matplotlib_figure", "register"}
 #: methods of these that take what the package has made
-CALLED_BY_US = {"actions", "draw", "epsilon_if", "from_cloud", "is_same_as", "shaping_at", "states", "thinned"}
+CALLED_BY_US = {"actions", "draw", "epsilon_if", "from_cloud", "is_same_as", "states", "thinned"}
 
 
 @cache
