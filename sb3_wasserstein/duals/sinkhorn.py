@@ -12,7 +12,7 @@ from sb3_wasserstein._validation import check_choice, check_count, check_flag, c
 from sb3_wasserstein.cloud import ArrayBackend, Cloud, Floats, as_cloud, as_weights, point_keys, saved
 from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.transport.costs import Cost, SaturatingCost
-from sb3_wasserstein.transport.potentials import SoftCTransform, soft_c_transform
+from sb3_wasserstein.transport.potentials import SoftCTransforms, Term, soft_c_transform
 from sb3_wasserstein.transport.precision import Solved, solve_between, solve_within
 from sb3_wasserstein.transport.sinkhorn import SinkhornOptions
 
@@ -87,8 +87,8 @@ class SinkhornDual(Dual):
         self._clear()
 
     def _clear(self) -> None:
-        #: the terms of f (False) and of g (True), made when they are first asked for
-        self._terms: dict[bool, list[SoftCTransform]] = {}
+        #: f (False) and g (True) at any point, made when they are first asked for
+        self._extensions: dict[bool, SoftCTransforms] = {}
         self._x = self._y = NO_CLOUD
         self._f = self._g = np.empty(0)
         #: which points of the last update's clouds, where these were not too large, have weight
@@ -153,7 +153,7 @@ class SinkhornDual(Dual):
             solved += [self_x, self_y]
         elif self.reference == "entropy":
             distance += epsilon * float(mu.weights @ np.log(mu.weights) + nu.weights @ np.log(nu.weights))
-        self._x, self._y, self._f, self._g, self._terms = mu, nu, cross.f, cross.g, {}
+        self._x, self._y, self._f, self._g, self._extensions = mu, nu, cross.f, cross.g, {}
         self._kept_x, self._kept_y = law_x.has_weight(), law_y.has_weight()
         self._dim, self._distance = mu.dim, distance
         self._residual, self._iterations = max(one.residual for one in solved), cross.iterations
@@ -225,17 +225,13 @@ class SinkhornDual(Dual):
     def _extended(self, points: Floats, mirror: bool) -> Floats:
         """f, or mirrored g, before it is centred."""
         own, other = (self._y, self._x) if mirror else (self._x, self._y)
-        if mirror not in self._terms:
-            partner, self_potential = (self._f, self._gyy) if mirror else (self._g, self._fxx)
-            laws = [(other, partner)] if self_potential is None else [(other, partner), (own, self_potential)]
+        partner, self_potential = (self._f, self._gyy) if mirror else (self._g, self._fxx)
+        if mirror not in self._extensions:
+            terms = [Term(other, partner)] + ([] if self_potential is None else [Term(own, self_potential, -1.0)])
             # Small blocks are not worth their way to another device.
-            backend = ArrayBackend(self.dtype)
-            self._terms[mirror] = [SoftCTransform(*law, self.epsilon_, self.ground_cost, backend) for law in laws]
-        first, *rest = self._terms[mirror]
-        values = first(points)
-        if rest:
-            values -= rest[0](points)
-        elif self.reference == "entropy":
+            self._extensions[mirror] = SoftCTransforms(terms, self.epsilon_, self.ground_cost, ArrayBackend(self.dtype))
+        values = self._extensions[mirror](points)
+        if self_potential is None and self.reference == "entropy":
             values += self.epsilon_ * np.log(_mass_at(points, own))
         return values
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from sb3_wasserstein.cloud import FLOAT32, FLOAT64, ArrayBackend, Cloud, Floats, to_floats
@@ -10,24 +13,38 @@ from sb3_wasserstein.transport.precision import enough_digits, in_units_of
 from sb3_wasserstein.transport.sinkhorn import transform
 
 
-class SoftCTransform:
+class Term(NamedTuple):
     """
-    f(x) = −ε log Σ_j q_j exp((g_j − c(x, y_j)) / ε), the potential at any points from its partner on the cloud ``y`` (Abdullah
-    et al. 2018, Prop. 1). Points are taken in blocks, so that memory is bounded however many come.
+    One soft c-transform of a sum.
 
-    A training evaluates few points at each rollout. For them the costs' set-up takes longer than the costs: for the euclidean
-    costs in float32 the cloud's side is computed once, which makes 40 points against 256 four times as fast.
-
-    :param y: the partner's cloud, of weights > 0
+    :param y: the partner's cloud, m points of weights > 0
     :param g: (m,) the partner's values
+    :param factor: what the transform counts
+    """
+
+    y: Cloud
+    g: Floats
+    factor: float = 1.0
+
+
+class SoftCTransforms:
+    """
+    Σ_k s_k f_k(x), f_k(x) = −ε log Σ_j q_kj exp((g_kj − c(x, y_kj)) / ε), at any points: a potential from its partner on a
+    cloud (Abdullah et al. 2018, Prop. 1), with s = (1, −1) the one of a Sinkhorn divergence. Points are taken in blocks, so
+    that memory is bounded however many come.
+
+    A training evaluates few points at each rollout, where setting up their costs takes longer than the costs. For the
+    euclidean costs in float32 the clouds' side is set up once: 40 points against 356 are four times as fast.
+
+    :param terms: clouds, the partner's values on them, and s
     :param epsilon: ε in the cost's unit
     :param cost: the ground cost, its scale measured
     :param backend: what to compute in; float64 where float32 has too few digits
     """
 
-    def __init__(self, y: Cloud, g: Floats, epsilon: float, cost: GroundCost, backend: ArrayBackend = FLOAT64) -> None:
-        self._y, self._g, self._epsilon, self._cost, self._backend = y, g, epsilon, cost, backend
-        self._is_prepared = backend == FLOAT32 and cost.cost in EUCLIDEAN and len(y) > 1
+    def __init__(self, terms: Sequence[Term], epsilon: float, cost: GroundCost, backend: ArrayBackend = FLOAT64) -> None:
+        self._terms, self._epsilon, self._cost, self._backend = terms, epsilon, cost, backend
+        self._is_prepared = backend == FLOAT32 and cost.cost in EUCLIDEAN
         if self._is_prepared:
             self._prepare()
 
@@ -36,29 +53,30 @@ class SoftCTransform:
         :param x: (n, d) where it is wanted
         :return: (n,) float64
         """
-        if len(self._y) == 1:
-            return np.asarray(self._cost.matrix(x, self._y.points)[:, 0] - self._g[0])
-        rows = max(1, (2**15 if self._is_prepared else 2**22) // len(self._y))
+        entries = 2**15 if self._is_prepared else 2**22
+        rows = max(1, entries // sum(len(term.y) for term in self._terms))
         if len(x) <= rows:
             return self._block(x)
         return np.concatenate([self._block(x[start : start + rows]) for start in range(0, len(x), rows)])
 
     def _block(self, x: Floats) -> Floats:
         values = self._prepared_block(x) if self._is_prepared else None
-        return self._pairs_block(x) if values is None else values
+        return np.sum([self._by_pairs(x, *term) for term in self._terms], axis=0) if values is None else values
 
     @np.errstate(over="ignore", invalid="ignore")
     def _prepare(self) -> None:
-        """The cloud's side of (x, |x|², 1) · (−2y, 1, |y|²) = |x − y|², in a unit in which the cost is c / ε."""
-        y = self._y.points
+        """The clouds' side of (x, |x|², 1) · (−2y, 1, |y|²) = |x − y|², in a unit in which the cost is c / ε."""
+        sizes = [len(term.y) for term in self._terms]
+        y = np.concatenate([term.y.points for term in self._terms])
         self._centre = (y / len(y)).sum(axis=0)
         self._unit = self._epsilon if self._cost.cost == "euclidean" else np.sqrt(self._epsilon)
-        scaled = (y - self._centre) / self._unit
-        squares = np.einsum("ij,ij->i", scaled, scaled)
+        y = (y - self._centre) / self._unit
+        squares = np.einsum("ij,ij->i", y, y)
         self._reach = float(squares.max())
-        self._product = np.vstack([-2.0 * scaled.T, np.ones(len(y)), squares])
-        self._log_scaling = (self._g / self._epsilon + np.log(self._y.weights)).astype(np.float32)
-        self._ones = np.ones(len(y), np.float32)
+        self._product = np.vstack([-2.0 * y.T, np.ones(len(y)), squares])
+        scalings = [term.g / self._epsilon + np.log(term.y.weights) for term in self._terms]
+        self._log_scaling = np.concatenate(scalings).astype(np.float32)
+        self._columns = [slice(stop - size, stop) for size, stop in zip(sizes, np.cumsum(sizes).tolist(), strict=True)]
 
     @np.errstate(over="ignore", invalid="ignore")
     def _prepared_block(self, x: Floats) -> Floats | None:
@@ -67,7 +85,7 @@ class SoftCTransform:
         scaled = left[:, :-2]
         np.subtract(x, self._centre, out=scaled)
         scaled /= self._unit
-        left[:, -2] = np.einsum("ij,ij->i", scaled, scaled)
+        np.einsum("ij,ij->i", scaled, scaled, out=left[:, -2])
         # |x − y|² ≤ 2 |x|² + 2 |y|². NaN fails the comparison.
         bound = 2.0 * (float(left[:, -2].max()) + self._reach)
         is_euclidean = self._cost.cost == "euclidean"
@@ -81,18 +99,24 @@ class SoftCTransform:
             np.maximum(exponents, 0.0, out=exponents)
             np.sqrt(exponents, out=exponents)
         np.subtract(self._log_scaling, exponents, out=exponents)
-        largest = exponents.max(axis=1)
-        exponents -= largest[:, None]
-        sums = np.exp(exponents, out=exponents) @ self._ones
-        return np.asarray(-self._epsilon * (largest + np.log(sums)), dtype=np.float64)
+        values = np.zeros(len(x))
+        for columns, term in zip(self._columns, self._terms, strict=True):
+            part = exponents[:, columns]
+            largest = part.max(axis=1)
+            part -= largest[:, None]
+            largest += np.log(np.exp(part, out=part).sum(axis=1))
+            values -= self._epsilon * term.factor * largest
+        return values
 
-    def _pairs_block(self, x: Floats) -> Floats:
-        pairs = self._cost.pairs(x, self._y.points, self._backend)
+    def _by_pairs(self, x: Floats, y: Cloud, g: Floats, factor: float) -> Floats:
+        if len(y) == 1:
+            return np.asarray(factor * (self._cost.matrix(x, y.points)[:, 0] - g[0]))
+        pairs = self._cost.pairs(x, y.points, self._backend)
         epsilon, tol = in_units_of(pairs, self._epsilon, 1e-3)
         if self._backend.dtype == "float32" and not enough_digits(pairs, epsilon, tol):
-            pairs = self._cost.pairs(x, self._y.points, ArrayBackend("float64", self._backend.device))
-        partner, weights = (pairs.backend.array(numbers) for numbers in (self._g / pairs.unit, self._y.weights))
-        return pairs.unit * to_floats(transform(pairs, partner, weights, epsilon))
+            pairs = self._cost.pairs(x, y.points, ArrayBackend("float64", self._backend.device))
+        partner, weights = (pairs.backend.array(numbers) for numbers in (g / pairs.unit, y.weights))
+        return factor * pairs.unit * to_floats(transform(pairs, partner, weights, epsilon))
 
 
 def soft_c_transform(
@@ -100,6 +124,6 @@ def soft_c_transform(
 ) -> Floats:
     """
     :param x: (n, d) where it is wanted
-    :return: (n,) the values of a :class:`SoftCTransform`, whose arguments the others are, that is needed once
+    :return: (n,) one soft c-transform that is needed once; the other arguments are those of :class:`SoftCTransforms`
     """
-    return SoftCTransform(y, g, epsilon, cost, backend)(x)
+    return SoftCTransforms([Term(y, g)], epsilon, cost, backend)(x)
