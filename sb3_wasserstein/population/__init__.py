@@ -1,4 +1,4 @@
-"""K policies that all solve the task, each in its own way (S1 §4.2): each the others' target."""
+"""K policies that all solve the task, each in its own way (Abdullah et al. 2018, §4.2): each the others' target."""
 
 from sb3_wasserstein.population.executors import MemberError
 from sb3_wasserstein.population.population import Population

@@ -1,4 +1,4 @@
-"""K policies that all solve the task, each in its own way (S1 §4.2; docs/populations.md)."""
+"""K policies that all solve the task, each in its own way (Abdullah et al. 2018, §4.2; docs/populations.md)."""
 
 from __future__ import annotations
 
