@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import os
 from collections.abc import Iterable
@@ -166,3 +167,21 @@ def check_path(name: str, value: Any) -> Path:
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{name} must be a path (a str or os.PathLike); got {value!r}")
     return Path(value)
+
+
+def constructor_arguments(made: Any) -> dict[str, Any]:
+    """
+    :param made: an object that keeps its constructor's arguments as attributes of their names
+    :return: these arguments, in the constructor's order
+    :raises TypeError: if one is not kept: it would be lost where the object is saved
+    """
+    found = {}
+    for name, parameter in inspect.signature(type(made).__init__).parameters.items():
+        if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if not hasattr(made, name):
+            raise TypeError(
+                f"{type(made).__name__} must keep its argument {name!r} as an attribute of that name; else saving would lose it"
+            )
+        found[name] = getattr(made, name)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,8 +49,6 @@ class AlternatingDual(StochasticDual):
         >>> bool(f[0] > f[1] > f[2]), dual.iterations
         (True, 4000)
     """
-
-    _arguments: ClassVar[tuple[str, ...]] = (*StochasticDual._arguments, "decay")
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sb3_wasserstein._validation import check_flag, check_positive
+from sb3_wasserstein._validation import check_flag, check_positive, constructor_arguments
 from sb3_wasserstein.cloud import Floats, as_cloud, like
 from sb3_wasserstein.transport.costs import Cost, GroundCost, SaturatingCost
 
@@ -34,9 +34,7 @@ class Dual(ABC):
         (array([ 0.5, -0.5]), 2.0)
     """
 
-    #: constructor arguments that a saved state must agree with, in the constructor's order
-    _arguments: ClassVar[tuple[str, ...]] = ("epsilon", "cost", "relative")
-    #: those of them that say how to compute, not what: a state may come from a dual with others
+    #: constructor arguments that say how to compute, not what: a saved state may come from a dual with others
     _free_arguments: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, epsilon: float = 0.05, cost: Cost = "euclidean", relative: bool = True) -> None:
@@ -118,6 +116,11 @@ class Dual(ABC):
         """Whether there has been an update, so that potentials exist."""
         return self._dim is not None
 
+    def check_fitted(self) -> None:
+        """:raises RuntimeError: if ``update`` has not set ``_dim``, the dimension by which a dual counts as fitted"""
+        if not self.is_fitted:
+            raise RuntimeError(f"{type(self).__name__}.update() must set self._dim to the dimension of its points")
+
     @property
     def scale(self) -> float:
         """The median ground cost of the first update: the unit of a relative ε."""
@@ -135,8 +138,12 @@ class Dual(ABC):
         self._scale = None
 
     def config(self) -> dict[str, Any]:
-        """The class's name and its constructor arguments, JSON-plain. A callable is only named: it cannot be rebuilt."""
-        return {"class": type(self).__name__, **{name: _plain(getattr(self, name)) for name in self._arguments}}
+        """
+        The class's name and its constructor arguments, JSON-plain. A callable is only named: it cannot be rebuilt.
+
+        :raises TypeError: if a dual does not keep an argument as an attribute of its name
+        """
+        return {"class": type(self).__name__, **{name: _plain(value) for name, value in constructor_arguments(self).items()}}
 
     def state_dict(self) -> dict[str, Any]:
         """All that potentials and the next update depend on: tensors and plain Python, loadable with ``weights_only=True``."""

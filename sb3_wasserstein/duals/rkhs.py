@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -51,10 +51,6 @@ class RKHSDual(StochasticDual):
         >>> bool(f[0] > f[1] > f[2]), dual.iterations
         (True, 4000)
     """
-
-    _arguments: ClassVar[tuple[str, ...]] = (
-        "epsilon", "cost", "relative", "budget", "step", "clip", "bandwidth", "seed", "debias",
-    )  # fmt: skip
 
     def __init__(
         self,

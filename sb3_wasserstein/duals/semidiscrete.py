@@ -46,7 +46,6 @@ class SemiDiscreteDual(StochasticDual):
         (True, 2)
     """
 
-    _arguments: ClassVar[tuple[str, ...]] = (*StochasticDual._arguments, "memory")
     sampling: ClassVar[Sampling] = Sampling(batch=16)
 
     def __init__(

@@ -57,7 +57,6 @@ class SinkhornDual(Dual):
     """
 
     _free_arguments: ClassVar[tuple[str, ...]] = ("tol", "max_iterations", "dtype", "device", "max_points")
-    _arguments: ClassVar[tuple[str, ...]] = ("epsilon", "cost", "relative", "debias", "reference", *_free_arguments)
 
     def __init__(
         self,

@@ -51,8 +51,6 @@ class StochasticDual(Dual):
     :param debias: whether to subtract the self-transport terms
     """
 
-    _arguments: ClassVar[tuple[str, ...]] = ("epsilon", "cost", "relative", "step", "seed", "debias")
-
     sampling: ClassVar[Sampling] = Sampling()
     #: what bounds exp((f + g − c) / ε) while a dual has not converged
     _largest_exponent = 50.0

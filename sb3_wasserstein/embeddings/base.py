@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from sb3_wasserstein._validation import constructor_arguments
 from sb3_wasserstein.embeddings.features import (
     Features,
     FeatureSpec,
@@ -41,7 +42,8 @@ def of_shape(value: Any, shape: tuple[int, ...]) -> Floats:
     :return: the value as an array
     :raises ValueError: if it has another shape
     """
-    array = np.asarray(value, dtype=np.float64)
+    # A copy: an embedding that returned its own buffer would change what was kept before.
+    array = np.array(value, dtype=np.float64)
     if array.shape != shape:
         raise ValueError(f"its value has shape {array.shape}; expected {shape}")
     return array
@@ -195,8 +197,12 @@ class Embedding(ABC):
         return True
 
     def arguments(self) -> dict[str, Any]:
-        """:return: the constructor's arguments, JSON-plain"""
-        return {}
+        """
+        :return: the constructor's arguments, JSON-plain. By default these are the attributes of their names; a recipe whose
+            arguments are not plain says them here
+        :raises TypeError: if an argument is not kept as an attribute
+        """
+        return constructor_arguments(self)
 
     def config(self) -> dict[str, Any]:
         """:return: JSON-plain description; :meth:`from_config` rebuilds the recipe from it"""
@@ -280,7 +286,7 @@ class FeatureEmbedding(Embedding):
         return not callable(self.features)
 
     def arguments(self) -> dict[str, Any]:
-        return {"features": features_config(self.features)}
+        return {**super().arguments(), "features": features_config(self.features)}
 
     @classmethod
     def from_arguments(cls, arguments: dict[str, Any]) -> Embedding:

@@ -167,9 +167,6 @@ class Path(FeatureEmbedding):
         super().__init__(features)
         self.n_points = check_count("n_points of a Path", n_points, 2)
 
-    def arguments(self) -> dict[str, Any]:
-        return {"n_points": self.n_points, **super().arguments()}
-
     def bind(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
     ) -> BoundEmbedding:
@@ -247,12 +244,7 @@ class StateOccupancy(FeatureEmbedding):
         self.states_per_episode = check_count("states_per_episode of a StateOccupancy", states_per_episode)
 
     def arguments(self) -> dict[str, Any]:
-        return {
-            **super().arguments(),
-            "after_termination": self.after_termination,
-            "horizon": self._given_horizon,
-            "states_per_episode": self.states_per_episode,
-        }
+        return {**super().arguments(), "horizon": self._given_horizon}
 
     def bind(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1

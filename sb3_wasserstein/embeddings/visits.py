@@ -76,11 +76,10 @@ class VisitHistogram(FeatureEmbedding):
 
     def arguments(self) -> dict[str, Any]:
         return {
+            **super().arguments(),
             "low": None if self.low is None else self.low.tolist(),
             "high": None if self.high is None else self.high.tolist(),
             "bins": list(self.bins) if isinstance(self.bins, tuple) else self.bins,
-            "smoothing": self.smoothing,
-            **super().arguments(),
             "shape": None if self.shape is None else list(self.shape),
         }
 

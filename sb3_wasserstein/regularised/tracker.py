@@ -347,6 +347,7 @@ class BehaviourTracker:
                 if self.scales.frozen:
                     self._warn_constant()
             self.dual.update(points, target.points, None, target.weights)
+            self.dual.check_fitted()
         self._n_unsolved, self._solved_at = 0, self._now
 
     def log(self, logger: Logger) -> None:
