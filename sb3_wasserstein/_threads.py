@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-#: numbers in a cloud below which no product with another is shared among threads
-SMALL = 512
 #: entries of a vector above which OpenBLAS shares its inner product among threads
 LONG = 8192
 
@@ -21,8 +19,7 @@ LONG = 8192
 def one_blas_thread() -> Iterator[None]:
     """
     Where a training stops for our work: OpenBLAS's threads spin on after a product, and take the cores from torch's, which
-    made PPO more than twice as slow. torch's own threads are left as they are. For a cloud of less than ``SMALL`` numbers
-    there is nothing to limit.
+    made PPO more than twice as slow. torch's own threads are left as they are.
     """
     # By hand: threadpoolctl's own limits take 9 µs, as long as a short rollout's bonus.
     counts = [(library, library.num_threads) for library in _libraries()]

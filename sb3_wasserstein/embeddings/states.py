@@ -58,7 +58,7 @@ class BoundStates(BoundEmbedding):
         after, first = np.empty((*mask.shape, self.dim)), np.empty((len(begins), self.dim))
         begin, done = 0, 0
         # From one step with an end to the next: in between, all episodes go on.
-        for stop in np.unique([*np.flatnonzero(mask.any(axis=1)) + 1, len(mask)]):
+        for stop in sorted({*(time + 1 for time, _ in steps.ends.places), len(mask)}):
             after[begin:stop] = self._follow(everywhere, points[begin:stop])
             self._value = after[stop - 1].copy()
             envs = np.flatnonzero(mask[stop - 1])

@@ -69,10 +69,11 @@ class Ends:
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """(T, n) number of steps of the episode after each step."""
-        lengths = np.empty(self.mask.shape, dtype=np.int64)
-        for stretch in self.stretches:
-            last = self.length(stretch)
-            lengths[stretch.begin : stretch.stop, stretch.env] = np.arange(last - stretch.stop + stretch.begin, last) + 1
+        lengths = np.zeros(self.mask.shape, dtype=np.int64)
+        lengths += np.arange(1, len(lengths) + 1)[:, None]
+        lengths += np.array(self.carried or (0,))
+        for time, env in self.places:
+            lengths[time + 1 :, env] -= lengths[time, env]
         return lengths
 
 

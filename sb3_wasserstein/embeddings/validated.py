@@ -110,8 +110,10 @@ class ValidatedEmbedding:
             found = Scan(None, found.first[:0], found.finals)
         if found.after is not None:
             self._check(found.after, ends.mask)
-            self._check(found.first, ends.mask, ends.places)
-        self._check(found.finals, ends.mask, ends.places)
+        if ends.count:
+            if found.after is not None:
+                self._check(found.first, ends.mask, ends.places)
+            self._check(found.finals, ends.mask, ends.places)
         self.episodes += ends.mask.sum(axis=0)
         return found
 

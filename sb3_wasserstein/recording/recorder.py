@@ -203,16 +203,17 @@ class Recorder:
         scan = self._bound.scan(Steps(observations, first, ends, np.array(self._actions), rewards))
         start_values = np.concatenate([self._value, scan.first[: int(ends.mask[:-1].sum())]])
         known = np.ones_like(terminated)
-        episodes, running = [], list(self._length)
+        episodes, running, returned = [], list(self._length), rewards.T.tolist()
         for j, stretch in enumerate(ends.stretches):
             env, begin, stop, begun = stretch
             if begun is not None:
                 self._known[env], self._return[env] = True, 0.0
             if begun is not None and self._recipe.samples_states:
                 self._states[env] = _StateSample(scan.first[begun], self._recipe)
-            known[begin:stop, env] = self._known[env]
+            if not self._known[env]:
+                known[begin:stop, env] = False
             # In the order of the steps, as Monitor adds: the last bits do not depend on where rollouts are cut.
-            self._return[env] = sum(rewards[begin:stop, env].tolist(), self._return[env])
+            self._return[env] = sum(returned[env][begin:stop], self._return[env])
             if self._recipe.samples_states and scan.after is not None:
                 self._states[env].extend(scan.after[begin:stop, env])
             length = ends.length(stretch)

@@ -328,8 +328,10 @@ class WassersteinMixin(BaseAlgorithm):
         self.logger.record("wasserstein/coef", coef)
         self.logger.record("wasserstein/coef_effective", effective)
         rollout = self.tracker.rollout
-        returns = np.array([episode.episode_return for episode in rollout.episodes] if rollout is not None else [])
-        if np.any(returns):
+        if rollout is None or not rollout.episodes:
+            return
+        returns = np.array([episode.episode_return for episode in rollout.episodes])
+        if returns.any():
             bonus = np.abs(effective * self._reward_divisor() * values).mean()
             self.logger.record("wasserstein/bonus_to_return", float(bonus / np.abs(returns).mean()))
 

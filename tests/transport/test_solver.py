@@ -1,5 +1,7 @@
 """The fast core: both array namespaces, small ε, warm starts, warnings, and Gaussians in closed form."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,11 @@ from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
 
 from sb3_wasserstein import behaviour_distance
-from sb3_wasserstein.cloud import ArrayBackend
+from sb3_wasserstein.cloud import ArrayBackend, Cloud
 from sb3_wasserstein.duals import SinkhornDual
+from sb3_wasserstein.transport.acceleration import AndersonAcceleration, Search
 from sb3_wasserstein.transport.cost_matrix import MatrixPairs
+from sb3_wasserstein.transport.precision import Solved, solve_within
 from sb3_wasserstein.transport.sinkhorn import solve, solve_symmetric
 
 
@@ -65,6 +69,33 @@ def test_mixing_takes_a_fraction_of_sinkhorns_iterations() -> None:
         rows = np.exp((f[:, None] + g - costs) / dual.epsilon_).mean(axis=1)
         f, residual, plain = f - dual.epsilon_ * np.log(rows), weights @ np.abs(rows - 1), plain + 1
     assert 2 * dual.iterations <= plain
+
+
+def test_mixing_is_a_least_squares_solution() -> None:
+    """Walker and Ni 2011, type II: the last three differences of steps, against numpy."""
+    rng = np.random.default_rng(0)
+    weights, (points, steps) = rng.dirichlet(np.ones(30)), rng.normal(size=(2, 6, 30))
+    search = Search(weights, AndersonAcceleration(memory=3, ridge=0.0, largest_step=1e9))
+    mixed = [search.next(1.0, float(k), point, step) for k, (point, step) in enumerate(zip(points, steps, strict=True))]
+    root, plain = np.sqrt(weights), points + steps
+    shares = np.linalg.lstsq((root * np.diff(steps[-4:], axis=0)).T, root * steps[-1], rcond=None)[0]
+    np.testing.assert_allclose(mixed[-1], plain[-1] - shares @ np.diff(plain[-4:], axis=0), atol=1e-9)
+
+
+def test_a_target_that_stays_is_solved_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    solved: list[int] = []
+
+    def counted(cloud: Cloud, *args: Any, **kwargs: Any) -> Solved:
+        solved.append(len(cloud))
+        return solve_within(cloud, *args, **kwargs)
+
+    monkeypatch.setattr("sb3_wasserstein.duals.sinkhorn.solve_within", counted)
+    x, y = clouds(50, 2)
+    dual = SinkhornDual()
+    for target, expected in ((y[:40], [50, 40]), (y[:40], [50]), (y[:40] + 0.1, [50, 40])):
+        solved.clear()
+        dual.update(x, target)
+        assert solved == expected
 
 
 def test_float32_falls_back_once_with_a_warning_and_is_right(loops) -> None:
