@@ -1,5 +1,7 @@
 """Duplicated points and clusters farther apart than ε: discrete states, and policies that have become deterministic."""
 
+from typing import Any
+
 import numpy as np
 import ot
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from sb3_wasserstein.duals import SinkhornDual
 
 
-def pot(x, y, p, q, epsilon):
+def pot(x: np.ndarray, y: np.ndarray, p: np.ndarray, q: np.ndarray, epsilon: float) -> Any:
     cost = np.abs(x - y.T)
     plan = ot.bregman.sinkhorn_log(p, q, cost, epsilon, numItermax=200_000, stopThr=1e-12)
     positive = plan > 0
@@ -18,7 +20,7 @@ def pot(x, y, p, q, epsilon):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("epsilon", [0.02, 0.05, 0.3])
 @pytest.mark.parametrize("share", [0.5, 0.6, 0.95, 1.0])
-def test_two_atoms(loops, share, epsilon, dtype) -> None:
+def test_two_atoms(loops: str, share: float, epsilon: float, dtype: str) -> None:
     n = 256
     x = (np.arange(n) < share * n).astype(float)[:, None]
     y = np.array([[0.0], [1.0]])
@@ -30,7 +32,7 @@ def test_two_atoms(loops, share, epsilon, dtype) -> None:
     assert dual.distance == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_policy_that_has_become_deterministic_but_for_a_few(loops) -> None:
+def test_a_policy_that_has_become_deterministic_but_for_a_few(loops: str) -> None:
     rng = np.random.default_rng(0)
     x = np.repeat(rng.normal(size=(1, 8)), 256, axis=0)
     x[:5] = rng.normal(size=(5, 8)) * 3
@@ -43,7 +45,7 @@ def test_a_policy_that_has_become_deterministic_but_for_a_few(loops) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*too coarse")
 @pytest.mark.parametrize("seed", range(12))
-def test_clouds_with_outliers_far_away(seed) -> None:
+def test_clouds_with_outliers_far_away(seed: int) -> None:
     """Scalings that span the type's range: a row of tiny ones once summed to zero, which the compiled product divided by."""
     rng = np.random.default_rng(seed)
     x = np.exp(1.5 * rng.normal(size=(400, 1))) * rng.normal(size=(400, 2))

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_a_cost_of_the_wrong_shape_or_not_finite() -> None:
 
 
 @pytest.mark.parametrize("function", [lambda x, y: cdist(x, y, "cityblock"), lambda x, y: torch.cdist(x, y, p=1)])
-def test_callables_of_arrays_and_of_tensors(function) -> None:
+def test_callables_of_arrays_and_of_tensors(function: Any) -> None:
     mine, named = SinkhornDual(cost=function), SinkhornDual(cost="cityblock")
     mine.update(GOOD, GOOD + 1)
     named.update(GOOD, GOOD + 1)
@@ -44,14 +45,14 @@ def test_callables_of_arrays_and_of_tensors(function) -> None:
 
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
 @pytest.mark.parametrize("offset", [0.0, 1e5])
-def test_fast_distances_are_scipys(metric, offset) -> None:
+def test_fast_distances_are_scipys(metric: str, offset: float) -> None:
     x = np.vstack([GOOD, GOOD + 1e-7, GOOD]) + offset
     ours = GroundCost(metric).matrix(x, x)
     np.testing.assert_allclose(ours, cdist(x, x, metric), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(7, 9), (300, 400), (1200, 1000)])
-def test_median_is_numpys_up_to_all_pairs(shape) -> None:
+def test_median_is_numpys_up_to_all_pairs(shape: tuple[int, int]) -> None:
     from sb3_wasserstein.transport.costs import median_of
 
     values = np.random.default_rng(0).gamma(2.0, size=shape)
@@ -72,7 +73,7 @@ def test_saturating_cost_is_in_units_of_the_median() -> None:
 
 
 @pytest.mark.parametrize("dual", ALL)
-def test_all_points_equal(dual) -> None:
+def test_all_points_equal(dual: Any) -> None:
     fresh = dual()
     fresh.update(np.ones((5, 2)), np.ones((3, 2)))
     assert fresh.scale == 1
@@ -82,14 +83,14 @@ def test_all_points_equal(dual) -> None:
 
 @pytest.mark.parametrize("cost", ["euclidean", "sqeuclidean"])
 @pytest.mark.parametrize("dual", ALL)
-def test_points_that_only_rounding_tells_apart_are_no_scale(dual, cost) -> None:
+def test_points_that_only_rounding_tells_apart_are_no_scale(dual: Any, cost: Any) -> None:
     fresh = dual(cost=cost)
     fresh.update(np.full((5, 2), 0.3), np.full((3, 2), 0.1 + 0.2))
     assert fresh.scale == 1
 
 
 @pytest.mark.parametrize("dual", ALL)
-def test_copies_pickles_tensors_and_config(dual) -> None:
+def test_copies_pickles_tensors_and_config(dual: Any) -> None:
     fresh = dual()
     fresh.update(GOOD, GOOD + 1)
     for other in (copy.deepcopy(fresh), pickle.loads(pickle.dumps(fresh))):
@@ -138,8 +139,8 @@ clouds = st.integers(1, 8).flatmap(lambda n: arrays(np.float64, (n, 2), elements
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(x=clouds, y=clouds, cost=st.sampled_from(["euclidean", "sqeuclidean", "cityblock", SaturatingCost()]))
-def test_metric_properties(x, y, cost) -> None:
-    def distance(a, b, p=None):
+def test_metric_properties(x: np.ndarray, y: np.ndarray, cost: Any) -> None:
+    def distance(a: np.ndarray, b: np.ndarray, p: np.ndarray | None = None) -> float:
         dual = SinkhornDual(cost=cost, epsilon=0.3, relative=False, tol=1e-7, dtype="float64", max_iterations=50_000)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -160,6 +161,6 @@ def test_metric_properties(x, y, cost) -> None:
 
 
 @pytest.mark.parametrize("dual", ALL)
-def test_a_dual_without_samples_says_so(dual) -> None:
+def test_a_dual_without_samples_says_so(dual: Any) -> None:
     with pytest.raises(RuntimeError, match="update"):
         dual().potential(GOOD)

@@ -1,5 +1,8 @@
 """SinkhornDual against POT's dense solve, closed forms, and what must hold of any divergence."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import ot
 import pytest
@@ -11,17 +14,17 @@ from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, dual_from_config
 
 
 @pytest.fixture
-def clouds():
+def clouds() -> Any:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 3)), rng.normal(size=(40, 3)) * 0.7 + 0.5
     return x, y, rng.random(30) + 0.1, rng.random(40) + 0.1
 
 
-def exact(tol=1e-12, **kwargs):
+def exact(tol: float = 1e-12, **kwargs: Any) -> SinkhornDual:
     return SinkhornDual(tol=tol, dtype="float64", max_iterations=100_000, **kwargs)
 
 
-def dense(costs, p, q, epsilon):
+def dense(costs: np.ndarray, p: np.ndarray, q: np.ndarray, epsilon: float) -> Any:
     """POT's log-domain Sinkhorn to the last digit, as potentials of the product reference, f centred under p."""
     log = ot.sinkhorn(p, q, costs, epsilon, method="sinkhorn_log", stopThr=1e-14, numItermax=100_000, log=True)[1]
     f, g = epsilon * (log["log_u"] - np.log(p)), epsilon * (log["log_v"] - np.log(q))
@@ -30,7 +33,7 @@ def dense(costs, p, q, epsilon):
 
 @pytest.mark.parametrize("cost", ["euclidean", "sqeuclidean", "cityblock"])
 @pytest.mark.parametrize("epsilon", [0.5, 0.05])
-def test_potentials_at_samples_and_new_points_agree_with_pot(clouds, cost, epsilon) -> None:
+def test_potentials_at_samples_and_new_points_agree_with_pot(clouds: Any, cost: Any, epsilon: float) -> None:
     x, y, p, q = clouds
     p, q = p / p.sum(), q / q.sum()
     dual = exact(cost=cost, epsilon=epsilon, debias=False)
@@ -49,7 +52,7 @@ def test_potentials_at_samples_and_new_points_agree_with_pot(clouds, cost, epsil
         assert dual.potential(point[None])[0] == pytest.approx(f_with[-1] - p @ f_with[:-1], abs=1e-5 * spread)
 
 
-def test_dirac_target_gives_the_cost_itself(clouds) -> None:
+def test_dirac_target_gives_the_cost_itself(clouds: Any) -> None:
     x, _, p, _ = clouds
     point = np.array([[0.2, 0.1, -0.3]])
     dual = SinkhornDual(debias=False)
@@ -60,7 +63,7 @@ def test_dirac_target_gives_the_cost_itself(clouds) -> None:
     assert dual.distance == pytest.approx(p / p.sum() @ cdist(x, point)[:, 0], rel=1e-6)
 
 
-def test_distance_of_a_law_to_itself_is_zero(clouds) -> None:
+def test_distance_of_a_law_to_itself_is_zero(clouds: Any) -> None:
     x, y, p, _ = clouds
     for dual in (exact(tol=1e-7), exact(tol=1e-7, cost=SaturatingCost()), exact(tol=1e-7, cost="cityblock")):
         dual.update(x, x, p, p)
@@ -70,7 +73,7 @@ def test_distance_of_a_law_to_itself_is_zero(clouds) -> None:
     assert behaviour_distance(x, y) > 0.1
 
 
-def test_state_round_trip_is_exact(clouds, tmp_path) -> None:
+def test_state_round_trip_is_exact(clouds: Any, tmp_path: Path) -> None:
     import torch
 
     x, y, p, q = clouds
@@ -86,7 +89,7 @@ def test_state_round_trip_is_exact(clouds, tmp_path) -> None:
     assert fresh.distance == dual.distance
 
 
-def test_pots_own_potentials_are_in_another_convention(clouds) -> None:
+def test_pots_own_potentials_are_in_another_convention(clouds: Any) -> None:
     """They are not multiplied by ε, and contain the weights: whoever compares with them has to know."""
     x, y, p, q = clouds
     p, q = p / p.sum(), q / q.sum()

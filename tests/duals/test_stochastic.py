@@ -1,5 +1,6 @@
 """The stochastic duals against POT's exact dual and against the algorithms' own first steps."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ STOCHASTIC = ["rkhs", "alternating", "semidiscrete"]
 
 
 @pytest.fixture(scope="module")
-def atoms():
+def atoms() -> Any:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(100, 2)), rng.normal(size=(100, 2)) * 0.7 + 1.0
     p, q = np.full(100, 0.01), np.full(100, 0.01)
@@ -28,12 +29,12 @@ def atoms():
     return x, y, epsilon, f - f.mean()
 
 
-def batches(rng, x, y, total, size):
+def batches(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, total: int, size: int) -> Any:
     for _ in range(total // size):
         yield x[rng.integers(len(x), size=size)], y[rng.integers(len(y), size=size)]
 
 
-def test_semidiscrete_finds_the_exact_potential_in_4000_samples(atoms) -> None:
+def test_semidiscrete_finds_the_exact_potential_in_4000_samples(atoms: Any) -> None:
     x, y, epsilon, f = atoms
     dual = SemiDiscreteDual(epsilon=epsilon, relative=False, seed=0)
     for batch, _ in batches(np.random.default_rng(1), x, y, 4000, 20):
@@ -41,7 +42,7 @@ def test_semidiscrete_finds_the_exact_potential_in_4000_samples(atoms) -> None:
     assert np.abs(dual.potential(x) - dual.potential(x).mean() - f).max() <= 0.03 * np.ptp(f)
 
 
-def test_alternating_error_falls_with_the_samples(atoms) -> None:
+def test_alternating_error_falls_with_the_samples(atoms: Any) -> None:
     x, y, epsilon, f = atoms
     dual = AlternatingDual(epsilon=epsilon, relative=False, seed=0)
     errors, seen = [], 0
@@ -67,7 +68,7 @@ def test_faithful_rkhs_starts_with_the_bump_of_algorithm_1() -> None:
 
 
 @pytest.mark.parametrize(("epsilon", "least"), [(0.1, 0.95), (0.02, 0.90)])
-def test_bounded_rkhs_correlates_with_the_exact_potential(epsilon, least) -> None:
+def test_bounded_rkhs_correlates_with_the_exact_potential(epsilon: float, least: float) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(800, 2)), rng.normal(size=(800, 2)) * 0.7 + 1.0
     exact = SinkhornDual(epsilon=epsilon, debias=False)
@@ -81,7 +82,7 @@ def test_bounded_rkhs_correlates_with_the_exact_potential(epsilon, least) -> Non
 
 
 @pytest.mark.parametrize("budget", [None, 64])
-def test_rkhs_stays_finite_at_small_epsilon_and_far_clouds(budget) -> None:
+def test_rkhs_stays_finite_at_small_epsilon_and_far_clouds(budget: int | None) -> None:
     rng = np.random.default_rng(0)
     for epsilon, gap in [(0.005, 1.0), (0.005, 100.0)]:
         dual = RKHSDual(epsilon=epsilon, budget=budget, seed=0)
@@ -101,13 +102,13 @@ def test_bounded_rkhs_follows_a_cloud_that_moves_away() -> None:
 
 
 @pytest.fixture(scope="module")
-def few():
+def few() -> Any:
     """Two laws of sixteen points, POT's f_μν − f_μμ and g_μν − g_νν, centred, and its S_ε."""
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(16, 2)), rng.normal(size=(16, 2)) * 0.7 + 0.5
     mass, epsilon = np.full(16, 1 / 16), 0.3
 
-    def solve(a, b):
+    def solve(a: np.ndarray, b: np.ndarray) -> Any:
         costs = cdist(a, b)
         log = ot.sinkhorn(mass, mass, costs, epsilon, method="sinkhorn_log", stopThr=1e-9, numItermax=100_000, log=True)[1]
         # POT's exp((u + v − c) / ε) is γ itself; f and g leave the masses out.
@@ -119,13 +120,13 @@ def few():
     return x, y, epsilon, [values - values.mean() for values in potentials], cross - (own_x + own_y) / 2
 
 
-def shuffled(rng, points):
+def shuffled(rng: np.random.Generator, points: np.ndarray) -> Any:
     """Each point equally often, as many in all as the duals remember."""
     return rng.permutation(np.tile(points, (RECENT // len(points), 1)))
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_debiased_against_pot(name, few) -> None:
+def test_debiased_against_pot(name: str, few: Any) -> None:
     x, y, epsilon, (f, g), divergence = few
     kwargs = {"epsilon": epsilon, "relative": False, "seed": 0}
     dual, plain = make_dual(name, {**kwargs, "debias": True}), make_dual(name, kwargs)
@@ -145,7 +146,7 @@ def test_debiased_against_pot(name, few) -> None:
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_debiased_two_equal_laws_are_at_no_distance(name, few) -> None:
+def test_debiased_two_equal_laws_are_at_no_distance(name: str, few: Any) -> None:
     x = few[0]
     plain, dual = (make_dual(name, {"epsilon": 1.0, "debias": debias, "seed": 0}) for debias in (False, True))
     rng = np.random.default_rng(0)
@@ -159,7 +160,7 @@ def test_debiased_two_equal_laws_are_at_no_distance(name, few) -> None:
 
 @pytest.mark.parametrize("debias", [False, True])
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_potentials_are_centred_under_their_laws(name, debias, few) -> None:
+def test_potentials_are_centred_under_their_laws(name: str, debias: bool, few: Any) -> None:
     x, y, epsilon, *_ = few
     dual: Any = make_dual(name, {"epsilon": epsilon, "relative": False, "debias": debias, "seed": 0})
     rng = np.random.default_rng(1)
@@ -171,7 +172,7 @@ def test_potentials_are_centred_under_their_laws(name, debias, few) -> None:
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_debiasing_leaves_the_units_alone(name, few) -> None:
+def test_debiasing_leaves_the_units_alone(name: str, few: Any) -> None:
     x, y, *_ = few
     dual = make_dual(name, {"cost": SaturatingCost(scale=2.0), "debias": True, "seed": 0})
     dual.update(x, 10.0 * y)
@@ -184,7 +185,7 @@ def test_debiasing_leaves_the_units_alone(name, few) -> None:
 
 @pytest.mark.parametrize("debias", [False, True])
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_state_goes_on_to_the_bit(name, debias, tmp_path) -> None:
+def test_state_goes_on_to_the_bit(name: str, debias: bool, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
     weights = rng.random(40)
@@ -203,7 +204,7 @@ def test_state_goes_on_to_the_bit(name, debias, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_a_dirac_target_ranks_by_distance(name) -> None:
+def test_a_dirac_target_ranks_by_distance(name: str) -> None:
     rng = np.random.default_rng(0)
     dual = make_dual(name, {"seed": 0, "epsilon": 0.1})
     for _ in range(40):
@@ -213,7 +214,7 @@ def test_a_dirac_target_ranks_by_distance(name) -> None:
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_nothing_is_drawn_from_a_global_generator(name) -> None:
+def test_nothing_is_drawn_from_a_global_generator(name: str) -> None:
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
     before = np.random.get_state()[1].copy(), torch.get_rng_state().clone()  # noqa: NPY002
@@ -225,7 +226,7 @@ def test_nothing_is_drawn_from_a_global_generator(name) -> None:
 
 
 @pytest.mark.parametrize("name", ["alternating", "semidiscrete"])
-def test_a_long_stream_in_one_update(name, atoms) -> None:
+def test_a_long_stream_in_one_update(name: str, atoms: Any) -> None:
     x, y, epsilon, f = atoms
     rng = np.random.default_rng(2)
     i, j = rng.integers(100, size=(2, 60_000))
@@ -238,7 +239,7 @@ def test_a_long_stream_in_one_update(name, atoms) -> None:
 
 
 @pytest.mark.parametrize(("apart", "made"), [(0.9, False), (1.4, True)])
-def test_a_centre_is_made_where_the_centres_do_not_reach(apart, made) -> None:
+def test_a_centre_is_made_where_the_centres_do_not_reach(apart: float, made: int) -> None:
     """exp(−apart² / 2) is .67 and .38: a full expansion takes a point in whose kernel with all centres is below a half."""
     expansion = BoundedExpansion(1, 1.0, 2)
     expansion.take_in(np.array([[0.0], [9.0]]))

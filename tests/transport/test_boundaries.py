@@ -1,6 +1,7 @@
 """What mutations of the code have got past the other tests."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from sb3_wasserstein.duals import AlternatingDual, GroundCost, RKHSDual, SemiDis
 X, Y = (np.random.default_rng(seed).normal(size=(5, 2)) for seed in (0, 1))
 
 
-def entropic(x, y, epsilon):
+def entropic(x: np.ndarray, y: np.ndarray, epsilon: float) -> float:
     """W_ε by POT's dense solver."""
     import ot
 
@@ -23,7 +24,7 @@ def entropic(x, y, epsilon):
 
 
 @pytest.mark.parametrize("cls", [AlternatingDual, SemiDiscreteDual])
-def test_a_stochastic_duals_distance_is_pots(cls) -> None:
+def test_a_stochastic_duals_distance_is_pots(cls: Any) -> None:
     """Both potentials count, and the third term of the dual objective, which is small only at the optimum."""
     dual = cls(epsilon=0.5, relative=False, seed=0)
     draws = np.random.default_rng(2)
@@ -49,13 +50,13 @@ def test_before_it_has_converged_the_distance_is_the_dual_objective() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_the_median_within_few_points(n) -> None:
+def test_the_median_within_few_points(n: int) -> None:
     cloud = np.array([[0.0], [3.0], [10.0]])[:n]
     assert GroundCost("euclidean").median_within(cloud) == {1: 1.0, 2: 3.0, 3: 7.0}[n]
 
 
 @pytest.mark.parametrize("repeated", [0.3, 0.1 + 0.2 + np.arange(100)[:, None] % 2 * 5e-17])
-def test_the_median_within_a_cloud_that_repeats_a_point(repeated) -> None:
+def test_the_median_within_a_cloud_that_repeats_a_point(repeated: int) -> None:
     """Most pairs are of one point: the unit is what lies between those that differ."""
     others = np.random.default_rng(0).normal(size=(20, 1))
     cloud = np.concatenate([np.full((100, 1), repeated) if np.isscalar(repeated) else repeated, others])
@@ -65,7 +66,7 @@ def test_the_median_within_a_cloud_that_repeats_a_point(repeated) -> None:
 
 
 @pytest.mark.parametrize("most", [2, 12])
-def test_no_more_iterations_than_asked_for(most) -> None:
+def test_no_more_iterations_than_asked_for(most: int) -> None:
     dual = SinkhornDual(epsilon=0.1, tol=1e-15, max_iterations=most, dtype="float64", debias=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -17,19 +17,19 @@ from sb3_wasserstein.transport.precision import Solved, solve_within
 from sb3_wasserstein.transport.sinkhorn import solve, solve_symmetric
 
 
-def clouds(n, d, seed=0):
+def clouds(n: int, d: int, seed: int = 0) -> Any:
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n, d)), 0.7 * rng.normal(size=(n, d)) + 1 / np.sqrt(d)
 
 
-def error(dual):
+def error(dual: Any) -> float:
     """L1 error of both marginals in float64."""
     plan = dual.coupling()
     return np.abs(plan.sum(1) - 1 / len(plan)).sum() + np.abs(plan.sum(0) - 1 / plan.shape[1]).sum()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_tensors_are_solved_as_arrays_are(dtype) -> None:
+def test_tensors_are_solved_as_arrays_are(dtype: str) -> None:
     x, y = clouds(300, 2)
     costs, weights = cdist(x, y).astype(dtype), np.full(300, 1 / 300, dtype)
     here, there = ArrayBackend(dtype), ArrayBackend(dtype, "cpu:0")
@@ -44,7 +44,7 @@ def test_tensors_are_solved_as_arrays_are(dtype) -> None:
 
 @pytest.mark.parametrize("d", [2, 16])
 @pytest.mark.parametrize("epsilon", [0.1, 0.01])
-def test_both_marginals_fit_cold_and_warm(loops, d, epsilon) -> None:
+def test_both_marginals_fit_cold_and_warm(loops: str, d: int, epsilon: float) -> None:
     x, y = clouds(400, d)
     dual = SinkhornDual(epsilon=epsilon, debias=False)
     dual.update(x, y)
@@ -98,7 +98,7 @@ def test_a_target_that_stays_is_solved_for_once(monkeypatch: pytest.MonkeyPatch)
         assert solved == expected
 
 
-def test_float32_falls_back_once_with_a_warning_and_is_right(loops) -> None:
+def test_float32_falls_back_once_with_a_warning_and_is_right(loops: str) -> None:
     x, y = clouds(60, 2)
     dual = SinkhornDual(epsilon=1e-4, debias=False)
     with pytest.warns(UserWarning, match="`dtype`='float32' is too coarse"):
@@ -108,7 +108,7 @@ def test_float32_falls_back_once_with_a_warning_and_is_right(loops) -> None:
     assert dual.distance == pytest.approx(_assignment(x + 0.01, y), rel=1e-2)
 
 
-def _assignment(x, y):
+def _assignment(x: np.ndarray, y: np.ndarray) -> float:
     from scipy.optimize import linear_sum_assignment
 
     costs = cdist(x, y)
@@ -123,7 +123,9 @@ def test_not_converged_is_said_once_with_the_residual() -> None:
     dual.update(x, y + 0.5)
 
 
-def gaussian_ot(mean_x, cov_x, mean_y, cov_y, epsilon):
+def gaussian_ot(
+    mean_x: np.ndarray, cov_x: np.ndarray, mean_y: np.ndarray, cov_y: np.ndarray, epsilon: float
+) -> tuple[float, np.ndarray]:
     """Janati et al. 2020, Thm. 1, for c = |x − y|² and ε KL: ε = 2σ². Value and the quadratic form A of f(x) = x'Ax + …."""
     d, half = len(cov_x), epsilon / 4.0
     root = np.real(sqrtm(cov_x))
@@ -138,7 +140,7 @@ def gaussian_ot(mean_x, cov_x, mean_y, cov_y, epsilon):
 
 
 @pytest.mark.parametrize(("d", "gap_line"), [(2, 2e-3), (16, 5e-3)])
-def test_gaussians_in_closed_form(loops, d, gap_line) -> None:
+def test_gaussians_in_closed_form(loops: str, d: int, gap_line: float) -> None:
     # Quasi-random normal clouds: the error of plain samples would hide the solver's.
     from scipy.stats import norm, qmc
 
