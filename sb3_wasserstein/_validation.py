@@ -181,7 +181,7 @@ def constructor_arguments(made: Any) -> dict[str, Any]:
             continue
         if not hasattr(made, name):
             raise TypeError(
-                f"{type(made).__name__} must keep its argument {name!r} as an attribute of that name; else saving would lose it"
+                f"{type(made).__name__} must keep its argument {name!r} as an attribute of that name: saving would lose it"
             )
         found[name] = getattr(made, name)
     return found
