@@ -131,7 +131,7 @@ def test_debiased_against_pot(name: str, few: Any) -> None:
     kwargs = {"epsilon": epsilon, "relative": False, "seed": 0}
     dual, plain = make_dual(name, {**kwargs, "debias": True}), make_dual(name, kwargs)
     rng = np.random.default_rng(1)
-    for _ in range(200):
+    for _ in range(100):
         batch_x, batch_y = shuffled(rng, x), shuffled(rng, y)
         for one in (dual, plain):
             one.update(batch_x, y if name == "semidiscrete" else batch_y)
@@ -150,7 +150,7 @@ def test_debiased_two_equal_laws_are_at_no_distance(name: str, few: Any) -> None
     x = few[0]
     plain, dual = (make_dual(name, {"epsilon": 1.0, "debias": debias, "seed": 0}) for debias in (False, True))
     rng = np.random.default_rng(0)
-    for _ in range(100):
+    for _ in range(60):
         batch, other = shuffled(rng, x), shuffled(rng, x)
         for one in (plain, dual):
             one.update(batch, x if name == "semidiscrete" else other)

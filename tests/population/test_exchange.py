@@ -404,7 +404,7 @@ def test_the_state_has_the_places_that_were_tried() -> None:
         ({"repulsion": "all"}, ValueError, "repulsion"),
         ({"neighbours": "far"}, ValueError, "neighbours"),
         ({"distance_target": 0.0}, ValueError, "distance_target"),
-        ({"distance_target": "far"}, ValueError, "distance_target"),
+        ({"distance_target": "far"}, TypeError, "distance_target"),
         ({"return_floor": 1.1}, ValueError, "return_floor"),
         ({"return_floor": -0.1}, ValueError, "return_floor"),
         ({"return_floor": "high"}, TypeError, "return_floor"),

@@ -32,6 +32,7 @@ def learnt(adversary, case, cls=WassersteinA2C, steps=3200, **kwargs):
     with warnings.catch_warnings():
         # Returns that do not differ have no spread, which is said once.
         warnings.filterwarnings("ignore", ".*do not differ.*")
+        warnings.filterwarnings("ignore", ".*had one value throughout.*")
         return model.learn(steps, log_interval=10)
 
 
