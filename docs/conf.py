@@ -38,7 +38,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!sb3_wasserstein\.).*"),
     # Bases and argument types that have no page.
-    (r"py:class", r"sb3_wasserstein\.(embeddings\.features|duals\.(stochastic|clouds|pairs)|population\.member)\..*"),
+    (r"py:class", r"sb3_wasserstein\.(embeddings\.(base|features)|cloud|duals\.stochastic|population\.member)\..*"),
+    (r"py:class", r"sb3_wasserstein\.(regularised\.callback|flow\.(predicting|particles\.policy))\..*"),
 ]
 
 
