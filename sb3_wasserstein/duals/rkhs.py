@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 from sb3_wasserstein._validation import check_count, check_positive
 from sb3_wasserstein.cloud import Floats
@@ -110,6 +109,8 @@ class RKHSDual(StochasticDual):
         g.add(y, row_y, g_y, alpha)
 
     def _batch(self, seen: int, x: Floats, y: Floats) -> None:
+        from scipy.special import logsumexp
+
         """One step of the bounded form, on the outer product of a mini-batch."""
         f, g = self._expansions
         f.take_in(x)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.linalg import cho_factor, cho_solve
 
 from sb3_wasserstein._validation import check_positive
 from sb3_wasserstein.cloud import Floats, saved
@@ -141,6 +140,8 @@ class BoundedExpansion:
         self._steps_left -= len(residuals)
         level = float(residuals.mean())
         self.level += level
+        from scipy.linalg import cho_solve
+
         change = cho_solve(self._factor, (residuals - level) @ features / len(residuals), check_finite=False)
         self.coefficients = self.coefficients + change
 
@@ -151,6 +152,8 @@ class BoundedExpansion:
         moment = recent.T @ recent / len(recent)
         # κ(x, x) = 1: the mean eigenvalue in the whitened basis is 1 / n; a ridge of less than 0.03 of it follows the noise of
         # a batch. The millionth keeps the factorisation positive where centres nearly coincide.
+        from scipy.linalg import cho_factor
+
         self._factor = cho_factor(moment + 0.03 / n * (kernel + 1e-6 * np.eye(n)), check_finite=False)
         self._usage, self._mean = moment.diagonal().copy(), None
         self._steps_left = self.budget

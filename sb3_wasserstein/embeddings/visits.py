@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from sb3_wasserstein._validation import check_count, check_number
 from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding
@@ -162,6 +161,8 @@ class _Images:
     """(m, dim) the blurred image of the visit that each of m observations is."""
 
     def __init__(self, cells: _Cells | _GridCells, smoothing: float) -> None:
+        from scipy.ndimage import gaussian_filter1d
+
         self._cells = cells
         # Row k of an axis is the blurred image of a visit to cell k. scipy's "reflect" keeps the sum at one.
         self._axes = [

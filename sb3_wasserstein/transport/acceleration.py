@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.lapack import dposv
 
 from sb3_wasserstein.cloud import Array, to_floats
 from sb3_wasserstein.transport.cost_matrix import namespace
@@ -91,6 +90,8 @@ class Search:
         return self._mixed(point, step)
 
     def _mixed(self, point: Array, step: Array) -> Array:
+        from scipy.linalg.lapack import dposv
+
         plain = point + step
         last, self._last = self._last, (plain, step)
         if last is None:
