@@ -14,15 +14,19 @@ from sb3_wasserstein._threads import sum_of_squares
 #: a numpy array on the CPU, a tensor elsewhere: the solvers are written in what the two namespaces share
 Array: TypeAlias = Any
 Floats: TypeAlias = npt.NDArray[np.float64]
+Draws: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Cloud:
     """
-    A law on the embedding space: weighted points. :meth:`of` checks them once; whoever gets a Cloud need not.
+    A law on the embedding space: weighted points, checked once by :meth:`of` and :meth:`sample`.
 
     :param points: (n, dim) float64, finite
     :param weights: (n,) float64, non-negative, of sum one
+    :param draws: (n,) the number of the draw that each point comes from, an episode for instance, where the points are a
+        *sample* of the law. Points of one draw say nothing of how far two draws are apart: in a debiased distance they do not
+        count for each other. None where the points are the law itself
 
     Example:
         >>> from sb3_wasserstein.cloud import Cloud
@@ -32,6 +36,7 @@ class Cloud:
 
     points: Floats
     weights: Floats
+    draws: Draws | None = None
 
     @classmethod
     def of(cls, points: object, weights: object | None = None, name: str = "x", dim: int | None = None) -> Cloud:
@@ -47,8 +52,42 @@ class Cloud:
         checked = as_cloud(points, name, dim)
         return cls(checked, as_weights(weights, len(checked), f"{name}_weights"))
 
+    @classmethod
+    def sample(cls, points: Floats, weights: Floats | None = None, draws: Draws | None = None) -> Cloud:
+        """
+        :param points: (n, dim) checked points
+        :param weights: (n,) checked weights, None for equal ones
+        :param draws: (n,) number of each point's draw, None where each point is a draw of its own
+        :return: a sample; the law itself where one draw has more than half of the mass, which no other can take over
+        """
+        weights = as_weights(None, len(points), "weights") if weights is None else weights
+        draws = np.arange(len(points)) if draws is None else draws
+        largest = float(np.bincount(np.unique(draws, return_inverse=True)[1], weights).max())
+        return cls(points, weights, draws if largest <= 0.5 * (1.0 + 1e-9) else None)
+
     def __len__(self) -> int:
         return len(self.points)
+
+    def is_same_as(self, other: Cloud) -> bool:
+        """:return: whether the two have the same points and weights, to the bit"""
+        return np.array_equal(self.points, other.points) and np.array_equal(self.weights, other.weights)
+
+    def as_law(self) -> Cloud:
+        """:return: the same points and weights, as the law itself"""
+        return self if self.draws is None else Cloud(self.points, self.weights)
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the points are a sample of the law, rather than the law itself."""
+        return self.draws is not None
+
+    @property
+    def mass_between_draws(self) -> float:
+        """Mass of μ ⊗ μ on pairs of points that come from different draws; 1 for a law."""
+        if self.draws is None:
+            return 1.0
+        masses = np.bincount(np.unique(self.draws, return_inverse=True)[1], self.weights)
+        return float(1.0 - masses @ masses)
 
     @property
     def dim(self) -> int:
@@ -62,7 +101,7 @@ class Cloud:
     def present(self) -> Cloud:
         """:return: the points that have weight"""
         kept = self.has_weight()
-        return self if kept.all() else Cloud(self.points[kept], self.weights[kept])
+        return self if kept.all() else self._of(kept, self.weights[kept])
 
     def thinned(self, limit: int) -> Cloud:
         """
@@ -75,7 +114,18 @@ class Cloud:
         steps = (np.arange(limit) + 0.5) / limit
         found = np.searchsorted(np.cumsum(self.weights), steps).clip(max=len(self) - 1)
         keep, counts = np.unique(found, return_counts=True)
-        return Cloud(self.points[keep], counts / limit)
+        return self._of(keep, counts / limit)
+
+    def scaled(self, units: Floats) -> Cloud:
+        """
+        :param units: (dim,) what the coordinates are divided by
+        :return: the same law in these units
+        """
+        return Cloud(self.points / units, self.weights, self.draws)
+
+    def _of(self, kept: npt.NDArray[Any], weights: Floats) -> Cloud:
+        points = self.points[kept]
+        return Cloud(points, weights) if self.draws is None else Cloud.sample(points, weights, self.draws[kept])
 
 
 @dataclass(frozen=True)
@@ -95,6 +145,10 @@ class ArrayBackend:
         if self.device == "cpu":
             return values.astype(self.dtype)
         return torch.as_tensor(values).to(device=self.device, dtype=getattr(torch, self.dtype))
+
+    def indices(self, values: Draws) -> Array:
+        """:return: whole numbers in this place"""
+        return values if self.device == "cpu" else torch.as_tensor(values).to(self.device)
 
     def is_available(self) -> bool:
         """:return: whether this machine has the device"""
@@ -117,6 +171,28 @@ FLOAT32, FLOAT64 = ArrayBackend("float32"), ArrayBackend("float64")
 def to_floats(values: Array) -> Floats:
     """:return: a float64 array"""
     return np.asarray(values.cpu().numpy() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
+
+
+def as_law(value: Any, weights: object | None, name: str, dim: int | None = None) -> Cloud:
+    """
+    :param value: a Cloud, an object with a ``cloud`` (a Target), or (n, dim) points
+    :param weights: (n,) weights of points
+    :param name: the argument's name, for the errors
+    :param dim: the dimension that is expected, None for any
+    :return: points without weights are a sample, each a draw of its own; points with weights are a law
+    :raises TypeError: if points or weights are no numbers
+    :raises ValueError: if they are empty, not finite, or do not match, or if a Cloud comes with weights
+    """
+    cloud = value if isinstance(value, Cloud) else getattr(value, "cloud", None)
+    if isinstance(cloud, Cloud):
+        if weights is not None:
+            raise ValueError(f"`{name}_weights` must be None where `{name}` is a {type(value).__name__}, which has its own")
+        as_cloud(cloud.points, name, dim)
+        return cloud
+    points = as_cloud(value, name, dim)
+    if weights is None:
+        return Cloud.sample(points)
+    return Cloud(points, as_weights(weights, len(points), f"{name}_weights"))
 
 
 def as_cloud(value: object, name: str, dim: int | None = None) -> Floats:
@@ -173,6 +249,19 @@ def as_weights(value: object | None, n: int, name: str) -> Floats:
     # The largest first: neither 1e308 nor 1e-320 leave the range on the way.
     weights = weights / weights.max()
     return np.asarray(weights / weights.sum())
+
+
+def as_draws(value: object, n: int) -> Draws:
+    """
+    :param value: of a file
+    :param n: number of points
+    :return: (n,) numbers of draws
+    :raises ValueError: if it is not that
+    """
+    draws = np.asarray(value)
+    if draws.shape != (n,) or draws.dtype != np.int64:
+        raise ValueError(f"draws must be (n,) whole numbers for {n} points, got {draws.dtype} of shape {draws.shape}")
+    return draws
 
 
 def point_keys(points: Floats) -> list[bytes]:

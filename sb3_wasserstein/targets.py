@@ -12,12 +12,12 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from sb3_wasserstein._atomic_io import read_arrays, read_bounded, write_whole
-from sb3_wasserstein._validation import check_count, check_path
-from sb3_wasserstein.cloud import Cloud, as_cloud, as_weights
+from sb3_wasserstein._validation import check_count, check_flag, check_path
+from sb3_wasserstein.cloud import Cloud, as_cloud, as_draws, as_weights
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 from sb3_wasserstein.embeddings.trajectory import Trajectory
-from sb3_wasserstein.recording.collect import collect_embeddings
-from sb3_wasserstein.recording.offline import embed_trajectories
+from sb3_wasserstein.recording.collect import collect_episodes
+from sb3_wasserstein.recording.offline import embed_each
 from sb3_wasserstein.recording.trajectories import as_trajectories
 
 Sampler = Callable[[int], ArrayLike]
@@ -25,10 +25,13 @@ Sampler = Callable[[int], ArrayLike]
 
 class Target:
     """
-    A law on the embedding space: weighted points, or a sampler (:meth:`from_sampler`).
+    A law on the embedding space: weighted points that are the law itself, a sample of it (:meth:`from_policy`,
+    :meth:`from_trajectories`), or a sampler (:meth:`from_sampler`). A debiased distance to a sample does not count what the
+    sample's own chance adds.
 
     :param points: (n, dim) finite, n >= 1
     :param weights: (n,) non-negative and finite, not all zero; None for equal ones. They are normalised
+    :param is_sample: whether the points are a sample of the law, each a draw of its own
     :raises ValueError: if points or weights are none of that; the message says which
 
     Example:
@@ -37,21 +40,20 @@ class Target:
         array([0.75, 0.25])
     """
 
-    def __init__(self, points: ArrayLike, weights: ArrayLike | None = None) -> None:
-        self._cloud = _cloud_of(points, weights, "points")
+    def __init__(self, points: ArrayLike, weights: ArrayLike | None = None, *, is_sample: bool = False) -> None:
+        law = _cloud_of(points, weights, "points")
+        #: points, weights and, of a sample, draws; of a sampler its last draw
+        self.cloud = Cloud.sample(law.points, law.weights) if check_flag("is_sample", is_sample) else law
         self._sampler: Sampler | None = None
-        #: whether the points are a sample of the law, drawn from a policy or a sampler, rather than the law itself
-        self.is_sample = False
 
     @classmethod
-    def from_cloud(cls, cloud: Cloud, is_sample: bool = False) -> Target:
+    def from_cloud(cls, cloud: Cloud) -> Target:
         """
-        :param cloud: points and weights that are checked already; they are taken as they are
-        :param is_sample: whether they are a sample of the law
+        :param cloud: checked already; it is taken as it is
         :return: the target
         """
         target = cls.__new__(cls)
-        target._cloud, target._sampler, target.is_sample = cloud, None, is_sample
+        target.cloud, target._sampler = cloud, None
         return target
 
     @classmethod
@@ -75,8 +77,8 @@ class Target:
         :param seed: of the environments and of the actions
         :return: a target of equally weighted points
         """
-        points = collect_embeddings(model, env, embedding, n_episodes, deterministic, seed)
-        return cls.from_cloud(_cloud_of(points), is_sample=True)
+        episodes = collect_episodes(model, env, make_embedding(embedding), n_episodes, deterministic, seed)
+        return cls.from_cloud(_cloud_of_draws([episode.points for episode in episodes]))
 
     @classmethod
     def from_trajectories(
@@ -97,8 +99,7 @@ class Target:
         if observation_space is not None and not isinstance(observation_space, spaces.Space):
             raise TypeError(f"observation_space must be a space of Gymnasium, or None; got {observation_space!r}")
         episodes = as_trajectories(trajectories)
-        points = embed_trajectories(episodes, make_embedding(embedding), observation_space)
-        return cls.from_cloud(_cloud_of(points), is_sample=True)
+        return cls.from_cloud(_cloud_of_draws(embed_each(episodes, make_embedding(embedding), observation_space)))
 
     @classmethod
     def from_sampler(cls, function: Sampler, dim: int) -> Target:
@@ -113,7 +114,7 @@ class Target:
         """
         if not callable(function):
             raise TypeError(f"function of Target.from_sampler must be callable with a number n; got {function!r}")
-        target = cls.from_cloud(Cloud.of(np.zeros((1, check_count("dim of Target.from_sampler", dim)))), is_sample=True)
+        target = cls(np.zeros((1, check_count("dim of Target.from_sampler", dim))))
         target._sampler = function
         target.draw(2)
         return target
@@ -121,7 +122,12 @@ class Target:
     @property
     def dim(self) -> int:
         """Dimension of the embedding space."""
-        return self._cloud.dim
+        return self.cloud.dim
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the points are a sample of the law, rather than the law itself."""
+        return self.has_sampler or self.cloud.is_sample
 
     @property
     def has_sampler(self) -> bool:
@@ -131,12 +137,12 @@ class Target:
     @property
     def points(self) -> NDArray[np.float64]:
         """(n, dim) points; of a sampler, its last draw."""
-        return self._cloud.points
+        return self.cloud.points
 
     @property
     def weights(self) -> NDArray[np.float64]:
         """(n,) weights that sum to one."""
-        return self._cloud.weights
+        return self.cloud.weights
 
     def draw(self, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """
@@ -155,7 +161,7 @@ class Target:
                 raise ValueError(
                     f"the target's sampler must return shape (n, dim) = {(n, self.dim)}; got {cloud.points.shape}"
                 )
-            self._cloud = cloud
+            self.cloud = Cloud.sample(cloud.points)
         return self.points, self.weights
 
     def thinned(self, max_points: int) -> Target:
@@ -163,16 +169,13 @@ class Target:
         :param max_points: upper bound of the number of points
         :return: the same law on at most as many points, at a fixed stride
         """
-        if self.has_sampler or len(self._cloud) <= max_points:
+        if self.has_sampler or len(self.cloud) <= max_points:
             return self
-        return Target.from_cloud(self._cloud.thinned(max_points), self.is_sample)
+        return Target.from_cloud(self.cloud.thinned(max_points))
 
     def is_same_as(self, other: Target) -> bool:
         """:return: whether the two have the same points and weights, to the bit; two samplers never do"""
-        ours, theirs = self._cloud, other._cloud
-        return not (self.has_sampler or other.has_sampler) and (
-            np.array_equal(ours.points, theirs.points) and np.array_equal(ours.weights, theirs.weights)
-        )
+        return not (self.has_sampler or other.has_sampler) and self.cloud.is_same_as(other.cloud)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """
@@ -195,7 +198,8 @@ class Target:
 
     def _write(self, path: Path) -> None:
         with path.open("wb") as file:
-            np.savez(file, points=self.points, weights=self.weights, is_sample=np.array([self.is_sample]))
+            draws = {} if self.cloud.draws is None else {"draws": self.cloud.draws}
+            np.savez(file, points=self.points, weights=self.weights, **draws)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Target:
@@ -212,21 +216,23 @@ class Target:
         if not exact.exists():
             raise FileNotFoundError(f"target: there is no file {str(exact)!r}; Target.save writes one")
         try:
-            arrays = read_arrays(read_bounded(exact), "points|weights|is_sample")
-            # Files of earlier versions do not say it.
-            is_sample = bool(arrays["is_sample"].all()) if "is_sample" in arrays else False
-            return cls.from_cloud(_cloud_of(arrays["points"], arrays["weights"]), is_sample)
+            arrays = read_arrays(read_bounded(exact), "points|weights|draws")
+            law = _cloud_of(arrays["points"], arrays["weights"])
+            return cls.from_cloud(
+                Cloud.sample(law.points, law.weights, as_draws(arrays["draws"], len(law))) if "draws" in arrays else law
+            )
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path} is not a target that Target.save wrote: {error}") from error
 
     def __repr__(self) -> str:
-        return f"Target({'sampler' if self.has_sampler else f'{len(self._cloud)} points'}, dim={self.dim})"
+        return f"Target({'sampler' if self.has_sampler else f'{len(self.cloud)} points'}, dim={self.dim})"
 
 
 def as_target(target: Any, embedding: EmbeddingLike | None = None) -> Target:
     """
-    :param target: a Target, an (n, dim) array, the path of a saved one, or, with an embedding, a list of recorded episodes
-        (Trajectory objects or (T + 1, ...) arrays of floating-point observations)
+    :param target: a Target, an (n, dim) array (a sample of the law, but for up to three points, which are the law itself), the
+        path of a saved one, or, with an embedding, a list of recorded episodes (Trajectory objects or (T + 1, ...) arrays of
+        floating-point observations)
     :param embedding: that maps episodes to points
     :return: the target
     :raises FileNotFoundError: if there is no such file
@@ -248,7 +254,7 @@ def as_target(target: Any, embedding: EmbeddingLike | None = None) -> Target:
             if embedding is None:
                 raise ValueError("it is a list of episodes: make one with Target.from_trajectories(list, embedding)")
             return Target.from_trajectories(target, embedding)
-        return Target(target)
+        return Target(target, is_sample=len(target) > 3)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"target must be a Target, an (n, dim) array, a list of recorded episodes or a path: {error}"
@@ -262,6 +268,12 @@ def _cloud_of(points: ArrayLike, weights: ArrayLike | None = None, name: str = "
         return Cloud(checked, as_weights(weights, len(checked), "weights"))
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _cloud_of_draws(draws: Sequence[NDArray[np.float64]]) -> Cloud:
+    """A sample of equally weighted points, of which some may come from one draw."""
+    law = _cloud_of(np.concatenate(draws))
+    return Cloud.sample(law.points, law.weights, np.repeat(np.arange(len(draws)), [len(points) for points in draws]))
 
 
 def _npz(path: str | os.PathLike[str]) -> Path:

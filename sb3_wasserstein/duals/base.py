@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from sb3_wasserstein._validation import check_flag, check_positive, constructor_arguments
-from sb3_wasserstein.cloud import Floats, as_cloud, like
+from sb3_wasserstein.cloud import Cloud, Draws, Floats, as_cloud, like, saved
 from sb3_wasserstein.transport.costs import Cost, GroundCost, SaturatingCost
 
 
@@ -42,6 +43,9 @@ class Dual(ABC):
         self.relative = check_flag("relative", relative)
         self.cost = cost
         self.ground_cost = GroundCost(cost)
+        #: (d,) what coordinates are divided by before a cost is computed, None for nothing; points that come in and go out are
+        #: in their own units
+        self.units: Floats | None = None
         self._scale: float | None = None
         self._dim: int | None = None
 
@@ -95,6 +99,27 @@ class Dual(ABC):
         :return: (n, m) float64
         :raises RuntimeError: before the first update
         """
+
+    def update_laws(self, mu: Cloud, nu: Cloud) -> None:
+        """
+        As :meth:`update`, for laws that know whether they are samples, and of which draws.
+
+        :param mu: μ
+        :param nu: ν
+        """
+        self.update(mu.points, nu.points, None if mu.is_sample else mu.weights, nu.weights)
+
+    def shaping_of(self, x: Any, draws: Draws) -> Any:
+        """
+        h at points of draws that may be in the sample of μ, as episodes of a rollout are: an unbiased h leaves a point's own
+        draw out. Here it is :meth:`shaping`; a debiased dual overrides it.
+
+        :param x: (k, d) array or tensor
+        :param draws: (k,) number of each point's draw, as in :class:`~sb3_wasserstein.cloud.Cloud`
+        :return: (k,) float64, a tensor if ``x`` is one
+        :raises RuntimeError: before the first update
+        """
+        return self.shaping(x)
 
     @property
     @abstractmethod
@@ -152,6 +177,7 @@ class Dual(ABC):
             "dim": self._dim,
             "scale": self._scale,
             "base_median": self.ground_cost.base_median,
+            "units": None if self.units is None else torch.tensor(self.units),
             **self._extra_state(),
         }
 
@@ -184,11 +210,12 @@ class Dual(ABC):
             for name, value in (("scale", scale), ("base_median", base_median)):
                 if value is not None:
                     check_positive(name, value)
+            units = None if state.get("units") is None else saved(state, "units", dim)
             self._load_extra_state(state)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             self.__dict__.update(before)
             raise ValueError(f"`state` of the {type(self).__name__} is damaged: {error!r}") from error
-        self._dim, self._scale = dim, scale
+        self._dim, self._scale, self.units = dim, scale, units
         self.ground_cost.base_median = base_median
 
     @abstractmethod
@@ -201,7 +228,8 @@ class Dual(ABC):
 
     def _points(self, x: Any, name: str) -> Floats:
         self._require_fit()
-        return as_cloud(x, name, self._dim)
+        points = as_cloud(x, name, self._dim)
+        return points if self.units is None else points / self.units
 
     def _require_fit(self) -> None:
         if self._dim is None:

@@ -110,6 +110,9 @@ class SemiDiscreteDual(StochasticDual):
     def _mean_g(self) -> float:
         return float(self._nu.weights @ self._v_mean)
 
+    def _sample_y(self) -> Cloud:
+        return self._nu
+
     def _law_y(self) -> tuple[Floats, Floats]:
         return self._nu.points, self._nu.weights
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sb3_wasserstein._validation import check_choice, check_count, check_flag, check_positive
-from sb3_wasserstein.cloud import ArrayBackend, Cloud, Floats, as_cloud, as_weights, point_keys, saved
+from sb3_wasserstein.cloud import ArrayBackend, Cloud, Draws, Floats, as_law, point_keys, saved
 from sb3_wasserstein.duals.base import Dual
 from sb3_wasserstein.transport.costs import Cost, SaturatingCost
 from sb3_wasserstein.transport.potentials import SoftCTransforms, Term, soft_c_transform
@@ -26,7 +26,10 @@ class SinkhornDual(Dual):
     the second term of h (Abdullah et al. 2018, the gradient) is a constant, and ``shaping`` is the potential.
 
     With ``debias`` the distance is the Sinkhorn divergence S_ε, the potentials f_μν − f_μμ and g_μν − g_νν: zero iff μ = ν,
-    where exp(−c/ε) is positive definite (euclidean, sqeuclidean, cityblock, saturating euclidean); other costs warn.
+    where exp(−c/ε) is positive definite (euclidean, sqeuclidean, cityblock, saturating euclidean); other costs warn. Points
+    without weights are a sample of their law, points with weights the law itself. In μμ and νν a sample's point does not count
+    for itself, so that S_ε of two samples of one law is zero on average, and a policy is not drawn together; S_ε can then be
+    slightly negative.
 
     :param epsilon: ε, in units of the ground-cost scale if ``relative``, else in the cost's own unit
     :param cost: a scipy metric name, a callable (x (n, d), y (m, d)) -> (n, m), or a ``SaturatingCost``
@@ -104,22 +107,25 @@ class SinkhornDual(Dual):
         """
         Solve for the potentials between two clouds.
 
-        :param x: (n, d) samples of μ, array or tensor
-        :param y: (m, d) samples of ν
-        :param x_weights: (n,) weights ≥ 0, ``None`` for equal ones; normalised here
+        :param x: (n, d) points of μ, array or tensor, or a Target
+        :param y: (m, d) points of ν, or a Target
+        :param x_weights: (n,) weights ≥ 0 of a law, normalised here; ``None`` for a sample
         :param y_weights: (m,)
         :raises ValueError: if a cloud or its weights are empty, not finite, or do not match
         :raises RuntimeError: if the device is not there
         """
+        mu = as_law(x, x_weights, "x", self._dim)
+        self.update_laws(mu, as_law(y, y_weights, "y", mu.dim))
+
+    def update_laws(self, mu: Cloud, nu: Cloud) -> None:
         backend = ArrayBackend(self.dtype, self.device)
         if not backend.is_available():
             raise RuntimeError(
                 f"`device`={self.device!r} is not available on this machine: construct the dual with device='cpu'"
             )
-        points_x = as_cloud(x, "x", self._dim)
-        points_y = as_cloud(y, "y", points_x.shape[1])
-        law_x = self._thinned(Cloud(points_x, as_weights(x_weights, len(points_x), "x_weights")), "x")
-        law_y = self._thinned(Cloud(points_y, as_weights(y_weights, len(points_y), "y_weights")), "y")
+        if self.units is not None:
+            mu, nu = mu.scaled(self.units), nu.scaled(self.units)
+        law_x, law_y = self._thinned(mu, "x"), self._thinned(nu, "y")
         mu, nu = law_x.present(), law_y.present()
 
         pairs = None
@@ -127,8 +133,10 @@ class SinkhornDual(Dual):
             pairs, self._scale = self.ground_cost.measured_pairs(mu.points, nu.points, backend)
         epsilon, options = self.epsilon_, SinkhornOptions(self.tol, self.max_iterations)
         start_g, start_y = self._warm_starts(nu, epsilon, backend)
-        equal = _same(mu, nu)
+        equal = mu.is_same_as(nu)
         if equal:
+            # One sample twice is no two samples: it is at distance zero from itself.
+            mu = nu = mu.as_law()
             cross = solve_within(mu, self.ground_cost, epsilon, options, backend)
         else:
             cross = solve_between(mu, nu, self.ground_cost, epsilon, options, backend, start_g, pairs)
@@ -141,7 +149,11 @@ class SinkhornDual(Dual):
             if equal:
                 self_y = cross
             elif (
-                start_y is not None and self._solved_yy[0] == epsilon and self._solved_yy[1] <= self.tol and _same(nu, self._y)
+                start_y is not None
+                and self._solved_yy[0] == epsilon
+                and self._solved_yy[1] <= self.tol
+                and nu.is_same_as(self._y)
+                and nu.is_sample == self._y.is_sample
             ):
                 # Neither ν nor ε is another: nor is νν.
                 self_y = Solved(start_y, start_y, self._solved_yy[1], 0, False)
@@ -160,13 +172,18 @@ class SinkhornDual(Dual):
         self._warn_of_the_solution(any(one.too_coarse for one in solved))
 
     def potential(self, x: Any) -> Any:
-        return self._like(self._extended(self._points(x, "x"), mirror=False) - self._offsets[0], x)
+        points = self._points(x, "x")
+        return self._like(self._extended(points, self._found(points, self._x), mirror=False) - self._offsets[0], x)
 
     def potential_y(self, y: Any) -> Any:
-        return self._like(self._extended(self._points(y, "y"), mirror=True) - self._offsets[1], y)
+        points = self._points(y, "y")
+        return self._like(self._extended(points, self._found(points, self._y), mirror=True) - self._offsets[1], y)
 
     def shaping(self, x: Any) -> Any:
         return self.potential(x)
+
+    def shaping_of(self, x: Any, draws: Draws) -> Any:
+        return self._like(self._extended(self._points(x, "x"), draws, mirror=False) - self._offsets[0], x)
 
     def coupling(self) -> Floats:
         """
@@ -221,15 +238,22 @@ class SinkhornDual(Dual):
             return self._g, self._gyy
         return soft_c_transform(nu.points, self._x, self._f, epsilon, self.ground_cost, backend), None
 
-    def _extended(self, points: Floats, mirror: bool) -> Floats:
+    def _found(self, points: Floats, own: Cloud) -> Draws | None:
+        """(k,) the draws of those points that are in the last update's sample, −1 for others."""
+        if own.draws is None or not self.debias:
+            return None
+        numbers = dict(zip(point_keys(own.points), own.draws.tolist(), strict=True))
+        return np.array([numbers.get(key, -1) for key in point_keys(points)])
+
+    def _extended(self, points: Floats, draws: Draws | None, mirror: bool) -> Floats:
         """f, or mirrored g, before it is centred."""
         own, other = (self._y, self._x) if mirror else (self._x, self._y)
         partner, self_potential = (self._f, self._gyy) if mirror else (self._g, self._fxx)
         if mirror not in self._extensions:
-            terms = [Term(other, partner)] + ([] if self_potential is None else [Term(own, self_potential, -1.0)])
+            terms = [Term(other.as_law(), partner)] + ([] if self_potential is None else [Term(own, self_potential, -1.0)])
             # Small blocks are not worth their way to another device.
             self._extensions[mirror] = SoftCTransforms(terms, self.epsilon_, self.ground_cost, ArrayBackend(self.dtype))
-        values = self._extensions[mirror](points)
+        values = self._extensions[mirror](points, draws)
         if self_potential is None and self.reference == "entropy":
             values += self.epsilon_ * np.log(_mass_at(points, own))
         return values
@@ -254,7 +278,8 @@ class SinkhornDual(Dual):
         # Theory has S_ε ≥ 0 for these (Feydy et al. 2019); of the saturating costs only for the euclidean.
         definite = ("euclidean",) if isinstance(self.cost, SaturatingCost) else ("euclidean", "sqeuclidean", "cityblock")
         base = self.ground_cost.base
-        if self.debias and base not in definite and (isinstance(base, str) or self._distance < 0):
+        is_negative = self._distance < 0 and not (self._x.is_sample or self._y.is_sample)
+        if self.debias and base not in definite and (isinstance(base, str) or is_negative):
             self._warn(
                 "indefinite",
                 f"`debias`=True with `cost`={self.cost!r}: exp(−c/ε) is not positive definite, so the divergence can be "
@@ -280,6 +305,8 @@ class SinkhornDual(Dual):
         }  # fmt: skip
         return {
             **{name: torch.tensor(array) for name, array in arrays.items()},
+            "x_draws": None if self._x.draws is None else torch.tensor(self._x.draws),
+            "y_draws": None if self._y.draws is None else torch.tensor(self._y.draws),
             "fxx": None if self._fxx is None else torch.tensor(self._fxx),
             "gyy": None if self._gyy is None else torch.tensor(self._gyy),
             "solved_yy": list(self._solved_yy),
@@ -295,7 +322,12 @@ class SinkhornDual(Dual):
             return
         x, y = (saved(state, name, None, state["dim"]) for name in ("x", "y"))
         n, m = len(x), len(y)
-        self._x, self._y = Cloud(x, saved(state, "p", n)), Cloud(y, saved(state, "q", m))
+        # Older files do not have draws: their clouds were laws.
+        drawn = [
+            None if state.get(name) is None else saved(state, name, size, dtype=torch.int64)
+            for name, size in (("x_draws", n), ("y_draws", m))
+        ]
+        self._x, self._y = Cloud(x, saved(state, "p", n), drawn[0]), Cloud(y, saved(state, "q", m), drawn[1])
         self._f, self._g = saved(state, "f", n), saved(state, "g", m)
         self._fxx = None if state["fxx"] is None else saved(state, "fxx", n)
         self._gyy = None if state["gyy"] is None else saved(state, "gyy", m)
@@ -308,10 +340,6 @@ class SinkhornDual(Dual):
         self._offsets = (float(state["offsets"][0]), float(state["offsets"][1]))
         self._residual, self._distance = float(state["residual"]), float(state["distance"])
         self._iterations = int(state["iterations"])
-
-
-def _same(one: Cloud, other: Cloud) -> bool:
-    return np.array_equal(one.points, other.points) and np.array_equal(one.weights, other.weights)
 
 
 def _mass_at(points: Floats, law: Cloud) -> Floats:

@@ -31,7 +31,7 @@ FORMAT = 1
 #: bytes that a JSON file here may have, when it is written and when it is read: it takes up to 24 times as much memory
 MOST_JSON = 2**21
 #: names of the arrays in population.npz
-ARRAYS = r"(first_)?cloud_\d+|reached_\d+|tried_\d+|returns|feature_scale|generators_\d+_[a-z_]+"
+ARRAYS = r"draws_\d+|(first_)?cloud_\d+|reached_\d+|tried_\d+|returns|feature_scale|generators_\d+_[a-z_]+"
 
 
 class Checkpoint(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from sb3_wasserstein._threads import one_blas_thread
 from sb3_wasserstein._validation import check_array, check_number, check_positive
-from sb3_wasserstein.cloud import Floats, as_cloud
+from sb3_wasserstein.cloud import Draws, Floats, as_cloud, as_draws
 from sb3_wasserstein.duals import SinkhornDual
 from sb3_wasserstein.population.pairwise import Pairwise
 from sb3_wasserstein.population.potential import PairPotential
@@ -38,12 +38,14 @@ class Report:
     :param returns: (k,) the returns of the episodes that ended in this rollout
     :param timesteps: environment steps that it has made in all
     :param running: whether it wants to go on
+    :param draws: (n,) number of the episode that each embedding comes from, None where each is an episode
     """
 
     cloud: Floats
     returns: Floats
     timesteps: int
     running: bool
+    draws: Draws | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Exchange:
         self.scales = Scales()
         self.feature_scale: Floats | None = None
         self.clouds: dict[int, Floats] = {}
+        self.draws: dict[int, Draws] = {}
         self.first_clouds: dict[int, Floats] = {}
         self.returns = np.zeros(0)
         #: each member's mean return in its last rollout that had one
@@ -132,7 +135,7 @@ class Exchange:
             # They have the numbers after the members'.
             scaled |= {self.n_policies + i: self._scaled(place) for i, place in enumerate(self.tried)}
         references = {k: self._scaled(cloud) for k, cloud in self.first_clouds.items()} if self.rules.distance_target else {}
-        travelled = self.pairwise.solve(scaled, references)
+        travelled = self.pairwise.solve(scaled, references, self.draws)
         fresh = self._to_begin_afresh(set(reports), progress)
         turns = {}
         for k in reports:
@@ -142,6 +145,7 @@ class Exchange:
                     self.tried.append(self.reached.pop(k))
                 # Its episodes were another policy's: until one of its own ends, nobody knows where it is or what it gains.
                 self.clouds.pop(k, None)
+                self.draws.pop(k, None)
                 self.mean_returns.pop(k, None)
                 continue
             coef = self.rules.coef * self._factor(k, progress) if self._above_floor(k) else 0.0
@@ -161,7 +165,8 @@ class Exchange:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """:return: JSON-plain values, and arrays"""
-        arrays = {f"cloud_{k}": cloud for k, cloud in self.clouds.items()}
+        arrays: dict[str, Any] = {f"cloud_{k}": cloud for k, cloud in self.clouds.items()}
+        arrays.update({f"draws_{k}": draws for k, draws in self.draws.items()})
         arrays.update({f"first_cloud_{k}": cloud for k, cloud in self.first_clouds.items()})
         arrays.update({f"reached_{k}": cloud for k, cloud in self.reached.items()})
         arrays.update({f"tried_{i}": cloud for i, cloud in enumerate(self.tried)})
@@ -210,6 +215,9 @@ class Exchange:
                 {k: as_cloud(arrays[f"{name}_{k}"], f"{name}_{k}") for k in members if f"{name}_{k}" in arrays}
                 for name in ("cloud", "first_cloud", "reached")
             )
+            self.draws = {
+                k: as_draws(arrays[f"draws_{k}"], len(cloud)) for k, cloud in self.clouds.items() if f"draws_{k}" in arrays
+            }
             tried = takewhile(arrays.__contains__, (f"tried_{i}" for i in count()))
             self.tried = [as_cloud(arrays[name], name) for name in tried]
             known = [*self.clouds.values(), *self.first_clouds.values(), *self.reached.values(), *self.tried]
@@ -253,6 +261,7 @@ class Exchange:
         for k, report in reports.items():
             if len(report.cloud):
                 self.clouds[k] = report.cloud
+                self.draws[k] = np.arange(len(report.cloud)) if report.draws is None else report.draws
                 self.first_clouds.setdefault(k, report.cloud)
             if len(report.returns):
                 self.mean_returns[k] = float(report.returns.mean())

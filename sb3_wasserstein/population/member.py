@@ -21,7 +21,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.utils import set_random_seed
 
 from sb3_wasserstein._atomic_io import read_tensors
-from sb3_wasserstein.cloud import Floats
+from sb3_wasserstein.cloud import Draws, Floats
 from sb3_wasserstein.population.exchange import Report, Turn
 from sb3_wasserstein.population.generators import Generators, OwnGenerators
 from sb3_wasserstein.population.potential import PairPotential
@@ -92,9 +92,9 @@ class MemberTracker(BehaviourTracker):
         """Whether there is something to be repelled from."""
         return self.potential is not None
 
-    def _shaping(self, points: Floats) -> Floats:
+    def _shaping(self, points: Floats, numbers: Draws | None) -> Floats:
         assert self.potential is not None
-        return self.potential(points)
+        return self.potential(points, numbers)
 
     def config(self) -> dict[str, Any]:
         """:return: a tracker's, marked as a member's: saved alone, its model has nothing to be repelled from"""
@@ -177,7 +177,8 @@ class Member:
             model._update_current_progress_remaining(model.num_timesteps, self._total)
             episodes = [] if behaviour.rollout is None or not complete else behaviour.rollout.episodes
             returns = np.array([episode.episode_return for episode in episodes])
-            return Report(self._cloud(len(episodes)), returns, model.num_timesteps, complete)
+            cloud, draws = self._cloud(len(episodes))
+            return Report(cloud, returns, model.num_timesteps, complete, draws)
 
     def train(self, turn: Turn) -> None:
         """The bonus, SB3's ``train``, and the logs."""
@@ -210,13 +211,12 @@ class Member:
         th.save(self.behaviour.state_dict(), behaviour)
         return Snapshot(model.getvalue(), behaviour.getvalue(), self._generators.state.arrays())
 
-    def _cloud(self, n_new: int) -> Floats:
+    def _cloud(self, n_new: int) -> tuple[Floats, Draws]:
         window = self.behaviour.window
         if len(window) < MIN_EPISODES:
-            return np.zeros((0, 0))
-        if self.is_occupancy:
-            return window.last(window.n_within(self.behaviour.options.max_states))
-        return window.last(max(n_new, LEAST_CLOUD))
+            return np.zeros((0, 0)), np.zeros(0, dtype=np.int64)
+        n = window.n_within(self.behaviour.options.max_states) if self.is_occupancy else max(n_new, LEAST_CLOUD)
+        return window.last(n), window.draws(n)
 
     def _begin_afresh(self, seed: int) -> None:
         model, behaviour = self.model, self.behaviour

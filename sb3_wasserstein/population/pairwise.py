@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from sb3_wasserstein.cloud import Cloud, Floats, as_weights
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_wasserstein.cloud import Cloud, Draws, Floats
 from sb3_wasserstein.duals import GroundCost, SinkhornDual
 from sb3_wasserstein.population.potential import PairPotential, Partner
-from sb3_wasserstein.transport.batched import Law, solve_pairs, solve_self
+from sb3_wasserstein.transport.batched import solve_pairs, solve_self
 from sb3_wasserstein.transport.potentials import soft_c_transform
 
 #: points of a cloud that pairs are solved on: an occupancy's many states are taken at a stride
@@ -28,6 +31,7 @@ class Pairwise:
         #: the median ground cost that ε is in units of, None until measured
         self.scale: float | None = None
         self.clouds: dict[int, Floats] = {}
+        self.laws: dict[int, Cloud] = {}
         self._values: dict[tuple[int, int], Floats] = {}
         self.distances: dict[tuple[int, int], float] = {}
 
@@ -46,18 +50,26 @@ class Pairwise:
         off_diagonal = base[~np.eye(len(points), dtype=bool)]
         self.scale = self.cost.measure(off_diagonal, points)
 
-    def solve(self, clouds: dict[int, Floats], references: dict[int, Floats] | None = None) -> dict[int, float]:
+    def solve(
+        self,
+        clouds: dict[int, Floats],
+        references: dict[int, Floats] | None = None,
+        draws: dict[int, Draws] | None = None,
+    ) -> dict[int, float]:
         """
         :param clouds: (n_k, dim) of each member
         :param references: a second cloud of some members, e.g. from before training
+        :param draws: (n_k,) the episode of each of a member's points; where there is none each point is a draw of its own
         :return: the distance of each member from its reference
         """
         self.clouds = {k: thin(cloud) for k, cloud in clouds.items()}
         members = sorted(self.clouds)
         pairs = [(k, l) for k in members for l in members if k < l]
         marked = {k: thin(cloud) for k, cloud in (references or {}).items() if k in self.clouds}
-        laws = {k: (cloud, as_weights(None, len(cloud), "cloud")) for k, cloud in self.clouds.items()}
-        marks = {k: (cloud, as_weights(None, len(cloud), "cloud")) for k, cloud in marked.items()}
+        self.laws = {
+            k: Cloud.sample(cloud, draws=thin(draws[k]) if draws and k in draws else None) for k, cloud in self.clouds.items()
+        }
+        laws, marks = self.laws, {k: Cloud.sample(cloud) for k, cloud in marked.items()}
         firsts = [laws[k] for k, _ in pairs] + [laws[k] for k in marks]
         seconds = [laws[l] for _, l in pairs] + list(marks.values())
         potentials, distances = self._solved(firsts, seconds) if firsts else ([], np.zeros(0))
@@ -71,14 +83,15 @@ class Pairwise:
         travelled = {}
         for (k, mark), distance in zip(marks.items(), distances[len(pairs) :], strict=True):
             mark_own = 2 * self._self_solved(mark)[1] if self.dual.debias else 0.0
-            travelled[k] = float(distance) - (own.get(k, 0.0) + mark_own) / 2
+            is_itself = self.dual.debias and mark.is_same_as(self.laws[k])
+            travelled[k] = 0.0 if is_itself else float(distance) - (own.get(k, 0.0) + mark_own) / 2
         return travelled
 
-    def _solved(self, firsts: list[Law], seconds: list[Law]) -> tuple[list[Floats], Floats]:
+    def _solved(self, firsts: list[Cloud], seconds: list[Cloud]) -> tuple[list[Floats], Floats]:
         return solve_pairs(firsts, seconds, self.cost, self.epsilon, self.dual.tol, self.dual.max_iterations)
 
-    def _self_solved(self, law: Law) -> tuple[Floats, float]:
-        return solve_self(*law, self.cost, self.epsilon, self.dual.tol, self.dual.max_iterations)
+    def _self_solved(self, law: Cloud) -> tuple[Floats, float]:
+        return solve_self(law, self.cost, self.epsilon, self.dual.tol, self.dual.max_iterations)
 
     def potential(self, member: int, weights: dict[int, float], feature_scale: Floats | None = None) -> PairPotential:
         """
@@ -92,7 +105,7 @@ class Pairwise:
         offset = sum(weight * self._on(member, l).mean() for l, weight in weights.items())
         own = None
         if self.dual.debias:
-            own = Partner(self.clouds[member], self._values[member, member], 1.0)
+            own = Partner(self.clouds[member], self._values[member, member], 1.0, self.laws[member].draws)
             offset -= sum(weights.values()) * own.values.mean()
         return PairPotential(partners, own, self.epsilon, self.cost, feature_scale, float(offset))
 
@@ -100,14 +113,15 @@ class Pairwise:
         """(n,) the potential of a pair on the cloud of one of its two; made when it is asked for, since few pairs repel."""
         if (member, other) not in self._values:
             x, y = self.clouds[other], self.clouds[member]
-            law = Cloud(x, as_weights(None, len(x), "cloud"))
-            self._values[member, other] = soft_c_transform(y, law, self._values[other, member], self.epsilon, self.cost)
+            self._values[member, other] = soft_c_transform(
+                y, Cloud.sample(x), self._values[other, member], self.epsilon, self.cost
+            )
         return self._values[member, other]
 
 
-def thin(cloud: Floats) -> Floats:
+def thin(cloud: NDArray[Any]) -> NDArray[Any]:
     """
-    :param cloud: (n, dim)
-    :return: at most ``MAX_POINTS`` of its points, at a fixed stride
+    :param cloud: (n, dim) points, or (n,) their draws
+    :return: at most ``MAX_POINTS`` of them, at a fixed stride
     """
     return cloud[:: -(-len(cloud) // MAX_POINTS)]

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sb3_wasserstein.cloud import Cloud, Floats, as_weights
+from sb3_wasserstein.cloud import Cloud, Draws, Floats, as_weights
 from sb3_wasserstein.duals import GroundCost
-from sb3_wasserstein.transport.potentials import soft_c_transform
+from sb3_wasserstein.transport.potentials import SoftCTransforms, Term
 
 
 class Partner(NamedTuple):
@@ -19,11 +19,13 @@ class Partner(NamedTuple):
     :param cloud: (m, dim) its points, of equal weight
     :param values: (m,) its potential on them
     :param weight: what the pair counts
+    :param draws: (m,) the episodes of a member's own points, None for another's
     """
 
     cloud: Floats
     values: Floats
     weight: float
+    draws: Draws | None = None
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,10 @@ class PairPotential:
     feature_scale: Floats | None = None
     offset: float = 0.0
 
-    def __call__(self, points: Floats) -> Floats:
+    def __call__(self, points: Floats, draws: Draws | None = None) -> Floats:
         """
         :param points: (n, dim)
+        :param draws: (n,) the episodes that they come from: a point's own does not count for it
         :return: (n,)
         """
         if self.feature_scale is not None:
@@ -58,9 +61,9 @@ class PairPotential:
         for partner in self.partners:
             values += partner.weight * self._extended(points, partner)
         if self.own is not None:
-            values -= sum(partner.weight for partner in self.partners) * self._extended(points, self.own)
+            values -= sum(partner.weight for partner in self.partners) * self._extended(points, self.own, draws)
         return values
 
-    def _extended(self, points: Floats, partner: Partner) -> Floats:
-        law = Cloud(partner.cloud, as_weights(None, len(partner.cloud), "cloud"))
-        return soft_c_transform(points, law, partner.values, self.epsilon, self.cost)
+    def _extended(self, points: Floats, partner: Partner, draws: Draws | None = None) -> Floats:
+        law = Cloud(partner.cloud, as_weights(None, len(partner.cloud), "cloud"), partner.draws)
+        return SoftCTransforms([Term(law, partner.values)], self.epsilon, self.cost)(points, draws)

@@ -119,12 +119,20 @@ class EpisodeReader:
             return None
         return self.env.get_attr("embedding_summary")[0]  # type: ignore[no-any-return]
 
-    def recorder(self, embedding: Embedding, segment_length: int | None = None, seen: int = 0, longest: int = 0) -> Recorder:
+    def recorder(
+        self,
+        embedding: Embedding,
+        segment_length: int | None = None,
+        seen: int = 0,
+        longest: int = 0,
+        first_number: int = 0,
+    ) -> Recorder:
         """
         :param embedding: used where the environments are not wrapped
         :param segment_length: count every so many steps as an episode
         :param seen: number of episodes that were recorded before
         :param longest: number of steps of the longest of them
+        :param first_number: from which on episodes are numbered
         :return: a recorder for this environment, whose ``embedding`` has the horizon that this environment says
         :raises ValueError: if the embedding cannot read the observation space
         """
@@ -141,7 +149,7 @@ class EpisodeReader:
             bound = FinalState().bind(written, None, self.env.num_envs)
             bound.has_prefixes = summary["every_step"]
         validated = ValidatedEmbedding(bound, repr(embedding), self.env.num_envs)
-        return Recorder(validated, embedding, segment_length, seen, longest, reads_infos=summary is not None)
+        return Recorder(validated, embedding, segment_length, seen, longest, summary is not None, first_number)
 
 
 def _answer(question: Callable[[], Answer], unknown: Answer) -> Answer:

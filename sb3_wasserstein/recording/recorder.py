@@ -30,6 +30,7 @@ class Recorder:
     :param seen: number of episodes that were recorded before: which of an episode's states are kept depends on it
     :param longest: number of steps of the longest episode that was recorded before
     :param reads_infos: whether the environments are wrapped in a TrajectoryEmbeddingWrapper: what it wrote is then recorded
+    :param first_number: of the first episode; the others count on from it
 
     Example:
         >>> import numpy as np
@@ -53,6 +54,7 @@ class Recorder:
         seen: int = 0,
         longest: int = 0,
         reads_infos: bool = False,
+        first_number: int = 0,
     ) -> None:
         self._bound = bound
         self._recipe = self._embedding = embedding
@@ -60,6 +62,8 @@ class Recorder:
         self._seen = seen
         self._longest = longest
         self._reads_infos = reads_infos
+        #: of the episodes that run
+        self._numbers = first_number + np.arange(bound.n_envs)
         self._clear()
 
     def _clear(self) -> None:
@@ -79,6 +83,11 @@ class Recorder:
     def embedding(self) -> Embedding:
         """The recipe; where nothing says its horizon, with the longest episode so far (see ``Embedding.horizon``)."""
         return self._embedding
+
+    @property
+    def next_number(self) -> int:
+        """From which on no number has been given to an episode."""
+        return int(self._numbers.max()) + 1
 
     def start(self, observations: Observations, infos: Infos = (), known: Mask | None = None) -> None:
         """
@@ -178,7 +187,8 @@ class Recorder:
         """
         if not self._dones:
             none = np.zeros((0, self._bound.n_envs), dtype=bool)
-            return Rollout(None, np.zeros((0, 0)), none, none.astype(np.int64), none, none, none, [])
+            counts = none.astype(np.int64)
+            return Rollout(None, np.zeros((0, 0)), none, counts, none, none, counts, none, [])
         try:
             return self._rollout()
         finally:
@@ -203,6 +213,10 @@ class Recorder:
         scan = self._bound.scan(Steps(observations, first, ends, np.array(self._actions), rewards))
         start_values = np.concatenate([self._value, scan.first[: int(ends.mask[:-1].sum())]])
         known = np.ones_like(terminated)
+        # Environment by environment, so that episodes have their numbers before anybody knows which one ends first.
+        n_ended = np.cumsum(ends.mask, axis=0)
+        numbers = self._numbers + self._bound.n_envs * (n_ended - ends.mask)
+        self._numbers = self._numbers + self._bound.n_envs * n_ended[-1]
         episodes, running, returned = [], list(self._length), rewards.T.tolist()
         for j, stretch in enumerate(ends.stretches):
             env, begin, stop, begun = stretch
@@ -223,11 +237,11 @@ class Recorder:
                 points = scan.finals[j : j + 1]
                 if self._recipe.samples_states:
                     points = self._sample(env, length, bool(terminated[stop - 1, env]))
-                episodes.append(Episode(env, stop - 1, points, self._return[env], length))
+                episodes.append(Episode(env, stop - 1, points, self._return[env], length, int(numbers[begin, env])))
         self._length = tuple(running)
         if self.has_prefixes:
             self._value = self._bound.values()
-        return Rollout(scan.after, start_values, ends.mask, ends.lengths, terminated, truncated, known, episodes)
+        return Rollout(scan.after, start_values, ends.mask, ends.lengths, terminated, truncated, numbers, known, episodes)
 
     def _sample(self, env: int, length: int, terminated: bool) -> Floats:
         """The states that are kept of an episode that has ended."""

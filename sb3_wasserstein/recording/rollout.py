@@ -20,6 +20,7 @@ class Episode:
     :param points: (m, dim) its embedding (m = 1), or a sample of its states, each of equal weight
     :param episode_return: sum of its rewards
     :param length: number of its steps
+    :param number: that no other episode of the training has
 
     Example:
         >>> import numpy as np
@@ -34,6 +35,7 @@ class Episode:
     points: Floats
     episode_return: float
     length: int
+    number: int = -1
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Rollout:
     :param lengths: (T, n) number of steps of the episode after each step
     :param terminated: (T, n) where an episode ended by itself
     :param truncated: (T, n) where an episode was ended by a time limit
+    :param numbers: (T, n) number of the episode that each step belongs to
     :param known: (T, n) False where the episode ran before it was recorded: its embedding, length and return are not its own,
         and ``episodes`` does not have it
     :param episodes: the finished ones, in the order of their ends
@@ -66,6 +69,7 @@ class Rollout:
     lengths: NDArray[np.int64]
     terminated: Mask
     truncated: Mask
+    numbers: NDArray[np.int64]
     known: Mask
     episodes: list[Episode]
 

@@ -17,7 +17,8 @@ from sb3_wasserstein.embeddings import Embedding
 from sb3_wasserstein.recording import Episode, Rollout
 
 CREDITS = ("telescoping", "terminal", "episode")
-Shaping = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+#: h at (k, dim) points that come from the episodes of these (k,) numbers
+Shaping = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
 
 
 def check_credit(credit: Any) -> str | None:
@@ -34,12 +35,13 @@ def check_credit(credit: Any) -> str | None:
 def prefix_values(rollout: Rollout, shaping: Shaping) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
     :param rollout: with prefixes
-    :param shaping: h, (k, dim) -> (k,)
+    :param shaping: h at points of episodes
     :return: (T, n) h of each prefix (of each state, where states are samples) and (k,) h at the rollout's ``starts``
     """
     assert rollout.after is not None
     after = rollout.after.reshape(-1, rollout.after.shape[-1])
-    values = shaping(np.concatenate([rollout.start_values, after]))
+    numbers = np.concatenate([rollout.numbers[rollout.starts], rollout.numbers.ravel()])
+    values = shaping(np.concatenate([rollout.start_values, after]), numbers)
     n_starts = len(rollout.start_values)
     return values[n_starts:].reshape(rollout.ends.shape), values[:n_starts]
 
@@ -102,13 +104,14 @@ def occupancy_bonus(
 def episode_values(episodes: list[Episode], shaping: Shaping) -> NDArray[np.float64]:
     """
     :param episodes: k finished episodes
-    :param shaping: h, (k, dim) -> (k,)
+    :param shaping: h at points of episodes
     :return: (k,) h(φ(τ)) of each; where states are samples the mean of h over its states
     """
     if not episodes:
         return np.zeros(0)
-    values = shaping(np.concatenate([episode.points for episode in episodes]))
     sizes = [len(episode.points) for episode in episodes]
+    numbers = np.repeat([episode.number for episode in episodes], sizes)
+    values = shaping(np.concatenate([episode.points for episode in episodes]), numbers)
     return np.array([part.mean() for part in np.split(values, np.cumsum(sizes)[:-1])])
 
 

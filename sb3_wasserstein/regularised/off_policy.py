@@ -133,7 +133,8 @@ class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):
         if n_stored:
             points, factors = described(tracker.rollout, tracker, self.gamma)
             positions = (begin + np.arange(n_stored)) % buffer.buffer_size
-            buffer.describe(positions, points[:, :n_stored], factors[:, :n_stored])
+            numbers = tracker.rollout.numbers[:n_stored]
+            buffer.describe(positions, points[:, :n_stored], factors[:, :n_stored], numbers)
         self._give_bonus(tracker, buffer)
         return result
 
@@ -145,8 +146,8 @@ class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):
             return
         effective = self._effective_coefficient(coef)
 
-        def bonus(points: NDArray[np.float64]) -> NDArray[np.float64]:
-            return crediting.scaled(tracker.shaping(points), coef, effective)
+        def bonus(points: NDArray[np.float64], numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+            return crediting.scaled(tracker.shaping(points, numbers), coef, effective)
 
         buffer.bonus = bonus
         assert tracker.rollout is not None

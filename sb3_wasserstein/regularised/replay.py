@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
-#: h, scaled: (k, dim) -> (k,), in the unit of the buffer's rewards
-Bonus = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+#: h, scaled: (k, dim) points of episodes of (k,) numbers -> (k,), in the unit of the buffer's rewards
+Bonus = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
 
 
 class BehaviourReplayMixin(ReplayBuffer):
@@ -35,6 +35,8 @@ class BehaviourReplayMixin(ReplayBuffer):
         #: (2, buffer_size, n_envs, dim) the points and (2, buffer_size, n_envs) their factors; made when the dim is known
         self.points: NDArray[np.float32] | None = None
         self.factors = np.zeros((2, self.buffer_size, self.n_envs), np.float32)
+        #: (buffer_size, n_envs) number of the episode that a transition is of
+        self.numbers = np.full((self.buffer_size, self.n_envs), -1, np.int64)
         #: the recipe of the embedding that the points are of
         self.recipe: str | None = None
         #: None where there is no bonus (yet)
@@ -85,17 +87,21 @@ class BehaviourReplayMixin(ReplayBuffer):
         self.factors[:, self.pos] = 0.0
         super().add(*args, **kwargs)
 
-    def describe(self, positions: NDArray[np.intp], points: NDArray[Any], factors: NDArray[Any]) -> None:
+    def describe(
+        self, positions: NDArray[np.intp], points: NDArray[Any], factors: NDArray[Any], numbers: NDArray[np.int64]
+    ) -> None:
         """
         Say what stored transitions were.
 
         :param positions: (T,) where they are in the buffer
         :param points: (2, T, n_envs, dim)
         :param factors: (2, T, n_envs)
+        :param numbers: (T, n_envs) of their episodes
         """
         assert self.points is not None
         self.points[:, positions] = points
         self.factors[:, positions] = factors
+        self.numbers[positions] = numbers
 
     def bonus_of(self, steps: NDArray[np.intp], envs: NDArray[np.intp]) -> NDArray[np.float64]:
         """
@@ -106,7 +112,8 @@ class BehaviourReplayMixin(ReplayBuffer):
         if self.bonus is None or self.points is None:
             return np.zeros(len(steps))
         points = self.points[:, steps, envs].astype(np.float64)
-        values = self.bonus(points.reshape(-1, points.shape[-1])).reshape(2, -1)
+        numbers = np.tile(self.numbers[steps, envs], 2)
+        values = self.bonus(points.reshape(-1, points.shape[-1]), numbers).reshape(2, -1)
         gained: NDArray[np.float64] = (self.factors[:, steps, envs] * values).sum(axis=0)
         return gained
 

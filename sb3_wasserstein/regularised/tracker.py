@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein._threads import one_blas_thread
-from sb3_wasserstein._validation import check_count, check_number
+from sb3_wasserstein._validation import check_count, check_flag, check_number
 from sb3_wasserstein.cloud import Cloud, saved
 from sb3_wasserstein.duals import Dual, make_dual
 from sb3_wasserstein.duals.stochastic import StochasticDual
@@ -38,6 +38,9 @@ class TrackerOptions:
         PPO's rollout: those of A2C are too short for a solution each
     :param max_states: upper bound of the points, on either side, of a law whose samples are states
     :param max_target: upper bound of the target's points: a larger target is thinned once, with a warning
+    :param standardize: whether each feature is divided by its standard deviation, which is measured while the window first
+        fills, so that features of different units count alike; the distance is then in standard deviations. None does so
+        where the samples of the law are states
     :param patience: number of environment steps after which a warning says that too few episodes have finished
     :raises ValueError: if an option is out of range; the message names it
 
@@ -52,12 +55,15 @@ class TrackerOptions:
     max_states: int = 1024
     max_target: int = 2048
     patience: int = 10_000
+    standardize: bool | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= check_number("new_share", self.new_share) <= 1:
             raise ValueError(f"new_share must lie in [0, 1]; got {self.new_share!r}")
-        for field in fields(self)[1:]:
-            check_count(field.name, getattr(self, field.name))
+        for name in ("solve_every", "max_states", "max_target", "patience"):
+            check_count(name, getattr(self, name))
+        if self.standardize is not None:
+            check_flag("standardize", self.standardize)
 
 
 class BehaviourTracker:
@@ -101,8 +107,6 @@ class BehaviourTracker:
         self.recipe = self.embedding = make_embedding(embedding)
         self.dual = make_dual(dual, dual_kwargs)
         self.scales = Scales()
-        #: units of the features where states are samples, (dim,); None until measured, and for embeddings of whole episodes
-        self.feature_scale: NDArray[np.float64] | None = None
         #: dimension of the embedding space, None before there is an environment
         self.dim: int | None = None
         #: the rollout that has just ended
@@ -116,6 +120,7 @@ class BehaviourTracker:
         self._unfitted_dual = self.dual.state_dict() if is_restartable else None
         #: number of steps of the longest episode in this environment
         self._longest = 0
+        self._next_number = 0
         self._reader: EpisodeReader | None = None
         self._recorder: Recorder | None = None
         #: SB3's last observation when training ended, None while it goes on and after it was interrupted
@@ -182,18 +187,19 @@ class BehaviourTracker:
         """Whether a step's bonus goes on after a time limit like a reward: that of a state, or of a segment."""
         return self.embedding.samples_states or self.segment_length is not None
 
-    def shaping(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def shaping(self, points: NDArray[np.float64], numbers: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """
         h (docs/how_it_works.md), what an episode gains, at points of the embedding space.
 
         :param points: (k, dim)
+        :param numbers: (k,) of the episodes that the points come from; None finds the points that are in the window
         :return: (k,)
         """
         with one_blas_thread():
-            return self._shaping(points)
+            return self._shaping(points, numbers)
 
-    def _shaping(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.dual.shaping(points if self.feature_scale is None else points / self.feature_scale))
+    def _shaping(self, points: NDArray[np.float64], numbers: NDArray[np.int64] | None) -> NDArray[np.float64]:
+        return np.asarray(self.dual.shaping(points) if numbers is None else self.dual.shaping_of(points, numbers))
 
     def bind(self, env: VecEnv) -> None:
         """
@@ -205,7 +211,7 @@ class BehaviourTracker:
         reader = EpisodeReader(env)
         wrapped = reader.wrapped()
         recipe = make_embedding(wrapped["config"]) if wrapped is not None and wrapped["is_plain"] else self.recipe
-        recorder = reader.recorder(recipe, self.segment_length, self.window.n_seen)
+        recorder = reader.recorder(recipe, self.segment_length, self.window.n_seen, 0, self._next_number)
         if wrapped is None:
             self.dim = recorder.embedding.bind(reader.observation_space, reader.action_space).dim
         else:
@@ -228,13 +234,16 @@ class BehaviourTracker:
         assert env is not None and observations is not None
         if self._recorder is not None:
             # What was recorded before an interruption belongs to no later rollout.
-            self._take_in(self._recorder.flush().episodes)
+            left = self._recorder.flush()
+            if len(left.ends):
+                self._take_in(left.episodes)
+                self._next_number = self._recorder.next_number
         if self._reader is None or self._reader.env is not env:
             self.bind(env)
         assert self._reader is not None
         if was_reset or self._left_at is None or self._left_at is not observations:
             known = np.ones(env.num_envs, dtype=bool) if was_reset else _just_begun(model, env.num_envs)
-            seen = (self.window.n_seen, self._longest)
+            seen = (self.window.n_seen, self._longest, self._next_number)
             self._recorder = self._reader.recorder(self.embedding, self.segment_length, *seen)
             self._recorder.start(self._reader.observations(observations), self._reader.reset_infos, known)
         self._left_at = None
@@ -266,6 +275,7 @@ class BehaviourTracker:
         assert self._reader is not None and self._recorder is not None
         self._reader.release()
         self.rollout = self._recorder.flush()
+        self._next_number = self._recorder.next_number
         self.embedding = self._recorder.embedding
         self._take_in(self.rollout.episodes)
         self._now = num_timesteps
@@ -283,6 +293,7 @@ class BehaviourTracker:
         assert self._reader is not None and self._recorder is not None
         self._reader.release()
         self._take_in(self._recorder.flush().episodes)
+        self._next_number = self._recorder.next_number
         self._left_at = observations
         if self._is_due():
             self._solve()
@@ -303,9 +314,12 @@ class BehaviourTracker:
     def baseline(self, n_newest: int) -> float:
         """:return: the mean of h over the window's episodes but the newest ``n_newest``"""
         n_others = len(self.window) - n_newest
-        points = self.window.embeddings
-        others = points[: len(points) - len(self.window.last(n_newest))]
-        return float(self.shaping(others).mean()) if n_others > 0 else 0.0
+        if n_others <= 0:
+            return 0.0
+        n, n_new = len(self.window.embeddings), len(self.window.last(n_newest))
+        return float(
+            self.shaping(self.window.embeddings[: n - n_new], self.window.draws(len(self.window))[: n - n_new]).mean()
+        )
 
     def _take_in(self, episodes: list[Episode]) -> None:
         self.window.extend(episodes)
@@ -328,25 +342,28 @@ class BehaviourTracker:
         is_stochastic = isinstance(self.dual, StochasticDual)
         max_states = self.options.max_states
         if self.embedding.samples_states:
-            points = self.window.last(self.window.n_within(max_states))
+            n_episodes = self.window.n_within(max_states)
         else:
             # A stochastic dual is shown each episode once (Abdullah et al. 2018, Alg. 1, 3, 4).
-            points = self.window.last(self._n_unsolved) if is_stochastic else self.window.embeddings
-        target = Cloud(*self._target.draw(len(points)))
+            n_episodes = self._n_unsolved if is_stochastic else len(self.window)
+        mu = Cloud.sample(self.window.last(n_episodes), draws=self.window.draws(n_episodes))
+        self._target.draw(len(mu))
+        nu = self._target.cloud
         if self.embedding.samples_states:
-            target = target.thinned(max_states)
-            # A stochastic dual keeps points that it was shown: their unit cannot change.
-            if self.feature_scale is None or not (self.scales.frozen or is_stochastic):
-                spread = np.concatenate([points, target.points]).std(axis=0)
-                self.feature_scale = np.where(spread > 0, spread, 1.0)
-            points, target = points / self.feature_scale, Cloud(target.points / self.feature_scale, target.weights)
+            nu = nu.thinned(max_states)
+        is_standardized = self.embedding.samples_states if self.options.standardize is None else self.options.standardize
+        # A stochastic dual keeps points that it was shown: their unit cannot change.
+        if is_standardized and (self.dual.units is None or not (self.scales.frozen or is_stochastic)):
+            spread = np.concatenate([mu.points, nu.points]).std(axis=0)
+            self.dual.units = np.where(spread > 0, spread, 1.0)
         with one_blas_thread():
             if not self.scales.frozen:
-                self.scales.measure(self.window.returns, points, target.points, self.dual.ground_cost)
+                units = 1.0 if self.dual.units is None else self.dual.units
+                self.scales.measure(self.window.returns, mu.points / units, nu.points / units, self.dual.ground_cost)
                 self.scales.frozen = self.window.n_seen >= self.window.size
                 if self.scales.frozen:
                     self._warn_constant()
-            self.dual.update(points, target.points, None, target.weights)
+            self.dual.update_laws(mu, nu)
             self.dual.check_fitted()
         self._n_unsolved, self._solved_at = 0, self._now
 
@@ -397,15 +414,15 @@ class BehaviourTracker:
         """:return: window, target, scales: tensors and plain Python. The dual keeps its own"""
         target, saved_target = self._target, None
         if target is not None and not target.has_sampler:
-            arrays = {name: th.from_numpy(getattr(target, name).copy()) for name in ("points", "weights")}
-            saved_target = {**arrays, "is_sample": target.is_sample}
+            arrays = {name: getattr(target.cloud, name) for name in ("points", "weights", "draws")}
+            saved_target = {name: None if array is None else th.from_numpy(array.copy()) for name, array in arrays.items()}
         return {
             "embedding": json.dumps(self.recipe.config()),
             "target": saved_target,
             "has_target": target is not None,
             "window": self.window.state_dict(),
             "scales": self.scales.state_dict(),
-            "feature_scale": None if self.feature_scale is None else th.from_numpy(self.feature_scale.copy()),
+            "next_number": self._next_number,
             "n_unsolved": self._n_unsolved,
             "solved_at": self._solved_at,
         }
@@ -439,16 +456,17 @@ class BehaviourTracker:
         if state["target"] is not None:
             points, weights = saved(state["target"], "points", None, None), saved(state["target"], "weights", None)
             Cloud.of(points, weights, "target")
+            has_draws = state["target"].get("draws") is not None
+            draws = saved(state["target"], "draws", len(points), dtype=th.int64) if has_draws else None
             # As they were: normalising again would change the last bit.
-            theirs = Target.from_cloud(Cloud(points, weights), bool(state["target"].get("is_sample", False)))
+            theirs = Target.from_cloud(Cloud(points, weights, draws))
         if self._target is None and theirs is None and state["has_target"]:
             raise ValueError("the target was a sampler, and functions are not saved: pass target= to load()")
         self._target = self._target or theirs
         self._check_dimension(self._target)
         self.scales = Scales(**state["scales"])
         self.scales.check()
-        feature_scale = state["feature_scale"]
-        self.feature_scale = None if feature_scale is None else saved(state, "feature_scale", None)
+        self._next_number = int(state["next_number"])
         self._n_unsolved = int(state["n_unsolved"])
         self._now = self._solved_at = int(state["solved_at"])
         self._is_outdated = self._target is not None and (theirs is None or not self._target.is_same_as(theirs))

@@ -20,7 +20,7 @@ from sb3_wasserstein.recording import Episode
 
 class EpisodeWindow:
     """
-    The last ``size`` episodes: their points, returns and lengths. The window outlives rollouts.
+    The last ``size`` episodes: their points, returns, lengths and numbers. The window outlives rollouts.
 
     :param size: number of episodes, at least 2
     :raises ValueError: if ``size`` is no such number; the message names the argument ``episode_window``
@@ -32,6 +32,7 @@ class EpisodeWindow:
         self._points: deque[NDArray[np.float64]] = deque()
         self._returns: deque[float] = deque()
         self._lengths: deque[int] = deque()
+        self._numbers: deque[int] = deque()
         self.resize(size)
 
     def __len__(self) -> int:
@@ -41,7 +42,7 @@ class EpisodeWindow:
         """:param size: the new number of episodes; of more the newest stay"""
         # A law has a spread from two episodes on.
         self.size = check_count("episode_window", size, 2)
-        for name in ("_points", "_returns", "_lengths"):
+        for name in ("_points", "_returns", "_lengths", "_numbers"):
             setattr(self, name, deque(getattr(self, name), maxlen=self.size))
 
     def extend(self, episodes: Iterable[Episode]) -> None:
@@ -50,6 +51,7 @@ class EpisodeWindow:
             self._points.append(episode.points)
             self._returns.append(episode.episode_return)
             self._lengths.append(episode.length)
+            self._numbers.append(episode.number)
             self.n_seen += 1
 
     @property
@@ -71,6 +73,10 @@ class EpisodeWindow:
         """(m, dim) points of the last ``n`` episodes."""
         return np.concatenate(list(self._points)[-n:])
 
+    def draws(self, n: int) -> NDArray[np.int64]:
+        """(m,) number of the episode that each of :meth:`last`'s points comes from."""
+        return np.repeat(np.array(self._numbers)[-n:], [len(points) for points in self._points][-n:])
+
     def n_within(self, max_points: int) -> int:
         """:return: number of the newest episodes that have at most ``max_points`` points together; two at least"""
         sizes = np.cumsum([len(points) for points in reversed(self._points)])
@@ -83,6 +89,7 @@ class EpisodeWindow:
             "sizes": [len(points) for points in self._points],
             "returns": list(self._returns),
             "lengths": list(self._lengths),
+            "numbers": list(self._numbers),
             "n_seen": self.n_seen,
         }
 
@@ -93,12 +100,19 @@ class EpisodeWindow:
         """
         points = saved(state, "points", None, None)
         sizes, returns, lengths = (list(state[name]) for name in ("sizes", "returns", "lengths"))
-        if not len(sizes) == len(returns) == len(lengths) or min(sizes, default=1) < 1 or sum(sizes) != len(points):
+        # Older files do not have them.
+        numbers = list(state.get("numbers", range(-len(sizes), 0)))
+        if (
+            not len(sizes) == len(returns) == len(lengths) == len(numbers)
+            or min(sizes, default=1) < 1
+            or sum(sizes) != len(points)
+        ):
             raise ValueError(f"the window's {len(points)} points, {len(returns)} returns and its sizes do not belong together")
         parts = np.split(points, np.cumsum(sizes)[:-1]) if sizes else []
         self._points = deque((part.copy() for part in parts), maxlen=self.size)
         self._returns = deque(map(float, returns), maxlen=self.size)
         self._lengths = deque(map(int, lengths), maxlen=self.size)
+        self._numbers = deque(map(int, numbers), maxlen=self.size)
         self.n_seen = int(state["n_seen"])
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from sb3_wasserstein._validation import check_count, check_flag, check_positive
-from sb3_wasserstein.cloud import FLOAT32, Cloud, Floats, as_cloud, as_weights
+from sb3_wasserstein.cloud import FLOAT32, Cloud, Floats, as_law
 from sb3_wasserstein.transport.cost_matrix import MatrixPairs, absorb
 from sb3_wasserstein.transport.costs import EUCLIDEAN, Cost, GroundCost, SaturatingCost, power_of_two
 from sb3_wasserstein.transport.potentials import soft_c_transform
 from sb3_wasserstein.transport.precision import enough_digits, in_units_of, solve_between, solve_within
 from sb3_wasserstein.transport.sinkhorn import SinkhornOptions
-
-Law: TypeAlias = tuple[Floats, Floats]
-"""Checked points (n, d) and weights (n,)"""
 
 
 def batched_sinkhorn(
@@ -42,7 +39,7 @@ def batched_sinkhorn(
     :param relative: whether ε is in units of the median cost
     :param x_weights: K arrays (n_k,) of weights ≥ 0, ``None`` for equal ones
     :param y_weights: K arrays (m_k,)
-    :param debias: whether to subtract the self-transport terms, as ``SinkhornDual`` does
+    :param debias: whether to subtract the self-transport terms, as ``SinkhornDual`` does: clouds without weights are samples
     :param tol: L1 error of both marginals at which a pair is done
     :param max_iterations: after which a pair is done in any case
     :return: the K potentials f on the clouds' points, (n_k,) each and centred, and the K distances in the cost's unit
@@ -63,7 +60,7 @@ def batched_sinkhorn(
     if len(xs) != len(ys) or not len(xs):
         raise ValueError(f"`xs` and `ys` must be as long as each other and not empty, got {len(xs)} and {len(ys)} clouds")
     laws_x, laws_y = _laws(xs, x_weights, "xs", "x_weights"), _laws(ys, y_weights, "ys", "y_weights")
-    dims = {points.shape[1] for points, _ in laws_x + laws_y}
+    dims = {law.dim for law in laws_x + laws_y}
     if len(dims) > 1:
         raise ValueError(f"`xs` and `ys` have points of dimensions {sorted(dims)}: all clouds live in one space")
     ground_cost = GroundCost(cost)
@@ -71,41 +68,44 @@ def batched_sinkhorn(
     if relative or isinstance(cost, SaturatingCost):
         # The scale is common, so that the distances compare; eight of the pairs are enough for it.
         some = list(zip(laws_x, laws_y, strict=True))[:: -(-len(xs) // 8)]
-        costs = [ground_cost.base_matrix(x, y).ravel() for (x, _), (y, _) in some]
-        scale = ground_cost.measure(np.concatenate(costs), *(points for pair in some for points, _ in pair))
+        costs = [ground_cost.base_matrix(x.points, y.points).ravel() for x, y in some]
+        scale = ground_cost.measure(np.concatenate(costs), *(law.points for pair in some for law in pair))
         absolute = epsilon * scale if relative else epsilon
     potentials, distances = solve_pairs(laws_x, laws_y, ground_cost, absolute, tol, max_iterations)
     if debias:
-        selves: dict[tuple[int, int], tuple[Floats, float]] = {}
-        for k, ((x, p), (y, q)) in enumerate(zip(laws_x, laws_y, strict=True)):
-            for points, weights in ((x, p), (y, q)):
-                key = id(points), id(weights)
-                if key not in selves:
-                    selves[key] = solve_self(points, weights, ground_cost, absolute, tol, max_iterations)
-            own, value = selves[id(x), id(p)]
+        selves: dict[int, tuple[Floats, float]] = {}
+        for k, (x, y) in enumerate(zip(laws_x, laws_y, strict=True)):
+            if x.is_same_as(y):
+                # One sample twice is no two samples: it is at distance zero from itself.
+                potentials[k], distances[k] = np.zeros(len(x)), 0.0
+                continue
+            for law in (x, y):
+                if id(law) not in selves:
+                    selves[id(law)] = solve_self(law, ground_cost, absolute, tol, max_iterations)
+            own, value = selves[id(x)]
             potentials[k] = potentials[k] - own
-            distances[k] -= value + selves[id(y), id(q)][1]
+            distances[k] -= value + selves[id(y)][1]
     return potentials, distances
 
 
-def _laws(clouds: Sequence[Any], weights: Sequence[Any] | None, name: str, weights_name: str) -> list[Law]:
+def _laws(clouds: Sequence[Any], weights: Sequence[Any] | None, name: str, weights_name: str) -> list[Cloud]:
     if weights is not None and (not isinstance(weights, Sequence) or len(weights) != len(clouds)):
         raise ValueError(f"`{weights_name}` must be a list of one array for each of the {len(clouds)} clouds; got {weights!r}")
     # One object may stand in many pairs: checked once, it stays one object.
-    checked: dict[int, Law] = {}
+    checked: dict[tuple[int, int], Cloud] = {}
     laws = []
     for k, cloud in enumerate(clouds):
-        if id(cloud) not in checked:
-            points = as_cloud(cloud, f"{name}[{k}]")
-            checked[id(cloud)] = points, as_weights(None, len(points), weights_name)
-        law = checked[id(cloud)]
-        laws.append(law if weights is None else (law[0], as_weights(weights[k], len(law[0]), f"{weights_name}[{k}]")))
+        mass = None if weights is None else weights[k]
+        key = id(cloud), id(mass)
+        if key not in checked:
+            checked[key] = as_law(cloud, mass, f"{name}[{k}]")
+        laws.append(checked[key])
     return laws
 
 
 def solve_pairs(
-    laws_x: list[Law],
-    laws_y: list[Law],
+    laws_x: list[Cloud],
+    laws_y: list[Cloud],
     cost: GroundCost,
     epsilon: float,
     tol: float,
@@ -114,8 +114,8 @@ def solve_pairs(
     chunk: int = 2**16,
 ) -> tuple[list[Floats], Floats]:
     """
-    :param laws_x: K checked clouds (n_k, d) with their weights (n_k,)
-    :param laws_y: K clouds (m_k, d) with weights (m_k,)
+    :param laws_x: K clouds of n_k points
+    :param laws_y: K clouds of m_k points
     :param cost: the ground cost, its scale measured
     :param epsilon: ε in the cost's unit
     :param tol: L1 error of both marginals at which a pair is done
@@ -124,14 +124,14 @@ def solve_pairs(
     :param chunk: costs of the pairs that are solved together: these have to stay in the cache
     :return: the K potentials f, (n_k,) each and centred, and the K distances W_ε
     """
-    sizes = [max(len(x), len(y)) for (x, _), (y, _) in zip(laws_x, laws_y, strict=True)]
+    sizes = [max(len(x), len(y)) for x, y in zip(laws_x, laws_y, strict=True)]
     groups: list[list[int]] = [[]]
     # Pairs of like sizes go together, so that little is padded.
     for k in sorted((k for k in range(len(sizes)) if sizes[k] <= small), key=lambda k: sizes[k]):
         if groups[-1] and (len(groups[-1]) + 1) * sizes[k] ** 2 > chunk:
             groups.append([])
         groups[-1].append(k)
-    laws = [(Cloud(*x).present(), Cloud(*y).present()) for x, y in zip(laws_x, laws_y, strict=True)]
+    laws = [(x.present(), y.present()) for x, y in zip(laws_x, laws_y, strict=True)]
     solved: dict[int, tuple[Floats, Floats]] = {}
     for group in groups if groups[0] else []:
         solved |= _solve_together({k: laws[k] for k in group}, cost, epsilon, tol, min(max_iterations, 200))
@@ -142,35 +142,25 @@ def solve_pairs(
             solved[k] = found.f, found.g
         f, g = solved[k]
         mean = x.weights @ f
-        points = laws_x[k][0]
+        points = laws_x[k].points
         potentials.append((f if len(f) == len(points) else soft_c_transform(points, y, g, epsilon, cost)) - mean)
         distances[k] = mean + y.weights @ g
     return potentials, distances
 
 
-def solve_self(
-    x: Floats,
-    p: Floats,
-    cost: GroundCost,
-    epsilon: float,
-    tol: float,
-    max_iterations: int,
-    leave_one_out: bool = False,
-) -> tuple[Floats, float]:
+def solve_self(law: Cloud, cost: GroundCost, epsilon: float, tol: float, max_iterations: int) -> tuple[Floats, float]:
     """
-    :param x: (n, d) a checked cloud
-    :param p: (n,) its weights
+    :param law: n points
     :param cost: the ground cost, its scale measured
     :param epsilon: ε in the cost's unit
     :param tol: L1 error of both marginals at which to stop
     :param max_iterations: after which to stop in any case
-    :param leave_one_out: whether the cost from a point to itself is +∞
-    :return: the symmetric potential of the cloud against itself, (n,) and centred, and half the distance
+    :return: the symmetric potential of the law against itself, (n,) and centred, and half the distance
     """
-    law = Cloud(x, p).present()
-    f = solve_within(law, cost, epsilon, SinkhornOptions(tol, max_iterations), leave_one_out=leave_one_out).f
-    mean = float(law.weights @ f)
-    return (f if len(f) == len(x) else soft_c_transform(x, law, f, epsilon, cost)) - mean, mean
+    present = law.present()
+    f = solve_within(present, cost, epsilon, SinkhornOptions(tol, max_iterations)).f
+    mean = float(present.weights @ f)
+    return (f if len(f) == len(law) else soft_c_transform(law.points, present, f, epsilon, cost)) - mean, mean
 
 
 def _solve_together(

@@ -27,8 +27,8 @@ class Pairs(ABC):
 
     def __init__(self, shape: tuple[int, int], backend: ArrayBackend, base_unit: float, limit: float | None) -> None:
         self.shape, self.backend, self.base_unit, self.limit = shape, backend, base_unit, limit
-        #: whether the cost from a point to itself counts as +∞, where both clouds are the same one
-        self.leave_one_out = False
+        #: (n,) and (m,) numbers of the draws of rows and columns: the cost within a draw counts as +∞. None for no draws
+        self.draws: tuple[Array, Array] | None = None
 
     @property
     def unit(self) -> float:
@@ -73,9 +73,9 @@ class Pairs(ABC):
         self._write(rows, out)
         if self.limit is not None:
             self._saturate(out, self.limit / self.base_unit)
-        if self.leave_one_out:
+        if self.draws is not None:
             # exp(−1e30 / ε) is 0, and neither type overflows on the way.
-            out.reshape(-1)[rows.start :: self.shape[1] + 1] = 1e30
+            out[self.draws[0][rows, None] == self.draws[1]] = 1e30
         return out
 
     def _saturate(self, costs: Array, limit: float) -> None:

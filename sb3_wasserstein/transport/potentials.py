@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sb3_wasserstein.cloud import FLOAT32, FLOAT64, ArrayBackend, Cloud, Floats, to_floats
+from sb3_wasserstein.cloud import FLOAT32, FLOAT64, ArrayBackend, Cloud, Draws, Floats, to_floats
 from sb3_wasserstein.transport.costs import EUCLIDEAN, GroundCost
 from sb3_wasserstein.transport.precision import enough_digits, in_units_of
 from sb3_wasserstein.transport.sinkhorn import transform
@@ -17,7 +19,7 @@ class Term(NamedTuple):
     """
     One soft c-transform of a sum.
 
-    :param y: the partner's cloud, m points of weights > 0
+    :param y: the partner's cloud, m points of weights > 0; in a sample a point's own draw does not count for it
     :param g: (m,) the partner's values
     :param factor: what the transform counts
     """
@@ -48,20 +50,23 @@ class SoftCTransforms:
         if self._is_prepared:
             self._prepare()
 
-    def __call__(self, x: Floats) -> Floats:
+    def __call__(self, x: Floats, draws: Draws | None = None) -> Floats:
         """
         :param x: (n, d) where it is wanted
+        :param draws: (n,) numbers of the draws that these points come from: where a term's cloud is a sample that has such a
+            draw too, the draw is left out; None where they come from none
         :return: (n,) float64
         """
         entries = 2**15 if self._is_prepared else 2**22
         rows = max(1, entries // sum(len(term.y) for term in self._terms))
         if len(x) <= rows:
-            return self._block(x)
-        return np.concatenate([self._block(x[start : start + rows]) for start in range(0, len(x), rows)])
+            return self._block(x, draws)
+        parts = (slice(start, start + rows) for start in range(0, len(x), rows))
+        return np.concatenate([self._block(x[part], None if draws is None else draws[part]) for part in parts])
 
-    def _block(self, x: Floats) -> Floats:
-        values = self._prepared_block(x) if self._is_prepared else None
-        return np.sum([self._by_pairs(x, *term) for term in self._terms], axis=0) if values is None else values
+    def _block(self, x: Floats, draws: Draws | None) -> Floats:
+        values = self._prepared_block(x, draws) if self._is_prepared else None
+        return np.sum([self._by_pairs(x, draws, *term) for term in self._terms], axis=0) if values is None else values
 
     @np.errstate(over="ignore", invalid="ignore")
     def _prepare(self) -> None:
@@ -79,7 +84,7 @@ class SoftCTransforms:
         self._columns = [slice(stop - size, stop) for size, stop in zip(sizes, np.cumsum(sizes).tolist(), strict=True)]
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _prepared_block(self, x: Floats) -> Floats | None:
+    def _prepared_block(self, x: Floats, draws: Draws | None) -> Floats | None:
         """The values; ``None`` where float32 has too few digits."""
         left = np.ones((len(x), x.shape[1] + 2))
         scaled = left[:, :-2]
@@ -102,21 +107,44 @@ class SoftCTransforms:
         values = np.zeros(len(x))
         for columns, term in zip(self._columns, self._terms, strict=True):
             part = exponents[:, columns]
+            own = _within_draws(draws, term.y)
+            if own is not None:
+                part[own] = -np.inf
+                values += self._epsilon * term.factor * _levels(own, term.y)
             largest = part.max(axis=1)
             part -= largest[:, None]
             largest += np.log(np.exp(part, out=part).sum(axis=1))
             values -= self._epsilon * term.factor * largest
         return values
 
-    def _by_pairs(self, x: Floats, y: Cloud, g: Floats, factor: float) -> Floats:
+    def _by_pairs(self, x: Floats, draws: Draws | None, y: Cloud, g: Floats, factor: float) -> Floats:
         if len(y) == 1:
             return np.asarray(factor * (self._cost.matrix(x, y.points)[:, 0] - g[0]))
         pairs = self._cost.pairs(x, y.points, self._backend)
         epsilon, tol = in_units_of(pairs, self._epsilon, 1e-3)
         if self._backend.dtype == "float32" and not enough_digits(pairs, epsilon, tol):
             pairs = self._cost.pairs(x, y.points, ArrayBackend("float64", self._backend.device))
+        own = _within_draws(draws, y)
+        if own is not None and draws is not None and y.draws is not None:
+            pairs.draws = pairs.backend.indices(draws), pairs.backend.indices(y.draws)
         partner, weights = (pairs.backend.array(numbers) for numbers in (g / pairs.unit, y.weights))
-        return factor * pairs.unit * to_floats(transform(pairs, partner, weights, epsilon))
+        values = to_floats(transform(pairs, partner, weights, epsilon))
+        if own is not None:
+            values += epsilon * _levels(own, y)
+        return factor * pairs.unit * values
+
+
+def _within_draws(draws: Draws | None, y: Cloud) -> NDArray[np.bool_] | None:
+    """(n, m) which points of y come from a point's own draw; None where none does."""
+    if draws is None or y.draws is None:
+        return None
+    own = draws[:, None] == y.draws
+    return own if own.any() else None
+
+
+def _levels(own: NDArray[np.bool_], y: Cloud) -> Floats:
+    """(n,) log of what the reference was divided by (``solve_within``), for the points whose own draw is left out."""
+    return np.where(own.any(axis=1), math.log(y.mass_between_draws), 0.0)
 
 
 def soft_c_transform(

@@ -71,10 +71,11 @@ def solve_within(
     options: SinkhornOptions = DEFAULT,
     backend: ArrayBackend = FLOAT32,
     f: Floats | None = None,
-    leave_one_out: bool = False,
 ) -> Solved:
     """
-    The symmetric potential of a cloud against itself.
+    The symmetric potential of a cloud against itself. In a sample no mass stays within a draw: the cost there is +∞, and the
+    reference is μ ⊗ μ on the other pairs, normalised. What two draws of one law are apart is then not underestimated by the
+    points that are at distance zero from themselves.
 
     :param x: n points of weight > 0
     :param cost: the ground cost, its scale measured
@@ -82,21 +83,21 @@ def solve_within(
     :param options: how to solve
     :param backend: what to iterate in
     :param f: (n,) where to start, ``None`` for cold
-    :param leave_one_out: whether the cost from a point to itself is +∞, as for an unbiased self-distance of a sample
-    :raises ValueError: if ε is below float64's rounding of the costs, or if a single point leaves itself out
+    :raises ValueError: if ε is below float64's rounding of the costs
     """
     if len(x) == 1:
-        if leave_one_out:
-            raise ValueError("`leave_one_out` needs a cloud of at least two points")
         return _closed_form(0.5 * cost.matrix(x.points, x.points))
+
+    mass = x.mass_between_draws
 
     def made(backend: ArrayBackend) -> Pairs:
         pairs = cost.pairs(x.points, x.points, backend)
-        pairs.leave_one_out = leave_one_out
+        if x.draws is not None:
+            pairs.draws = pairs.backend.indices(x.draws), pairs.backend.indices(x.draws)
         return pairs
 
     def run(pairs: Pairs, epsilon: float, options: SinkhornOptions) -> sinkhorn.Solution:
-        return sinkhorn.solve_symmetric(pairs, pairs.backend.array(x.weights), epsilon, _start(f, pairs), options)
+        return sinkhorn.solve_symmetric(pairs, pairs.backend.array(x.weights), epsilon, _start(f, pairs), options, mass)
 
     return _in_enough_digits(run, made, epsilon, options, backend)
 

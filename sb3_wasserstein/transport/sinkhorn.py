@@ -113,24 +113,25 @@ def solve(
 
 
 def solve_symmetric(
-    pairs: Pairs, p: Array, epsilon: float, f: Array | None = None, options: SinkhornOptions = DEFAULT
+    pairs: Pairs, p: Array, epsilon: float, f: Array | None = None, options: SinkhornOptions = DEFAULT, mass: float = 1.0
 ) -> Solution:
     """
     The symmetric potential of a cloud against itself, by averaged steps f ← (f + T f) / 2 (Feydy et al. 2019), which need no
-    cold start. With ``pairs.leave_one_out`` no mass stays where it is.
+    cold start. With ``pairs.draws`` no mass stays within a draw.
 
     :param pairs: the (n, n) symmetric costs
     :param p: (n,) weights > 0, of the costs' type
     :param epsilon: ε in the costs' unit, as potentials are
     :param f: (n,) where to start, ``None`` for cold
     :param options: tolerances, and how to get there
+    :param mass: of p ⊗ p on the pairs that are not within a draw, by which the reference is divided
     :return: f twice
     """
     xp = namespace(p)
     f = xp.zeros_like(p) if f is None else f
     iterations = 0
     while True:
-        kernel = _Kernel(pairs, f / epsilon + xp.log(p), epsilon)
+        kernel = _Kernel(pairs, f / epsilon + xp.log(p / mass), epsilon)
         own = f / epsilon + kernel.offsets
 
         def evaluate(log_u: Array, kernel: _Kernel = kernel, own: Array = own) -> _Point:
@@ -218,7 +219,8 @@ class _Scaled(NamedTuple):
 
 def _iterate(evaluate: Callable[[Array], _Point], weights: Array, options: SinkhornOptions) -> _Scaled:
     """Scale an absorbed kernel until its marginals fit, or until the scalings leave what the type can hold."""
-    log_scaling = namespace(weights).zeros_like(weights)
+    xp = namespace(weights)
+    log_scaling = xp.zeros_like(weights)
     search = Search(weights, options.acceleration)
     for iteration in range(1, options.max_iterations + 1):
         point = evaluate(log_scaling)
@@ -228,7 +230,8 @@ def _iterate(evaluate: Callable[[Array], _Point], weights: Array, options: Sinkh
         if point.step is None or float(abs(log_scaling).max()) > 30.0:
             # Not the best point: where mass has to go far the residual stays as it is until the scalings have grown.
             return _Scaled(log_scaling, point.rows, point.residual, iteration, False)
-        log_scaling = search.next(point.residual, point.objective, log_scaling, point.step)
+        # A point far from all others asks for a step that exp cannot take: the next absorption is where it goes on.
+        log_scaling = xp.clip(search.next(point.residual, point.objective, log_scaling, point.step), -40.0, 40.0)
     residual, log_scaling, rows = search.best
     return _Scaled(log_scaling, rows, residual, iteration, True)
 

@@ -144,7 +144,7 @@ def test_metric_properties(x: np.ndarray, y: np.ndarray, cost: Any) -> None:
         dual = SinkhornDual(cost=cost, epsilon=0.3, relative=False, tol=1e-7, dtype="float64", max_iterations=50_000)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dual.update(a, b, p)
+            dual.update(a, b, np.ones(len(a)) if p is None else p, np.ones(len(b)))
         return dual.distance
 
     base = distance(x, y)

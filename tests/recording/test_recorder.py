@@ -150,3 +150,30 @@ def test_an_occupancy_of_one_s_own_is_one() -> None:
     np.testing.assert_array_equal(episode.points.ravel(), [0.0, 1.0, 2.0, 2.0, 2.0])
     points = Target.from_trajectories([np.arange(3.0)[:, None], np.zeros((5, 1))], Own()).points
     assert points.shape == (10, 1)
+
+
+def test_an_episode_keeps_its_number_over_a_rollouts_cut() -> None:
+    recorder = recorder_of(FinalState(), n_envs=2, first_number=10)
+    recorder.start(np.zeros((2, 1)))
+    found: dict[int, set[tuple[int, int]]] = {}
+    episodes = []
+    #: when each environment ends an episode, over three rollouts of four steps
+    ends = np.zeros((12, 2), dtype=bool)
+    ends[[2, 6], 0] = ends[[3, 4, 9], 1] = True
+    for begin in range(0, 12, 4):
+        for time in range(begin, begin + 4):
+            infos: list[dict[str, Any]] = [{"terminal_observation": np.ones(1)} if end else {} for end in ends[time]]
+            recorder.step(np.zeros((2, 1)), np.zeros(2), [0.0, 0.0], ends[time], infos)
+        rollout = recorder.flush()
+        episodes += rollout.episodes
+        for (time, env), number in np.ndenumerate(rollout.numbers):
+            found.setdefault(int(number), set()).add((begin + time, env))
+    expected: dict[tuple[int, int], set[tuple[int, int]]] = {}
+    for env in range(2):
+        for time in range(12):
+            expected.setdefault((env, int(ends[:time, env].sum())), set()).add((time, env))
+    assert sorted(map(sorted, found.values())) == sorted(map(sorted, expected.values()))
+    assert all(number >= 10 for number in found)
+    for episode in episodes:
+        assert len(found[episode.number]) == episode.length
+    assert recorder.next_number > max(found)

@@ -26,7 +26,7 @@ def model_of(cls, terminates, **kwargs):
 def test_in_a_rollout() -> None:
     """With h = 1 everywhere, so that the rewards are the weights; the first of an episode counts for the reset too."""
     model = model_of(WassersteinPPO, True, n_steps=32, batch_size=32, normalize_bonus=False)
-    model.tracker.shaping = lambda points: np.ones(len(points))
+    model.tracker.shaping = lambda points, _: np.ones(len(points))
     rewards = model.learn(128).rollout_buffer.rewards[:, 0].reshape(-1, LENGTH) * (HORIZON + 1)
     np.testing.assert_allclose(rewards, np.tile([2.0, 1.0, 1.0, STAYING], (8, 1)), rtol=1e-5)
 
@@ -53,7 +53,7 @@ def test_a_users_own_occupancy_is_credited_step_by_step():
     rewards = []
     for embedding in (Places(), StateOccupancy(after_termination="ignore", horizon=LENGTH)):
         model = model_of(WassersteinPPO, True, n_steps=32, batch_size=32, normalize_bonus=False, embedding=embedding)
-        model.tracker.shaping = lambda points: np.ones(len(points))
+        model.tracker.shaping = lambda points, _: np.ones(len(points))
         rewards.append(model.learn(128).rollout_buffer.rewards[:, 0])
         assert len(model.embeddings) > len(model.tracker.window)
     np.testing.assert_array_equal(*rewards)

@@ -12,7 +12,7 @@ from sb3_wasserstein.recording import Episode, Rollout
 from sb3_wasserstein.regularised import credit as shaping
 
 
-def h(points):
+def h(points, _=None):
     return points[:, 0] * 10.0
 
 
@@ -22,7 +22,8 @@ def rollout_of(after, start_values, ends, terminated=None, carried=None, episode
     lengths = Ends(ends, tuple(carried or ())).lengths
     truncated, known = ends & ~terminated, np.ones_like(ends)
     start_values = np.asarray(start_values, dtype=float)[:, None]
-    return Rollout(after, start_values, ends, lengths, terminated, truncated, known, list(episodes))
+    numbers = np.zeros(ends.shape, dtype=np.int64)
+    return Rollout(after, start_values, ends, lengths, terminated, truncated, numbers, known, list(episodes))
 
 
 def test_a_hand_computed_three_step_table() -> None:

@@ -49,8 +49,10 @@ def test_a_transition_gains_what_its_step_changed(cls) -> None:
             if ended[t] and t + 1 < n_steps:
                 total, count = now[t + 1].astype(float), 1
     steps, envs = np.divmod(np.arange(2 * n_steps), 2)
-    h = model.tracker.shaping
-    expected = h(buffer.points[0, steps, envs].astype(float)) - h(buffer.points[1, steps, envs].astype(float))
+    after, before = (
+        model.tracker.shaping(points[steps, envs].astype(float), buffer.numbers[steps, envs]) for points in buffer.points
+    )
+    expected = after - before
     scales = model.tracker.scales
     unit = -scales.episode_return / scales.ground_cost
     np.testing.assert_allclose(buffer.bonus_of(steps, envs), unit * expected, rtol=1e-5, atol=1e-3)
@@ -108,7 +110,7 @@ def test_an_occupancys_bonus_sums_to_the_mean_of_h() -> None:
     states = np.concatenate([buffer.observations[200:201, 0], buffer.next_observations[episode, 0]]).astype(float)
     scales = model.tracker.scales
     unit = -scales.episode_return / scales.ground_cost
-    assert gained == pytest.approx(unit * model.tracker.shaping(states).mean(), rel=1e-3)
+    assert gained == pytest.approx(unit * model.tracker.shaping(states, np.repeat(buffer.numbers[200], 201)).mean(), rel=1e-3)
 
 
 def test_saved_loaded_and_trained_on(tmp_path) -> None:

@@ -85,7 +85,8 @@ def test_the_bonus_of_each_whole_episode_telescopes(embedding) -> None:
         if first < 0:
             continue
         index = [tuple(place) for place in np.argwhere(rollout.starts)].index((first, episode.env))
-        expected = coef * (h(episode.points) - h(rollout.start_values[index][None]))[0]
+        end, start = (h(points, np.array([episode.number])) for points in (episode.points, rollout.start_values[index][None]))
+        expected = coef * (end - start)[0]
         assert bonus[first : episode.step + 1, episode.env].sum() == pytest.approx(expected, rel=1e-3, abs=1e-4)
         checked += 1
     assert checked >= 6
@@ -100,3 +101,19 @@ def test_episode_credit_leaves_rewards_and_returns() -> None:
     for episode in rollout.episodes:
         inside = added[max(0, episode.step + 1 - episode.length) : episode.step + 1, episode.env]
         assert np.ptp(inside) < 1e-4
+
+
+def test_an_episode_does_not_count_for_its_own_bonus() -> None:
+    """Shifting one episode's own point in the law changes the bonus of the other episodes, and not its own."""
+    model, rollouts = spied(WassersteinPPO, "telescoping", (3, 7, 5), 30)
+    _, _, rollout = rollouts[-1]
+    episode = rollout.episodes[-1]
+    window, dual = model.tracker.window, model.dual
+    numbers = window.draws(len(window))
+    assert episode.number in numbers
+    assert len(set(numbers.tolist())) == len(window)
+    at = window.embeddings[numbers == episode.number] + 1e-9
+    own, others = (dual.shaping_of(at, np.array([number])) for number in (episode.number, -1))
+    assert np.abs(own - others) > 1e-3 * model.tracker.scales.ground_cost
+    before = model.tracker.shaping(at, np.array([episode.number]))
+    np.testing.assert_array_equal(before, own)

@@ -152,7 +152,7 @@ def test_an_occupancys_dual_keeps_up_with_the_policy() -> None:
     target = {"embedding": "state_occupancy", "target": np.zeros((1, 4)), "wasserstein_coef": -1e-9}
     model = WassersteinPPO("MlpPolicy", env, **target, **kwargs)
     solved = []
-    update = model.dual.update
-    model.dual.update = lambda *clouds: (solved.append(model.num_timesteps), update(*clouds))
+    update = model.dual.update_laws
+    model.dual.update_laws = lambda *clouds: (solved.append(model.num_timesteps), update(*clouds))
     model.learn(8 * 512)
     assert solved == [512 * rollout for rollout in range(1, 9)]

@@ -32,7 +32,7 @@ def value_with_a_bonus_of_one(cls, gamma, steps, **kwargs):
         seed=0,
         **kwargs,
     )
-    model.tracker.shaping = lambda points: np.ones(len(points))
+    model.tracker.shaping = lambda points, _: np.ones(len(points))
     model.learn(steps)
     return float(model.policy.predict_values(th.ones(1, 1)).item()), model
 

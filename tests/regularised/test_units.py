@@ -36,14 +36,14 @@ def test_an_occupancys_features_count_alike_whatever_their_units() -> None:
     expected = plain.tracker.shaping(points)
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(scaled.tracker.shaping(points * UNITS), expected, atol=0.02 * np.ptp(expected))
-    np.testing.assert_allclose(scaled.tracker.feature_scale / plain.tracker.feature_scale, UNITS, rtol=1e-3)
+    np.testing.assert_allclose(scaled.tracker.dual.units / plain.tracker.dual.units, UNITS, rtol=1e-3)
 
 
 def test_the_unit_is_each_features_own_spread() -> None:
     tracker = learnt(UNITS).tracker
-    assert tracker.feature_scale.shape == (3,)
+    assert tracker.dual.units.shape == (3,)
     # Uniform on ± 2: a deviation of 2.3 / 2.
-    np.testing.assert_allclose(tracker.feature_scale, 1.155 * UNITS, rtol=0.15)
+    np.testing.assert_allclose(tracker.dual.units, 1.155 * UNITS, rtol=0.15)
 
 
 @pytest.mark.parametrize(("steps", "fitted"), [(5, False), (10, True)])
@@ -59,7 +59,7 @@ def test_a_feature_that_never_varies_keeps_its_unit() -> None:
     """And one warning names it."""
     with pytest.warns(UserWarning, match=r"entries \[1\] of the embedding") as caught:
         model = learnt(np.array([1.0, 0.0, 1.0]))
-    assert model.tracker.feature_scale[1] == 1.0
+    assert model.tracker.dual.units[1] == 1.0
     assert len(caught) == 1
 
 

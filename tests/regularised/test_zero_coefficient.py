@@ -80,8 +80,8 @@ def test_a_training_cut_in_two_measures_the_same() -> None:
 
     def made():
         model = WassersteinA2C("MlpPolicy", make_vec_env("Pendulum-v1", 2, seed=5), seed=7, target=np.ones((3, 3)))
-        update, solved = model.dual.update, []
-        model.dual.update = lambda *clouds: (solved.append(model.num_timesteps), update(*clouds))
+        update, solved = model.dual.update_laws, []
+        model.dual.update_laws = lambda *clouds: (solved.append(model.num_timesteps), update(*clouds))
         return model, solved
 
     whole, solved_whole = made()

@@ -5,6 +5,7 @@ import ot
 import pytest
 from scipy.spatial.distance import cdist
 
+from sb3_wasserstein.cloud import Cloud
 from sb3_wasserstein.duals import SaturatingCost, SinkhornDual, batched_sinkhorn
 from sb3_wasserstein.transport.batched import solve_self
 from sb3_wasserstein.transport.costs import Cost, GroundCost
@@ -57,18 +58,30 @@ def test_they_are_what_one_dual_each_gives(cost: Cost, debias: bool) -> None:
         assert distances[0] == pytest.approx(dual.distance, abs=1e-3)
 
 
-def test_a_self_distance_without_the_point_itself() -> None:
-    """The diagonal of the cost is +∞: against POT's plan on such a matrix."""
-    x, epsilon = np.random.default_rng(0).normal(size=(40, 2)), 0.5
-    p = np.full(40, 1 / 40)
-    costs = cdist(x, x)
-    np.fill_diagonal(costs, 1e4)
+@pytest.mark.parametrize("per_draw", [1, 4])
+def test_a_sample_against_itself_without_a_points_own_draw(per_draw: int) -> None:
+    """The cost within a draw is +∞, and the reference is normalised: against POT's plan on such a matrix."""
+    rng, epsilon = np.random.default_rng(0), 0.5
+    x, p = rng.normal(size=(40, 2)), rng.random(40) + 0.5
+    p /= p.sum()
+    draws = np.arange(40) // per_draw
+    within = draws[:, None] == draws
+    costs = np.where(within, 1e4, cdist(x, x))
+    reference = np.where(within, 0.0, np.outer(p, p))
+    reference /= reference.sum()
     plan, log = ot.bregman.sinkhorn_log(p, p, costs, epsilon, numItermax=50_000, stopThr=1e-11, log=True)
-    expected = epsilon * (log["log_u"] + log["log_v"] - 2 * np.log(p)) / 2
-    f, half = solve_self(x, p, GroundCost(), epsilon, 1e-7, 10_000, leave_one_out=True)
-    np.testing.assert_allclose(f, expected - expected.mean(), atol=1e-5)
+    mass = 1.0 - sum(p[draws == draw].sum() ** 2 for draw in range(draws[-1] + 1))
+    expected = epsilon * ((log["log_u"] + log["log_v"]) / 2 - np.log(p) + 0.5 * np.log(mass))
+    f, half = solve_self(Cloud.sample(x, p, draws), GroundCost(), epsilon, 1e-7, 10_000)
+    np.testing.assert_allclose(f + half, expected, atol=1e-5)
     off = plan > 1e-30
-    value = (plan * costs)[off].sum() + epsilon * (plan[off] * np.log(plan[off] * 40**2)).sum()
+    value = (plan * costs)[off].sum() + epsilon * (plan[off] * np.log(plan[off] / reference[off])).sum()
     assert 2 * half == pytest.approx(value, abs=1e-5)
-    with pytest.raises(ValueError, match="`leave_one_out` needs a cloud of at least two points"):
-        solve_self(x[:1], p[:1] * 40, GroundCost(), epsilon, 1e-7, 10, leave_one_out=True)
+
+
+def test_a_draw_of_more_than_half_of_the_mass_makes_a_law() -> None:
+    x, p = np.arange(4.0)[:, None], np.full(4, 0.25)
+    assert Cloud.sample(x).is_sample
+    assert Cloud.sample(x, p, np.array([0, 0, 1, 1])).is_sample
+    assert not Cloud.sample(x, p, np.array([0, 0, 0, 1])).is_sample
+    assert not Cloud.sample(x[:1]).is_sample
