@@ -3,6 +3,7 @@ import torch as th
 from threadpoolctl import ThreadpoolController
 
 import sb3_wasserstein.envs  # noqa: F401
+from sb3_wasserstein import _numba
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -11,3 +12,13 @@ def _one_thread() -> None:
     th.set_num_threads(1)
     for library in ThreadpoolController().select(user_api="blas").lib_controllers:
         library.set_num_threads(1)
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of the inner loops: numpy's, and numba's where it is installed."""
+    if request.param == "numpy":
+        monkeypatch.setattr(_numba, "_compiled", lambda *_: None)
+    else:
+        pytest.importorskip("numba")
+    return str(request.param)

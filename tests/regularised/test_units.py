@@ -1,12 +1,15 @@
 """The units of an occupancy's features, and from when on there is a distance: what mutations have got past the other tests."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scripted import ScriptedEnv
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sb3_wasserstein import WassersteinA2C
+from sb3_wasserstein import Target, WassersteinA2C
 from sb3_wasserstein.embeddings import StateOccupancy
+from sb3_wasserstein.regularised import TrackerOptions
 
 UNITS = np.array([1.0, 50.0, 0.01])
 TARGET = np.random.default_rng(0).uniform(-2, 2, size=(20, 3))
@@ -37,6 +40,21 @@ def test_an_occupancys_features_count_alike_whatever_their_units() -> None:
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(scaled.tracker.shaping(points * UNITS), expected, atol=0.02 * np.ptp(expected))
     np.testing.assert_allclose(scaled.tracker.dual.units / plain.tracker.dual.units, UNITS, rtol=1e-3)
+
+
+def test_whole_episodes_are_standardized_where_that_is_asked_for() -> None:
+    potentials = []
+    for units in (np.ones(3), UNITS):
+        env = DummyVecEnv([partial(Scaled, units)])
+        options = TrackerOptions(standardize=True)
+        target = Target(TARGET * units)
+        model = WassersteinA2C(
+            "MlpPolicy", env, target=target, episode_window=8, seed=0, device="cpu", tracker_options=options
+        )
+        model.learn(100)
+        # The dual speaks in the units of the embeddings, and standardises inside.
+        potentials.append(model.dual.potential(model.embeddings))
+    np.testing.assert_allclose(*potentials, atol=1e-3 * np.ptp(potentials[0]))
 
 
 def test_the_unit_is_each_features_own_spread() -> None:
