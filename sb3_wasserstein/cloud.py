@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from numpy.typing import NDArray
 
 from sb3_wasserstein._threads import sum_of_squares
 
 #: a numpy array on the CPU, a tensor elsewhere: the solvers are written in what the two namespaces share
 Array: TypeAlias = Any
-Floats: TypeAlias = npt.NDArray[np.float64]
-Draws: TypeAlias = npt.NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+Draws: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Cloud:
         """Dimension of the space."""
         return int(self.points.shape[1])
 
-    def has_weight(self) -> npt.NDArray[np.bool_]:
+    def has_weight(self) -> NDArray[np.bool_]:
         """:return: (n,) which points weigh more than 1e-30, less than which float32 cannot tell from nothing"""
         return np.asarray(self.weights > 1e-30)
 
@@ -123,7 +123,7 @@ class Cloud:
         """
         return Cloud(self.points / units, self.weights, self.draws)
 
-    def _of(self, kept: npt.NDArray[Any], weights: Floats) -> Cloud:
+    def _of(self, kept: NDArray[Any], weights: Floats) -> Cloud:
         points = self.points[kept]
         return Cloud(points, weights) if self.draws is None else Cloud.sample(points, weights, self.draws[kept])
 
@@ -145,10 +145,6 @@ class ArrayBackend:
         if self.device == "cpu":
             return values.astype(self.dtype)
         return torch.as_tensor(values).to(device=self.device, dtype=getattr(torch, self.dtype))
-
-    def indices(self, values: Draws) -> Array:
-        """:return: whole numbers in this place"""
-        return values if self.device == "cpu" else torch.as_tensor(values).to(self.device)
 
     def is_available(self) -> bool:
         """:return: whether this machine has the device"""
@@ -262,6 +258,20 @@ def as_draws(value: object, n: int) -> Draws:
     if draws.shape != (n,) or draws.dtype != np.int64:
         raise ValueError(f"draws must be (n,) whole numbers for {n} points, got {draws.dtype} of shape {draws.shape}")
     return draws
+
+
+def pairs_within(x: Draws, y: Draws) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """
+    :param x: (n,) numbers of draws
+    :param y: (m,) numbers of draws
+    :return: (k,) rows, in ascending order, and (k,) columns of the pairs that come from one draw
+    """
+    order = np.argsort(y, kind="stable")
+    begin, stop = (np.searchsorted(y[order], x, side) for side in ("left", "right"))
+    counts = stop - begin
+    rows = np.repeat(np.arange(len(x)), counts)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rows, order[begin[rows] + within]
 
 
 def point_keys(points: Floats) -> list[bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sb3_wasserstein._numba import compiled_for
 from sb3_wasserstein.cloud import Array, ArrayBackend
@@ -27,8 +28,8 @@ class Pairs(ABC):
 
     def __init__(self, shape: tuple[int, int], backend: ArrayBackend, base_unit: float, limit: float | None) -> None:
         self.shape, self.backend, self.base_unit, self.limit = shape, backend, base_unit, limit
-        #: (n,) and (m,) numbers of the draws of rows and columns: the cost within a draw counts as +∞. None for no draws
-        self.draws: tuple[Array, Array] | None = None
+        #: rows, in ascending order, and columns of the pairs whose cost counts as +∞: those within a draw of a sample
+        self.left_out: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
 
     @property
     def unit(self) -> float:
@@ -73,9 +74,11 @@ class Pairs(ABC):
         self._write(rows, out)
         if self.limit is not None:
             self._saturate(out, self.limit / self.base_unit)
-        if self.draws is not None:
+        if self.left_out is not None:
+            found, columns = self.left_out
+            part = slice(*np.searchsorted(found, (rows.start, rows.stop)))
             # exp(−1e30 / ε) is 0, and neither type overflows on the way.
-            out[self.draws[0][rows, None] == self.draws[1]] = 1e30
+            out[found[part] - rows.start, columns[part]] = 1e30
         return out
 
     def _saturate(self, costs: Array, limit: float) -> None:

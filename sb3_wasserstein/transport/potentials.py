@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_wasserstein.cloud import FLOAT32, FLOAT64, ArrayBackend, Cloud, Draws, Floats, to_floats
+from sb3_wasserstein.cloud import FLOAT32, FLOAT64, ArrayBackend, Cloud, Draws, Floats, pairs_within, to_floats
 from sb3_wasserstein.transport.costs import EUCLIDEAN, GroundCost
 from sb3_wasserstein.transport.precision import enough_digits, in_units_of
 from sb3_wasserstein.transport.sinkhorn import transform
+
+Within: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 class Term(NamedTuple):
@@ -110,7 +112,7 @@ class SoftCTransforms:
             own = _within_draws(draws, term.y)
             if own is not None:
                 part[own] = -np.inf
-                values += self._epsilon * term.factor * _levels(own, term.y)
+                _add_level(values, own, self._epsilon * term.factor, term.y)
             largest = part.max(axis=1)
             part -= largest[:, None]
             largest += np.log(np.exp(part, out=part).sum(axis=1))
@@ -125,26 +127,25 @@ class SoftCTransforms:
         if self._backend.dtype == "float32" and not enough_digits(pairs, epsilon, tol):
             pairs = self._cost.pairs(x, y.points, ArrayBackend("float64", self._backend.device))
         own = _within_draws(draws, y)
-        if own is not None and draws is not None and y.draws is not None:
-            pairs.draws = pairs.backend.indices(draws), pairs.backend.indices(y.draws)
+        pairs.left_out = own
         partner, weights = (pairs.backend.array(numbers) for numbers in (g / pairs.unit, y.weights))
         values = to_floats(transform(pairs, partner, weights, epsilon))
         if own is not None:
-            values += epsilon * _levels(own, y)
+            _add_level(values, own, epsilon, y)
         return factor * pairs.unit * values
 
 
-def _within_draws(draws: Draws | None, y: Cloud) -> NDArray[np.bool_] | None:
-    """(n, m) which points of y come from a point's own draw; None where none does."""
+def _within_draws(draws: Draws | None, y: Cloud) -> Within | None:
+    """Rows and columns of a point and the points of y that come from its own draw; None where there are none."""
     if draws is None or y.draws is None:
         return None
-    own = draws[:, None] == y.draws
-    return own if own.any() else None
+    rows, columns = pairs_within(draws, y.draws)
+    return (rows, columns) if len(rows) else None
 
 
-def _levels(own: NDArray[np.bool_], y: Cloud) -> Floats:
-    """(n,) log of what the reference was divided by (``solve_within``), for the points whose own draw is left out."""
-    return np.where(own.any(axis=1), math.log(y.mass_between_draws), 0.0)
+def _add_level(values: Floats, own: Within, factor: float, y: Cloud) -> None:
+    """Add what the reference was divided by (``solve_within``) where a point's own draw is left out, in place."""
+    values[np.unique(own[0])] += factor * math.log(y.mass_between_draws)
 
 
 def soft_c_transform(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sb3_wasserstein.cloud import FLOAT32, Array, ArrayBackend, Cloud, Floats, to_floats
+from sb3_wasserstein.cloud import FLOAT32, Array, ArrayBackend, Cloud, Floats, pairs_within, to_floats
 from sb3_wasserstein.transport import sinkhorn
 from sb3_wasserstein.transport.cost_matrix import Pairs
 from sb3_wasserstein.transport.costs import GroundCost
@@ -93,7 +93,7 @@ def solve_within(
     def made(backend: ArrayBackend) -> Pairs:
         pairs = cost.pairs(x.points, x.points, backend)
         if x.draws is not None:
-            pairs.draws = pairs.backend.indices(x.draws), pairs.backend.indices(x.draws)
+            pairs.left_out = pairs_within(x.draws, x.draws)
         return pairs
 
     def run(pairs: Pairs, epsilon: float, options: SinkhornOptions) -> sinkhorn.Solution:

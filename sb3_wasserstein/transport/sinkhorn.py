@@ -117,7 +117,7 @@ def solve_symmetric(
 ) -> Solution:
     """
     The symmetric potential of a cloud against itself, by averaged steps f ← (f + T f) / 2 (Feydy et al. 2019), which need no
-    cold start. With ``pairs.draws`` no mass stays within a draw.
+    cold start. No mass moves along ``pairs.left_out``.
 
     :param pairs: the (n, n) symmetric costs
     :param p: (n,) weights > 0, of the costs' type

@@ -58,7 +58,7 @@ def test_the_kernel_and_its_rows(epsilon: float, level: float) -> None:
 def test_a_point_that_is_left_out_is_at_no_finite_cost_from_itself() -> None:
     x, _ = clouds(700, 1, 3)
     pairs = GroundCost().pairs(x, x, FLOAT32)
-    pairs.draws = np.arange(700), np.arange(700)
+    pairs.left_out = np.arange(700), np.arange(700)
     costs, own = pairs.unit * pairs.matrix(), np.eye(700, dtype=bool)
     np.testing.assert_allclose(costs[~own], cdist(x, x)[~own], atol=1e-5)
     kernel = pairs.matrix()
