@@ -169,26 +169,28 @@ def to_floats(values: Array) -> Floats:
     return np.asarray(values.cpu().numpy() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
 
 
-def as_law(value: Any, weights: object | None, name: str, dim: int | None = None) -> Cloud:
+def as_law(value: Any, weights: object | None, name: str, dim: int | None = None, weights_name: str | None = None) -> Cloud:
     """
     :param value: a Cloud, an object with a ``cloud`` (a Target), or (n, dim) points
     :param weights: (n,) weights of points
     :param name: the argument's name, for the errors
     :param dim: the dimension that is expected, None for any
+    :param weights_name: the name of the weights' argument, if it is another than the points' with ``_weights``
     :return: points without weights are a sample, each a draw of its own; points with weights are a law
     :raises TypeError: if points or weights are no numbers
     :raises ValueError: if they are empty, not finite, or do not match, or if a Cloud comes with weights
     """
+    weights_name = weights_name or f"{name}_weights"
     cloud = value if isinstance(value, Cloud) else getattr(value, "cloud", None)
     if isinstance(cloud, Cloud):
         if weights is not None:
-            raise ValueError(f"`{name}_weights` must be None where `{name}` is a {type(value).__name__}, which has its own")
+            raise ValueError(f"`{weights_name}` must be None where `{name}` is a {type(value).__name__}, which has its own")
         as_cloud(cloud.points, name, dim)
         return cloud
     points = as_cloud(value, name, dim)
     if weights is None:
         return Cloud.sample(points)
-    return Cloud(points, as_weights(weights, len(points), f"{name}_weights"))
+    return Cloud(points, as_weights(weights, len(points), weights_name))
 
 
 def as_cloud(value: object, name: str, dim: int | None = None) -> Floats:

@@ -162,7 +162,7 @@ def test_from_policy_of_states_is_bounded() -> None:
 
 
 def test_a_target_knows_whether_it_is_a_sample(tmp_path):
-    written, lived = Target([[0.0], [1.0]]), Target.from_trajectories([[[0.0], [1.0]]], "mean_state")
+    written, lived = Target([[0.0], [1.0]]), Target.from_trajectories([[[0.0], [1.0]], [[0.0], [2.0]]], "mean_state")
     assert (written.is_sample, lived.is_sample, Target.from_sampler(lambda n: np.zeros((n, 1)), 1).is_sample) == (
         False,
         True,
@@ -171,5 +171,7 @@ def test_a_target_knows_whether_it_is_a_sample(tmp_path):
     for target in (written, lived):
         target.save(tmp_path / "target")
         assert Target.load(tmp_path / "target").is_sample == target.is_sample
+    # One episode is all that is known of the law.
+    assert not Target.from_trajectories([[[0.0], [1.0]]], "mean_state").is_sample
     np.savez(tmp_path / "older.npz", points=np.zeros((1, 2)), weights=np.ones(1))
     assert not Target.load(tmp_path / "older.npz").is_sample

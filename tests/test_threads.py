@@ -54,24 +54,24 @@ def test_one_thread_inside_and_all_of_them_afterwards() -> None:
 
 @pytest.mark.usefixtures("several_threads")
 def test_a_training_solves_and_evaluates_with_one_thread(monkeypatch) -> None:
-    seen = spy_on(monkeypatch, (SinkhornDual, "update"), (SinkhornDual, "shaping"))
+    seen = spy_on(monkeypatch, (SinkhornDual, "update_laws"), (SinkhornDual, "shaping_of"))
     model = WassersteinPPO(
         "MlpPolicy", "CartPole-v1", target=np.zeros((5, 4)), wasserstein_coef=-0.1, n_steps=256, batch_size=64, seed=0
     )
     model.learn(512)
-    assert seen == {"update": {1}, "shaping": {1}}
+    assert seen == {"update_laws": {1}, "shaping_of": {1}}
     assert threads() == {2}
 
 
 @pytest.mark.usefixtures("several_threads")
 def test_an_off_policy_training_solves_and_evaluates_with_one_thread(monkeypatch) -> None:
-    seen = spy_on(monkeypatch, (SinkhornDual, "update"), (SinkhornDual, "shaping"))
+    seen = spy_on(monkeypatch, (SinkhornDual, "update_laws"), (SinkhornDual, "shaping_of"))
     # Episodes of 200 steps: two are needed for a potential, and 300 steps of 3 numbers are a batch to evaluate.
     WassersteinSAC(
         "MlpPolicy", "Pendulum-v1", target=np.zeros((5, 3)), wasserstein_coef=-0.1, learning_starts=420, seed=0
     ).learn(430)
-    assert 1 in seen["shaping"]
-    assert seen["update"] == {1}
+    assert 1 in seen["shaping_of"]
+    assert seen["update_laws"] == {1}
     assert threads() == {2}
 
 

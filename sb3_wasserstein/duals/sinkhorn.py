@@ -53,7 +53,7 @@ class SinkhornDual(Dual):
         >>> dual = SinkhornDual()
         >>> dual.update(rng.normal(size=(200, 2)), rng.normal(size=(100, 2)) + [3.0, 0.0])
         >>> round(dual.distance, 1), dual.coupling().shape
-        (2.5, (200, 100))
+        (2.4, (200, 100))
         >>> f = dual.potential([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
         >>> bool(f[0] > f[1] > f[2])
         True
@@ -302,11 +302,10 @@ class SinkhornDual(Dual):
         arrays = {
             "x": self._x.points, "y": self._y.points, "p": self._x.weights, "q": self._y.weights, "f": self._f, "g": self._g,
             "kept_x": self._kept_x, "kept_y": self._kept_y,
+            "x_draws": _drawn(self._x), "y_draws": _drawn(self._y),
         }  # fmt: skip
         return {
             **{name: torch.tensor(array) for name, array in arrays.items()},
-            "x_draws": None if self._x.draws is None else torch.tensor(self._x.draws),
-            "y_draws": None if self._y.draws is None else torch.tensor(self._y.draws),
             "fxx": None if self._fxx is None else torch.tensor(self._fxx),
             "gyy": None if self._gyy is None else torch.tensor(self._gyy),
             "solved_yy": list(self._solved_yy),
@@ -322,12 +321,11 @@ class SinkhornDual(Dual):
             return
         x, y = (saved(state, name, None, state["dim"]) for name in ("x", "y"))
         n, m = len(x), len(y)
-        # Older files do not have draws: their clouds were laws.
-        drawn = [
-            None if state.get(name) is None else saved(state, name, size, dtype=torch.int64)
-            for name, size in (("x_draws", n), ("y_draws", m))
-        ]
-        self._x, self._y = Cloud(x, saved(state, "p", n), drawn[0]), Cloud(y, saved(state, "q", m), drawn[1])
+        x_draws, y_draws = (saved(state, name, None, dtype=torch.int64) for name in ("x_draws", "y_draws"))
+        if len(x_draws) not in (0, n) or len(y_draws) not in (0, m):
+            raise ValueError("its draws do not belong to its clouds")
+        self._x = Cloud(x, saved(state, "p", n), x_draws if len(x_draws) else None)
+        self._y = Cloud(y, saved(state, "q", m), y_draws if len(y_draws) else None)
         self._f, self._g = saved(state, "f", n), saved(state, "g", m)
         self._fxx = None if state["fxx"] is None else saved(state, "fxx", n)
         self._gyy = None if state["gyy"] is None else saved(state, "gyy", m)
@@ -340,6 +338,11 @@ class SinkhornDual(Dual):
         self._offsets = (float(state["offsets"][0]), float(state["offsets"][1]))
         self._residual, self._distance = float(state["residual"]), float(state["distance"])
         self._iterations = int(state["iterations"])
+
+
+def _drawn(cloud: Cloud) -> Draws:
+    """A cloud's draws as they are saved: none for a law."""
+    return np.empty(0, dtype=np.int64) if cloud.draws is None else cloud.draws
 
 
 def _mass_at(points: Floats, law: Cloud) -> Floats:

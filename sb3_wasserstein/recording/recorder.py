@@ -30,7 +30,7 @@ class Recorder:
     :param seen: number of episodes that were recorded before: which of an episode's states are kept depends on it
     :param longest: number of steps of the longest episode that was recorded before
     :param reads_infos: whether the environments are wrapped in a TrajectoryEmbeddingWrapper: what it wrote is then recorded
-    :param first_number: of the first episode; the others count on from it
+    :param first_number: of the first episode; the others count on from it, in the order of their first steps
 
     Example:
         >>> import numpy as np
@@ -62,8 +62,9 @@ class Recorder:
         self._seen = seen
         self._longest = longest
         self._reads_infos = reads_infos
-        #: of the episodes that run
-        self._numbers = first_number + np.arange(bound.n_envs)
+        #: from which on no number has been given to an episode
+        self.next_number = first_number
+        self._numbers = np.zeros(bound.n_envs, dtype=np.int64)
         self._clear()
 
     def _clear(self) -> None:
@@ -83,11 +84,6 @@ class Recorder:
     def embedding(self) -> Embedding:
         """The recipe; where nothing says its horizon, with the longest episode so far (see ``Embedding.horizon``)."""
         return self._embedding
-
-    @property
-    def next_number(self) -> int:
-        """From which on no number has been given to an episode."""
-        return int(self._numbers.max()) + 1
 
     def start(self, observations: Observations, infos: Infos = (), known: Mask | None = None) -> None:
         """
@@ -213,10 +209,7 @@ class Recorder:
         scan = self._bound.scan(Steps(observations, first, ends, np.array(self._actions), rewards))
         start_values = np.concatenate([self._value, scan.first[: int(ends.mask[:-1].sum())]])
         known = np.ones_like(terminated)
-        # Environment by environment, so that episodes have their numbers before anybody knows which one ends first.
-        n_ended = np.cumsum(ends.mask, axis=0)
-        numbers = self._numbers + self._bound.n_envs * (n_ended - ends.mask)
-        self._numbers = self._numbers + self._bound.n_envs * n_ended[-1]
+        numbers = self._numbered(ends.mask)
         episodes, running, returned = [], list(self._length), rewards.T.tolist()
         for j, stretch in enumerate(ends.stretches):
             env, begin, stop, begun = stretch
@@ -242,6 +235,16 @@ class Recorder:
         if self.has_prefixes:
             self._value = self._bound.values()
         return Rollout(scan.after, start_values, ends.mask, ends.lengths, terminated, truncated, numbers, known, episodes)
+
+    def _numbered(self, ends: Mask) -> NDArray[np.int64]:
+        """(T, n_envs) number of the episode that each step belongs to."""
+        begins = np.concatenate([[np.array(self._length) == 0], ends[:-1]])
+        given = self.next_number - 1 + np.cumsum(begins).reshape(begins.shape)
+        numbers = np.where(begins, given, 0)
+        numbers[0] = np.where(begins[0], numbers[0], self._numbers)
+        np.maximum.accumulate(numbers, axis=0, out=numbers)
+        self._numbers, self.next_number = numbers[-1], int(given[-1, -1]) + 1
+        return numbers
 
     def _sample(self, env: int, length: int, terminated: bool) -> Floats:
         """The states that are kept of an episode that has ended."""

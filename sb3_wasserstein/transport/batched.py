@@ -98,7 +98,7 @@ def _laws(clouds: Sequence[Any], weights: Sequence[Any] | None, name: str, weigh
         mass = None if weights is None else weights[k]
         key = id(cloud), id(mass)
         if key not in checked:
-            checked[key] = as_law(cloud, mass, f"{name}[{k}]")
+            checked[key] = as_law(cloud, mass, f"{name}[{k}]", weights_name=f"{weights_name}[{k}]")
         laws.append(checked[key])
     return laws
 

