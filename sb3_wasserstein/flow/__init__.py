@@ -8,8 +8,7 @@ dynamics. ``wpo``: networks with learned critics, an SB3 algorithm.
 from sb3_wasserstein.flow.grid.grid import Grid
 from sb3_wasserstein.flow.neural.natural import NaturalGradient
 from sb3_wasserstein.flow.neural.policy import NeuralPolicy
-from sb3_wasserstein.flow.particles.derivatives import ConvexityReport
-from sb3_wasserstein.flow.particles.facade import ParticleFlow
+from sb3_wasserstein.flow.particles.flow import ConvexityReport, ParticleFlow
 from sb3_wasserstein.flow.particles.policy import GridPolicy
 from sb3_wasserstein.flow.particles.problems import Problem, from_env, mountain_car, pendulum
 from sb3_wasserstein.flow.particles.solver import Result, SolverOptions

@@ -6,7 +6,7 @@ import torch
 from flow_problems import displacement, planar, random_policy, regulator
 
 from sb3_wasserstein.flow import Grid, ParticleFlow
-from sb3_wasserstein.flow.particles.derivatives import Derivatives
+from sb3_wasserstein.flow.particles.mdp import Derivatives
 from sb3_wasserstein.flow.particles.solver import newton_direction
 
 CASES = {
@@ -150,9 +150,9 @@ def test_in_place_changes_of_the_particles_are_noticed() -> None:
 
 def test_a_bound_holds_what_would_leave_the_box() -> None:
     """However small the slope is that pushes against it."""
-    mdp = regulator(11, 1, bound=1.0).mdp
+    at = regulator(11, 1, bound=1.0).evaluation()
     actions = torch.tensor([[-1.0], [-1.0], [1.0], [1.0], [0.0]], dtype=torch.float64)
     gradient = torch.tensor([[0.2], [-0.2], [-0.2], [0.2], [0.2]], dtype=torch.float64)
     hessian = torch.full((5, 1, 1), 2.0, dtype=torch.float64)
-    direction = newton_direction(Derivatives(torch.zeros(5), gradient, hessian), actions, mdp)
+    direction = newton_direction(at, Derivatives(torch.zeros(5), gradient, hessian), actions)
     torch.testing.assert_close(direction[:, 0], torch.tensor([0.0, 0.1, 0.0, -0.1, -0.1], dtype=torch.float64))

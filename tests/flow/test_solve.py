@@ -9,7 +9,6 @@ import torch
 from flow_problems import displacement, planar, random_policy, regulator, riccati, scalar_lq
 
 from sb3_wasserstein.flow import Grid, ParticleFlow
-from sb3_wasserstein.flow.grid.chain import LinearSolver
 
 
 def initial_particles(kind, shape, seed=0):
@@ -175,7 +174,7 @@ def test_gmres_and_factorisation_agree(discount) -> None:
     found = []
     for nonzeros in (0, 10**9):
         flow = random_policy(planar(discount=discount), spread=0.5)
-        flow.mdp = replace(flow.mdp, linear=LinearSolver(factorised_nonzeros=nonzeros))
+        flow.mdp = replace(flow.mdp, factorised_nonzeros=nonzeros)
         J, V, rho = flow.evaluate()
         moved = sum(flow.hessian_vector(displacement(flow, 1)))
         found.append((J, V, rho, moved * rho[:, None, None]))

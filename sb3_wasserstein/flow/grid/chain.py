@@ -2,94 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property, reduce
+from operator import matmul
 
 import numpy as np
 import scipy.sparse as sparse
 import scipy.sparse.linalg as splinalg
 
 
-class AxisNoise:
-    """The noise on the nodes: the product of one (cells, cells) transition matrix per axis."""
+class Transition:
+    """A stochastic matrix (n, n) as the product of sparse ones, which is multiplied out only where it is factorised."""
 
-    def __init__(self, matrices: list[np.ndarray]) -> None:
-        self._matrices = matrices
-        self._noisy = [(axis, one) for axis, one in enumerate(matrices) if not np.array_equal(one, np.eye(len(one)))]
-        self._shape = tuple(len(matrix) for matrix in matrices)
+    def __init__(self, factors: Sequence[sparse.csr_matrix]) -> None:
+        self.factors = tuple(factors)
+        self.size: int = self.factors[0].shape[0]
 
     @property
-    def reach(self) -> int:
-        """Most nodes that one node's noise reaches."""
-        return int(np.prod([np.count_nonzero(matrix, axis=1).max() for matrix in self._matrices]))
+    def most_nonzeros(self) -> int:
+        """An upper bound of the non-zeros of the product."""
+        reach = math.prod(int(factor.getnnz(axis=1).max()) for factor in self.factors[1:])
+        return min(int(self.factors[0].nnz) * reach, self.size**2)
 
     @cached_property
     def matrix(self) -> sparse.csr_matrix:
-        """Multiplied out, (n, n)."""
-        product = sparse.identity(1, format="csr")
-        for matrix in self._matrices:
-            product = sparse.kron(product, sparse.csr_matrix(matrix), format="csr")
-        return sparse.csr_matrix(product)
+        """The product, (n, n)."""
+        return sparse.csr_matrix(reduce(matmul, self.factors))
 
     def expect(self, values: np.ndarray) -> np.ndarray:
-        """N V: what V is worth on average after the noise, (n,)."""
-        return self._along_axes(values, 1)
+        """P V: the value that is expected after the transition, (n,)."""
+        for factor in reversed(self.factors):
+            values = factor @ values
+        return values
 
     def spread(self, law: np.ndarray) -> np.ndarray:
-        """law N: a law after the noise, (n,)."""
-        return self._along_axes(law, 0)
-
-    def _along_axes(self, vector: np.ndarray, contracted: int) -> np.ndarray:
-        found = vector.reshape(self._shape)
-        for axis, matrix in self._noisy:
-            found = np.moveaxis(np.tensordot(matrix, found, axes=(contracted, axis)), 0, axis)
-        return np.asarray(found).reshape(-1)
+        """law P: the law after the transition, (n,)."""
+        for factor in self.factors:
+            law = factor.T @ law
+        return law
 
 
-class Transition:
-    """P = B N: ``step``, the B-spline laws of the next states (n, n), rows summing to one, then the noise."""
-
-    def __init__(self, step: sparse.csr_matrix, noise: AxisNoise) -> None:
-        self.step, self.noise = step, noise
-        self.size: int = step.shape[0]
-
-    @cached_property
-    def matrix(self) -> sparse.csr_matrix:
-        """Multiplied out, (n, n)."""
-        return sparse.csr_matrix(self.step @ self.noise.matrix)
-
-    @cached_property
-    def _transposed(self) -> sparse.csr_matrix:
-        return self.step.T.tocsr()
-
-    def expect(self, values: np.ndarray) -> np.ndarray:
-        """P V, (n,)."""
-        return np.asarray(self.step @ self.noise.expect(values))
-
-    def spread(self, law: np.ndarray) -> np.ndarray:
-        """law P, (n,)."""
-        return self.noise.spread(self._transposed @ law)
-
-
-@dataclass(frozen=True)
-class LinearSolver:
-    """
-    How the linear systems of a chain are solved: by a sparse LU factorisation, or by GMRES, which needs products with P only.
-
-    Noise along several axes fills P: at 31 × 31 nodes with noise along both, GMRES takes 1.3 s for a whole solve and the
-    factorisation 3.7 s. Where P stays sparse the factorisation is 2 to 4 times faster (61 × 61 nodes, noise along no axis).
-
-    :param factorised_nonzeros: a matrix P with more non-zeros than this is left to GMRES
-    :param factorised_size: most states of a chain that is factorised after all, where GMRES stalls
-    :param residual: largest residual at which a GMRES solution is taken, relative to the right-hand side
-    :param restart: probability per step of a uniform restart, for a chain of several closed classes, which has no
-        stationary law of its own
-    """
-
-    factorised_nonzeros: int = 500_000
-    factorised_size: int = 20_000
-    residual: float = 1e-12
-    restart: float = 1e-8
+def axis_noise(matrices: Sequence[np.ndarray]) -> Transition:
+    """N, independent noise along each axis, from one transition matrix (cells, cells) per axis."""
+    cells = [len(matrix) for matrix in matrices]
+    factors = []
+    for axis, matrix in enumerate(matrices):
+        before, after = (sparse.identity(math.prod(part)) for part in (cells[:axis], cells[axis + 1 :]))
+        factors.append(sparse.csr_matrix(sparse.kron(sparse.kron(before, sparse.csr_matrix(matrix)), after)))
+    return Transition(factors)
 
 
 class Chain:
@@ -100,28 +62,24 @@ class Chain:
       ones: ``A [V; J] = c`` and ``Aᵀ ρ = e_reference``;
     - discounted: ``V = (I − γP)⁻¹ c``, ``ρ = (1 − γ) μ₀ (I − γP)⁻¹``, ``J = (1 − γ) μ₀·V``.
 
+    Noise along several axes fills P: at 31 × 31 nodes with noise along both, a whole solve takes 1.3 s by GMRES, which needs
+    products with P only, and 3.7 s by a sparse LU factorisation. Where P stays sparse the factorisation is 2 to 4 times
+    faster (61 × 61 nodes, noise along no axis).
+
     :param transition: P
     :param discount: γ in [0, 1), or None
     :param initial: μ₀ (n,), used when discounted
     :param reference: the state where V is 0 when ergodic
-    :param linear: how the systems are solved
+    :param factorised_nonzeros: a matrix P with more non-zeros than this is left to GMRES
     """
 
     def __init__(
-        self,
-        transition: Transition,
-        discount: float | None,
-        initial: np.ndarray,
-        reference: int,
-        linear: LinearSolver = LinearSolver(),
+        self, transition: Transition, discount: float | None, initial: np.ndarray, reference: int, factorised_nonzeros: int
     ) -> None:
-        self.transition, self.discount, self.initial = transition, discount, initial
-        self.reference, self.linear = reference, linear
+        self.transition, self.discount, self.initial, self.reference = transition, discount, initial, reference
         #: whether the chain had several closed classes, so that the answers are those of a chain that restarts
         self.restarted = False
-        self._lu: splinalg.SuperLU | None = None
-        if min(transition.step.nnz * transition.noise.reach, transition.size**2) <= linear.factorised_nonzeros:
-            self._lu = self._factorise()
+        self._lu = self._factorise() if transition.most_nonzeros <= factorised_nonzeros else None
 
     def _matrix(self) -> sparse.csc_matrix:
         """I − γP, or A when ergodic."""
@@ -134,16 +92,13 @@ class Chain:
         return sparse.csc_matrix(matrix)
 
     def _factorise(self) -> splinalg.SuperLU:
-        try:
+        with suppress(RuntimeError):  # an exactly singular matrix
             lu = splinalg.splu(self._matrix())
             if np.abs(lu.U.diagonal()).min() > 1e-14:
                 return lu
-        except RuntimeError:
-            if self.restarted:
-                raise
-        # Several closed classes leave J to where the chain starts: the answer is then that of a uniform start.
+        # Several closed classes leave J to where the chain starts: a rare restart makes the answer that of a uniform start.
         n = self.transition.size
-        self.restarted, self.discount, self.initial = True, 1 - self.linear.restart, np.full(n, 1 / n)
+        self.restarted, self.discount, self.initial = True, 1 - 1e-8, np.full(n, 1 / n)
         return splinalg.splu(self._matrix())
 
     def _apply(self, x: np.ndarray, transposed: bool) -> np.ndarray:
@@ -167,9 +122,10 @@ class Chain:
             # A solution a thousand times its right-hand side carries that much more round-off.
             scale = max(float(np.abs(right).max()), 1e-3 * float(np.abs(solution).max()))
             residual = float(np.abs(self._apply(solution, transposed) - right).max())
-            if residual <= self.linear.residual * scale:
+            if residual <= 1e-12 * scale:
                 return np.asarray(solution)
-            if n > self.linear.factorised_size:
+            # A factorisation of more states than this would take minutes, and gigabytes.
+            if n > 20_000:
                 raise ArithmeticError(
                     f"GMRES did not converge on this policy's chain of {n:,} states (residual {residual:.1e}): "
                     "it mixes too slowly. Use a discount, more noise, or fewer cells"
@@ -203,18 +159,17 @@ class Chain:
             row[self.reference] = 0.0
         return self._solve(row, transposed=True)
 
-    def spectral_gap(self, iterations: int = 30) -> float:
+    def spectral_gap(self) -> float:
         """
-        The least |1 − λ| over the other eigenvalues λ of P, by power iteration with the inverse that is already there: the
+        The least |1 − λ| over the eigenvalues λ of P but one, by power iteration with the inverse that is already there: the
         rate at which the slowest of the chain's parts exchange mass. The estimate is sharp near 0, where it matters.
         """
         if self.restarted:
-            # What is left of the gap after a factorisation failed is round-off.
             return 0.0
         rho = self.occupancy()
         vector = np.random.default_rng(0).standard_normal(len(rho))
         growth = 0.0
-        for _ in range(iterations):
+        for _ in range(30):
             vector -= rho @ vector
             vector /= np.linalg.norm(vector)
             following, _ = self.value(vector)

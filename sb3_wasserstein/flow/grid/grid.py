@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -110,22 +110,26 @@ class Grid:
         index = index % (2 * (n - 1))
         return torch.where(index > n - 1, 2 * (n - 1) - index, index)
 
-    def _coordinates(self, points: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The node to the left of each point along an axis, and how far the point lies behind it in [0, 1]."""
-        u = (points[:, axis] - self.low[axis]) / self.spacing[axis]
-        n = self.cells[axis]
-        if self.periodic[axis]:
-            left = torch.floor(u.detach())
-        else:
-            u = u.clamp(0, n - 1)
-            left = torch.floor(u.detach()).clamp(max=n - 2)
-        return left.long(), u - left
+    def _product(
+        self, points: torch.Tensor, first: int, basis: Callable[[torch.Tensor, torch.Tensor], list[torch.Tensor]]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        The tensor product of the laws along each axis.
 
-    def _product(self, parts: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The tensor product of indices and weights along each axis."""
-        indices, weights = parts[0]
-        for axis, (more, factors) in enumerate(parts[1:], start=1):
-            indices = (indices[:, :, None] * self.cells[axis] + more[:, None, :]).flatten(1)
+        :param points: (B, d)
+        :param first: the first node of a law, counted from the node to the left of the point
+        :param basis: from how far a point lies behind that node and before the next one, in spacings, to the probabilities
+        """
+        indices = torch.zeros(len(points), 1, dtype=torch.long)
+        weights = torch.ones(len(points), 1, dtype=points.dtype)
+        for axis, n in enumerate(self.cells):
+            u = (points[:, axis] - self.low[axis]) / self.spacing[axis]
+            u = u if self.periodic[axis] else u.clamp(0, n - 1)
+            left = torch.floor(u.detach())
+            left = left if self.periodic[axis] else left.clamp(max=n - 2)
+            factors = torch.stack(basis(u - left, 1 - (u - left)), dim=1)
+            nodes = self._fold(left.long()[:, None] + torch.arange(first, first + factors.shape[1]), axis)
+            indices = (indices[:, :, None] * n + nodes[:, None, :]).flatten(1)
             weights = (weights[:, :, None] * factors[:, None, :]).flatten(1)
         return indices, weights
 
@@ -136,21 +140,15 @@ class Grid:
         :param points: (B, d)
         :return: node indices and probabilities, both (B, 4^d); the probabilities carry the gradient
         """
-        parts = []
-        for axis in range(self.dim):
-            left, t = self._coordinates(points, axis)
-            r = 1 - t
-            values = torch.stack([r**3, 4 - 3 * t**2 * (1 + r), 4 - 3 * r**2 * (1 + t), t**3], dim=1) / 6
-            parts.append((self._fold(left[:, None] + torch.arange(-1, 3), axis), values))
-        return self._product(parts)
+
+        def spline(t: torch.Tensor, r: torch.Tensor) -> list[torch.Tensor]:
+            return [r**3 / 6, (4 - 3 * t**2 * (1 + r)) / 6, (4 - 3 * r**2 * (1 + t)) / 6, t**3 / 6]
+
+        return self._product(points, -1, spline)
 
     def linear_weights(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The multilinear interpolation weights of each point on its 2^d corners, as :meth:`weights`."""
-        parts = []
-        for axis in range(self.dim):
-            left, t = self._coordinates(points, axis)
-            parts.append((self._fold(left[:, None] + torch.arange(2), axis), torch.stack([1 - t, t], dim=1)))
-        return self._product(parts)
+        return self._product(points, 0, lambda t, r: [r, t])
 
     def noise_kernel(self, std: float, axis: int) -> tuple[np.ndarray, float]:
         """

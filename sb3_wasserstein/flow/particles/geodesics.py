@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sb3_wasserstein.flow.particles.mdp import Evaluation
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
 
 
@@ -18,6 +17,10 @@ class Coupling(NamedTuple):
     end: torch.Tensor
     mass: torch.Tensor
 
+    def at(self, t: float) -> ParticlePolicy:
+        """The policy at t on the geodesic: (1 − t) a + t b in every state."""
+        return ParticlePolicy((1 - t) * self.start + t * self.end, self.mass)
+
 
 def optimal_coupling(policy: ParticlePolicy, other: ParticlePolicy) -> Coupling:
     """
@@ -26,38 +29,17 @@ def optimal_coupling(policy: ParticlePolicy, other: ParticlePolicy) -> Coupling:
     In one dimension quantiles are paired. Else equal numbers of equally weighted particles are assigned, and other cases are a
     linear programme a state.
     """
-    a, b = policy.particles, other.particles
-    equal = b.shape == a.shape and _uniform(policy.weights) and _uniform(other.weights)
-    if equal and a.shape[2] == 1:
-        return Coupling(a.sort(1).values, b.sort(1).values, policy.weights.clone())
-    if a.shape[2] == 1:
-        return _quantiles(policy, other)
-    if equal:
-        return Coupling(a, torch.stack([_assign(x, y) for x, y in zip(a, b, strict=True)]), policy.weights.clone())
-    return _programme(policy, other)
-
-
-def geodesic(policy: ParticlePolicy, other: ParticlePolicy, t: float) -> ParticlePolicy:
-    """The policy at t on the way to another: (1 − t) a + t b along the optimal coupling in every state."""
-    start, end, mass = optimal_coupling(policy, other)
-    return ParticlePolicy((1 - t) * start + t * end, mass)
-
-
-def distance(at: Evaluation, other: ParticlePolicy) -> float:
-    """W_π(π, π') = (Σ_s ρ(s) W2²(π_s, π'_s))^½ with the evaluated policy's ρ."""
-    start, end, mass = optimal_coupling(at.policy, other)
-    return float((at.rho @ (((start - end) ** 2).sum(-1) * mass).sum(1)).sqrt())
-
-
-def _uniform(weights: torch.Tensor) -> bool:
-    return bool((weights - 1 / weights.shape[1]).abs().max() < 1e-15)
-
-
-def _assign(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     from scipy.optimize import linear_sum_assignment
 
-    _, columns = linear_sum_assignment((torch.cdist(x, y) ** 2).numpy())
-    return y[torch.as_tensor(columns)]
+    a, b = policy.particles, other.particles
+    weights = torch.cat([policy.weights, other.weights], dim=1)
+    equal = b.shape == a.shape and bool((weights - 1 / a.shape[1]).abs().max() < 1e-15)
+    if a.shape[2] == 1:
+        return Coupling(a.sort(1).values, b.sort(1).values, policy.weights.clone()) if equal else _quantiles(policy, other)
+    if not equal:
+        return _programme(policy, other)
+    orders = [linear_sum_assignment((torch.cdist(x, y) ** 2).numpy())[1] for x, y in zip(a, b, strict=True)]
+    return Coupling(a, torch.stack([y[order] for y, order in zip(b, orders, strict=True)]), policy.weights.clone())
 
 
 def _quantiles(policy: ParticlePolicy, other: ParticlePolicy) -> Coupling:

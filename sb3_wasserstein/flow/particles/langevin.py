@@ -7,8 +7,7 @@ import math
 import torch
 
 from sb3_wasserstein._validation import check_count, check_positive, check_seed
-from sb3_wasserstein.flow.particles.derivatives import Derivatives, differentiate
-from sb3_wasserstein.flow.particles.mdp import Evaluation, GridMDP, evaluate
+from sb3_wasserstein.flow.particles.mdp import Derivatives, Evaluation, GridMDP, differentiate, evaluate
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
 
 

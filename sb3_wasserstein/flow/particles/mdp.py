@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse as sparse
 import torch
 
-from sb3_wasserstein.flow.grid.chain import AxisNoise, Chain, LinearSolver, Transition
+from sb3_wasserstein.flow.grid.chain import Chain, Transition, axis_noise
 from sb3_wasserstein.flow.grid.grid import Grid, as_tensor
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
 
@@ -37,9 +37,7 @@ class GridMDP:
     :param noise: (d,) standard deviation of the Gaussian noise per step
     :param discount: γ in [0, 1), or None for the ergodic cost
     :param initial: μ₀ (n,) of the discounted cost
-    :param linear: how the linear systems of its chains are solved
-    :param edge_penalty: what a next state past the last interval pays, in spreads of the cost times its squared distance
-        from there in widths of the box
+    :param factorised_nonzeros: transition matrices with more non-zeros than this are left to GMRES, see :class:`Chain`
     """
 
     dynamics: Dynamics
@@ -50,8 +48,7 @@ class GridMDP:
     noise: np.ndarray
     discount: float | None
     initial: torch.Tensor
-    linear: LinearSolver = field(default_factory=LinearSolver)
-    edge_penalty: float = 4000.0
+    factorised_nonzeros: int = 500_000
 
     def check_callables(self) -> None:
         """
@@ -84,14 +81,18 @@ class GridMDP:
         return 1.0 if self.discount is None else self.discount
 
     @property
+    def _corners(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.as_tensor(self.grid.low), torch.as_tensor(self.grid.high)
+
+    @property
     def action_dim(self) -> int:
         """k, the number of action dimensions."""
         return len(self.low)
 
     @cached_property
-    def axis_noise(self) -> AxisNoise:
+    def axis_noise(self) -> Transition:
         """N, the law of the noise on the nodes."""
-        return AxisNoise([self.grid.noise_matrix(std, axis) for axis, std in enumerate(self.noise)])
+        return axis_noise([self.grid.noise_matrix(std, axis) for axis, std in enumerate(self.noise)])
 
     @property
     def effective_noise(self) -> np.ndarray:
@@ -104,7 +105,7 @@ class GridMDP:
 
     @cached_property
     def _penalty(self) -> float:
-        """``edge_penalty`` in the unit of the cost, whose spread a few nodes with random actions tell."""
+        """What a next state pays per squared distance past the last interval, the width of the box being 1."""
         generator = torch.Generator().manual_seed(0)
         size = min(self.grid.size, 256)
         states = self.grid.nodes[torch.linspace(0, self.grid.size - 1, size).long()]
@@ -112,7 +113,8 @@ class GridMDP:
         first, second = self.low + (self.high - self.low) * unit
         _check_differentiable("dynamics", self.step, states, first, second)
         costs = _check_differentiable("cost", self.stage_cost, states, first, second)
-        return self.edge_penalty * (float(costs.max() - costs.min()) or 1.0)
+        # Large beside the spread of the cost: one spread is paid at 1.6 % of the width.
+        return 4000.0 * (float(costs.max() - costs.min()) or 1.0)
 
     @cached_property
     def _edges(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,7 +124,7 @@ class GridMDP:
         An angle has none. Nor has a dimension that the physics itself clips to the grid's bounds, like a speed: no action
         leads off, and some lead exactly onto the edge.
         """
-        low, high = torch.as_tensor(self.grid.low), torch.as_tensor(self.grid.high)
+        low, high = self._corners
         choices = torch.cartesian_prod(*torch.stack([self.low, (self.low + self.high) / 2, self.high], dim=1))
         furthest = torch.full((self.grid.dim,), -torch.inf, dtype=torch.float64)
         with torch.no_grad():
@@ -142,18 +144,21 @@ class GridMDP:
         """The cost (B,), checked."""
         return _checked("cost", self.cost(states, actions), (len(states),), states, actions)
 
-    def _from_nodes(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """States, actions and next states of actions (n, m, k) at every node, (n m, ·) each."""
+    def _outcome(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Of actions (n, m, k) at every node: the cost (n m,), with the penalty for next states past the last interval, and the
+        next states without noise (n m, d).
+        """
         n, m, k = actions.shape
         states, flat = self.grid.nodes.repeat_interleave(m, 0), actions.reshape(n * m, k)
-        return states, flat, self.step(states, flat)
-
-    def _paid(self, states: torch.Tensor, actions: torch.Tensor, following: torch.Tensor) -> torch.Tensor:
-        """The cost with the penalty for next states past the last interval, (B,)."""
-        low, high = (torch.as_tensor(corner) for corner in (self.grid.low, self.grid.high))
-        inset = torch.as_tensor(self.grid.spacing)
+        following = self.step(states, flat)
+        (low, high), inset = self._corners, torch.as_tensor(self.grid.spacing)
         past = (torch.relu(following - (high - inset)) + torch.relu(low + inset - following)) / (high - low)
-        return self.stage_cost(states, actions) + self._penalty * (past**2 * self._edges[1]).sum(1)
+        return self.stage_cost(states, flat) + self._penalty * (past**2 * self._edges[1]).sum(1), following
+
+    def _expected(self, following: torch.Tensor, future: torch.Tensor) -> torch.Tensor:
+        indices, weights = self.grid.weights(following)
+        return (weights * future[indices]).sum(1)
 
     def action_value(self, actions: torch.Tensor, future: torch.Tensor) -> torch.Tensor:
         """
@@ -163,33 +168,29 @@ class GridMDP:
         :param future: what arriving at a node is worth before the noise acts, γ N V, (n,)
         :return: (n, m)
         """
-        states, flat, following = self._from_nodes(actions)
-        indices, weights = self.grid.weights(following)
-        ahead = (weights * future[indices]).sum(1)
-        return (self._paid(states, flat, following) + ahead).reshape(actions.shape[:2])
+        cost, following = self._outcome(actions)
+        return (cost + self._expected(following, future)).reshape(actions.shape[:2])
 
-    def future_value(self, actions: torch.Tensor, future: torch.Tensor) -> torch.Tensor:
+    def ahead(self, actions: torch.Tensor, future: torch.Tensor) -> torch.Tensor:
         """E future(s') alone, (n, m): the part of :meth:`action_value` that the dynamics carry."""
-        indices, weights = self.grid.weights(self._from_nodes(actions)[2])
-        return (weights * future[indices]).sum(1).reshape(actions.shape[:2])
+        return self._expected(self._outcome(actions)[1], future).reshape(actions.shape[:2])
 
     def chain(self, policy: ParticlePolicy) -> tuple[Transition, np.ndarray]:
         """P and c_π (n,) of a policy."""
         n = self.grid.size
         with torch.no_grad():
-            states, flat, following = self._from_nodes(policy.particles)
+            cost, following = self._outcome(policy.particles)
             indices, values = self.grid.weights(following)
-            cost = policy.mean(self._paid(states, flat, following).reshape(policy.weights.shape))
             values = values * policy.weights.reshape(-1, 1)
         rows = np.repeat(np.arange(n), values.numel() // n)
         matrix = sparse.csr_matrix((values.numpy().ravel(), (rows, indices.numpy().ravel())), shape=(n, n))
-        return Transition(matrix, self.axis_noise), cost.numpy()
+        return Transition((matrix, *self.axis_noise.factors)), policy.mean(cost.reshape(policy.weights.shape)).numpy()
 
     def leaving(self, policy: ParticlePolicy) -> tuple[torch.Tensor, torch.Tensor]:
         """The probability that a next state, noise included, falls below ``low`` and above ``high``, (n, d) each."""
         with torch.no_grad():
-            _, _, following = self._from_nodes(policy.particles)
-        low, high = torch.as_tensor(self.grid.low), torch.as_tensor(self.grid.high)
+            _, following = self._outcome(policy.particles)
+        low, high = self._corners
         noise = torch.as_tensor(self.noise)
         # A noise of 0 becomes a step function that ignores round-off at the edge.
         scale = torch.maximum(noise, 1e-9 * (high - low))
@@ -327,6 +328,38 @@ class Evaluation:
         return found
 
 
+class Derivatives(NamedTuple):
+    """Q (n, m), ∇_a Q (n, m, k) and, where it was asked for, ∂²_a Q (n, m, k, k), else an empty tensor."""
+
+    value: torch.Tensor
+    gradient: torch.Tensor
+    hessian: torch.Tensor
+
+
+def differentiate(q: Callable[[torch.Tensor], torch.Tensor], actions: torch.Tensor, second: bool = False) -> Derivatives:
+    """
+    Q and its derivatives in the action, particle by particle. Actions that do not enter have derivative 0 exactly.
+
+    :param q: actions (n, m, k) -> values (n, m)
+    :param actions: (n, m, k)
+    :param second: whether the Hessian is wanted
+    """
+    actions = actions.detach().requires_grad_(True)
+    value = q(actions)
+    k = actions.shape[-1]
+    gradient = torch.zeros_like(actions)
+    hessian = torch.zeros(*actions.shape, k, dtype=torch.float64) if second else torch.empty(0)
+    if value.requires_grad:
+        (found,) = torch.autograd.grad(value.sum(), actions, create_graph=second, allow_unused=True)
+        gradient = gradient if found is None else found
+    if second and gradient.requires_grad:
+        for i in range(k):
+            (row,) = torch.autograd.grad(gradient[..., i].sum(), actions, retain_graph=i < k - 1, allow_unused=True)
+            if row is not None:
+                hessian[..., i, :] = row
+    return Derivatives(value.detach(), gradient.detach(), hessian)
+
+
 def evaluate(mdp: GridMDP, policy: ParticlePolicy, extra: torch.Tensor | None = None) -> Evaluation:
     """
     Solve for V, J and ρ of a policy; when ergodic, V = 0 at the grid's centre.
@@ -336,7 +369,7 @@ def evaluate(mdp: GridMDP, policy: ParticlePolicy, extra: torch.Tensor | None = 
     transition, cost = mdp.chain(policy)
     if extra is not None:
         cost = cost + extra.numpy()
-    chain = Chain(transition, mdp.discount, mdp.initial.numpy(), mdp.grid.centre, mdp.linear)
+    chain = Chain(transition, mdp.discount, mdp.initial.numpy(), mdp.grid.centre, mdp.factorised_nonzeros)
     V, J = chain.value(cost)
     rho = chain.occupancy()
     future = torch.as_tensor(mdp.gamma * mdp.axis_noise.expect(V))

@@ -12,7 +12,7 @@ import torch
 
 from sb3_wasserstein._validation import check_callable, check_count, check_number
 from sb3_wasserstein.flow.grid.grid import Grid
-from sb3_wasserstein.flow.particles.facade import ParticleFlow, check_task
+from sb3_wasserstein.flow.particles.flow import ParticleFlow, check_task
 from sb3_wasserstein.flow.particles.mdp import Dynamics
 from sb3_wasserstein.flow.particles.policy import ObservationToState
 

@@ -7,15 +7,13 @@ its basin; continuation in the discount γ, a start from a coarser grid and jump
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 
 from sb3_wasserstein._validation import check_options
-from sb3_wasserstein.flow.particles.derivatives import ActionValue, Derivatives, differentiate
-from sb3_wasserstein.flow.particles.mdp import Evaluation, GridMDP, evaluate
+from sb3_wasserstein.flow.particles.mdp import Derivatives, Evaluation, GridMDP, differentiate, evaluate
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
 
 
@@ -91,69 +89,67 @@ class Result:
     gap: float
 
 
+def newton_direction(at: Evaluation, found: Derivatives, actions: torch.Tensor) -> torch.Tensor:
+    """
+    The state-wise Newton step v = −∇Q / |∂²Q|: at a critical point the transport part of the Hessian vanishes. Eigenvalues of
+    ∂²Q are made positive, so that v descends where Q is not convex. Coordinates that a bound stops are left out, and no step
+    is longer than a quarter of the box.
+    """
+    low, high = at.mdp.low, at.mdp.high
+    stopped = ((actions <= low) & (found.gradient > 0)) | ((actions >= high) & (found.gradient < 0))
+    free = (~stopped).to(found.gradient.dtype)
+    matrix = found.hessian * free[..., :, None] * free[..., None, :]
+    values, vectors = (matrix[..., 0], torch.ones_like(matrix)) if len(low) == 1 else torch.linalg.eigh(matrix)
+    # A flat direction takes the longest step: its curvature is put where the cap below decides.
+    values = values.abs().clamp(min=1e-300)
+    inside = (vectors.transpose(-1, -2) @ (found.gradient * free)[..., None]).squeeze(-1)
+    steps = torch.where(inside == 0, torch.zeros_like(inside), -inside / values)
+    direction = (vectors @ steps.nan_to_num(0.0, 1e300, -1e300)[..., None]).squeeze(-1) * free
+    excess = (direction.abs() / (0.25 * (high - low))).amax(-1, keepdim=True)
+    return direction / excess.clamp(min=1.0)
+
+
+def euler_direction(at: Evaluation, found: Derivatives, actions: torch.Tensor) -> torch.Tensor:
+    """−η ∇_a Q, η = 1 / max ∂²_a Q over particles that ρ visits: the explicit Euler step of the gradient flow."""
+    visited = at.rho > 1e-12 * at.rho.max()
+    steepest = float(found.hessian[visited].abs().sum(-1).max())
+    longest = 0.25 * float((at.mdp.high - at.mdp.low).min()) / max(float(found.gradient[visited].abs().max()), 1e-300)
+    return -found.gradient * min(1 / max(steepest, 1e-300), longest)
+
+
+DIRECTIONS = {"newton": newton_direction, "gradient": euler_direction}
+
+
 class Step(NamedTuple):
-    """New particles, and the decrease of Q that the quadratic model promised each of them, (n, m)."""
+    """New actions, and the decrease of Q that the quadratic model promised each of them, (n, m)."""
 
     actions: torch.Tensor
     promised: torch.Tensor
 
 
-def newton_step(at: Evaluation, options: SolverOptions) -> Step:
-    """The state-wise Newton step: what the Hessian leaves at a critical point, where its transport part vanishes."""
-    found = differentiate(at.q, at.policy.particles, second=True)
-    return _descend(at.q, found, at.policy.particles, newton_direction(found, at.policy.particles, at.mdp), at.mdp, options)
-
-
-def gradient_step(at: Evaluation, options: SolverOptions) -> Step:
-    """a ← Proj_box(a − η ∇_a Q), η = 1 / max ∂²_a Q over particles that ρ visits: the explicit Euler step of the flow."""
-    found = differentiate(at.q, at.policy.particles, second=True)
-    visited = at.rho > 1e-12 * at.rho.max()
-    steepest = float(found.hessian[visited].abs().sum(-1).max())
-    longest = 0.25 * float((at.mdp.high - at.mdp.low).min()) / max(float(found.gradient[visited].abs().max()), 1e-300)
-    direction = -found.gradient * min(1 / max(steepest, 1e-300), longest)
-    return _descend(at.q, found, at.policy.particles, direction, at.mdp, options)
-
-
-STEPS: dict[str, Callable[[Evaluation, SolverOptions], Step]] = {"newton": newton_step, "gradient": gradient_step}
-
-
-def newton_direction(at: Derivatives, actions: torch.Tensor, mdp: GridMDP) -> torch.Tensor:
-    """
-    v = −∇Q / |∂²Q|, the eigenvalues of the Hessian made positive so that v descends where Q is not convex. Coordinates that
-    a bound stops are left out, and no step is longer than a quarter of the box.
-    """
-    stopped = ((actions <= mdp.low) & (at.gradient > 0)) | ((actions >= mdp.high) & (at.gradient < 0))
-    free = (~stopped).to(at.gradient.dtype)
-    matrix = at.hessian * free[..., :, None] * free[..., None, :]
-    values, vectors = (matrix[..., 0], torch.ones_like(matrix)) if mdp.action_dim == 1 else torch.linalg.eigh(matrix)
-    # A flat direction takes the longest step: its curvature is put where the cap below decides.
-    values = values.abs().clamp(min=1e-300)
-    inside = (vectors.transpose(-1, -2) @ (at.gradient * free)[..., None]).squeeze(-1)
-    steps = torch.where(inside == 0, torch.zeros_like(inside), -inside / values)
-    direction = (vectors @ steps.nan_to_num(0.0, 1e300, -1e300)[..., None]).squeeze(-1) * free
-    excess = (direction.abs() / (0.25 * (mdp.high - mdp.low))).amax(-1, keepdim=True)
-    return direction / excess.clamp(min=1.0)
-
-
-def _descend(
-    q: ActionValue, at: Derivatives, actions: torch.Tensor, direction: torch.Tensor, mdp: GridMDP, options: SolverOptions
-) -> Step:
+def descend(at: Evaluation, method: str, options: SolverOptions, start: torch.Tensor | None = None) -> Step:
     """
     a ← Proj_box(a + α v), α halved for each particle until Q falls enough (Armijo). Every state's E_π' Q_π ≤ E_π Q_π, so J
     falls too, by the policy improvement theorem: no evaluation of J is needed inside.
+
+    :param method: a key of ``DIRECTIONS``, the one of v
+    :param start: actions (n, m, k); None: the policy's particles
     """
+    actions, mdp = at.policy.particles if start is None else start, at.mdp
+    found = differentiate(at.q, actions, second=True)
+    direction = DIRECTIONS[method](at, found, actions)
     # Values of Q closer than this are told apart by round-off only.
-    slack = 1e-13 * float(at.value.max() - at.value.min())
-    scale = torch.ones(*at.value.shape, 1, dtype=torch.float64)
+    slack = 1e-13 * float(found.value.max() - found.value.min())
+    scale = torch.ones(*found.value.shape, 1, dtype=torch.float64)
     for _ in range(options.halvings):
         trial = mdp.project(actions + scale * direction)
         with torch.no_grad():
-            reached = q(trial)
-        failed = reached > at.value + options.armijo * (at.gradient * (trial - actions)).sum(-1) + slack
+            reached = at.q(trial)
+        failed = reached > found.value + options.armijo * (found.gradient * (trial - actions)).sum(-1) + slack
         if not failed.any():
             break
         scale = torch.where(failed[..., None], scale / 2, scale)
-    promised = -(at.gradient * (mdp.project(actions + direction) - actions)).sum(-1).clamp(max=0.0)
+    promised = -(found.gradient * (mdp.project(actions + direction) - actions)).sum(-1).clamp(max=0.0)
     # At a kink of the user's own (a clipped speed) the slope promises what no step along it can keep.
     return Step(torch.where(failed[..., None], actions, trial), torch.where(failed, torch.zeros_like(promised), promised))
 
@@ -173,8 +169,7 @@ def greedy(at: Evaluation, options: SolverOptions) -> tuple[torch.Tensor, torch.
         parts = torch.split(scan, max(1, 250_000 // n))
         values = torch.cat([at.q(part.expand(n, -1, -1)) for part in parts], dim=1)
     best = scan[values.argmin(1)][:, None]
-    found = differentiate(at.q, best, second=True)
-    polished = _descend(at.q, found, best, newton_direction(found, best, mdp), mdp, options).actions
+    polished = descend(at, "newton", options, best).actions
     candidates = torch.cat([at.policy.particles, best, polished], dim=1)
     with torch.no_grad():
         least, where = at.q(candidates).min(1)
@@ -189,31 +184,24 @@ def greedy_gap(at: Evaluation, options: SolverOptions) -> float:
     return float((at.rho * (own - least)).clamp(min=0.0).max())
 
 
-def solve(
-    mdp: GridMDP, policy: ParticlePolicy, method: str, continuation: bool, max_iterations: int, options: SolverOptions
-) -> tuple[ParticlePolicy, list[float]]:
-    """
-    Run the flow until the quadratic model promises nothing more.
-
-    :param method: a key of ``STEPS``
-    :param continuation: whether to leave the basin that the policy is in; see :meth:`ParticleFlow.solve`
-    :param max_iterations: most evaluations that are followed by a step
-    :return: the policy, and J after each step
-    """
-    run = _Run(method, max_iterations, options, [])
-    return run.solve(mdp, policy, continuation), run.history
-
-
 @dataclass
-class _Run:
-    """What the levels of one solve share: all but ``history``, J after each step, are arguments of :func:`solve`."""
+class Run:
+    """
+    One solve, on all its grids and at all its discounts.
+
+    :param method: a key of ``DIRECTIONS``
+    :param max_iterations: most evaluations that are followed by a step
+    :param options: tolerances and limits
+    :param history: J after each step
+    """
 
     method: str
     max_iterations: int
     options: SolverOptions
-    history: list[float]
+    history: list[float] = field(default_factory=list)
 
     def solve(self, mdp: GridMDP, policy: ParticlePolicy, continuation: bool) -> ParticlePolicy:
+        """The policy that promises nothing more; ``continuation``: whether to leave the basin that the policy is in."""
         newton = self.method == "newton"
         if continuation and newton and mdp.grid.size > self.options.coarse_start[min(mdp.grid.dim, 3) - 1]:
             coarse = mdp.coarsened()
@@ -231,7 +219,7 @@ class _Run:
         """A few steps at one discount of the continuation."""
         at = evaluate(mdp.at(gamma), policy)
         for number in range(self.options.steps_per_discount):
-            step = STEPS[self.method](at, self.options)
+            step = descend(at, self.method, self.options)
             promised = float(at.policy.mean(step.promised).mean())
             if len(self.history) == self.max_iterations or (number and promised <= self.options.worthwhile * at.spread):
                 break
@@ -244,7 +232,7 @@ class _Run:
         options, at = self.options, evaluate(mdp, policy)
         rounds, waiting = 0, 0
         while len(self.history) < self.max_iterations:
-            step, spread = STEPS[self.method](at, options), at.spread
+            step, spread = descend(at, self.method, options), at.spread
             promised = at.policy.mean(step.promised)
             at = evaluate(mdp, at.policy.moved(step.actions))
             self.history.append(at.J)

@@ -1,20 +1,69 @@
-"""The particle gradient flow as one object: a policy is a cloud of actions at every node, moved by −∇_a Q."""
+"""The particle gradient flow of Dus 2026 as one object: a policy is a cloud of actions at every node, moved by −∇_a Q."""
 
 from __future__ import annotations
 
 import copy
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from sb3_wasserstein._validation import check_callable, check_choice, check_count, check_flag, check_number
 from sb3_wasserstein.flow.grid.grid import Grid, as_tensor, per_dimension
-from sb3_wasserstein.flow.particles import derivatives, geodesics, langevin, solver
-from sb3_wasserstein.flow.particles.mdp import Dynamics, Evaluation, GridMDP, check_memory, evaluate, initial_law
+from sb3_wasserstein.flow.particles import langevin, solver
+from sb3_wasserstein.flow.particles.geodesics import Coupling, optimal_coupling
+from sb3_wasserstein.flow.particles.mdp import (
+    Dynamics,
+    Evaluation,
+    GridMDP,
+    check_memory,
+    differentiate,
+    evaluate,
+    initial_law,
+)
 from sb3_wasserstein.flow.particles.policy import GridPolicy, ObservationToState, ParticlePolicy
 from sb3_wasserstein.flow.particles.solver import Result, SolverOptions
+
+
+@dataclass(frozen=True)
+class ConvexityReport:
+    """
+    J along a geodesic a + t v, at every t: ``curvature = local + transport = d²J/dt²`` exactly.
+
+    :param t: where, in [0, 1]
+    :param J: the cost there
+    :param slope: dJ/dt
+    :param local: Σ ρ E⟨v, ∂²_a Q v⟩
+    :param transport: 2 ρ P' V'
+
+    Example:
+        >>> from sb3_wasserstein.flow import Grid, ParticleFlow
+        >>> dynamics, cost = (lambda s, a: s + 0.1 * a), (lambda s, a: (s**2 + a**2)[:, 0])
+        >>> flow = ParticleFlow(dynamics, cost, Grid(-3, 3, 31), -2, 2, n_particles=2, noise=0.3)
+        >>> other = flow.copy()
+        >>> _ = other.solve()
+        >>> report = flow.convexity(other, points=5)
+        >>> report.t.shape, report.convex
+        ((5,), True)
+    """
+
+    t: np.ndarray
+    J: np.ndarray
+    slope: np.ndarray
+    local: np.ndarray
+    transport: np.ndarray
+
+    @property
+    def curvature(self) -> np.ndarray:
+        """d²J/dt²."""
+        return np.asarray(self.local + self.transport)
+
+    @property
+    def convex(self) -> bool:
+        """Whether J is convex at all these places, up to round-off."""
+        return bool(np.all(self.curvature >= -1e-12 * max(1.0, float(np.abs(self.curvature).max()))))
 
 
 class ParticleFlow:
@@ -74,8 +123,8 @@ class ParticleFlow:
         self.mdp.check_callables()
         self.observation_to_state: ObservationToState | None = None
         self._evaluated: tuple[int, int, Evaluation] | None = None
-        self._weights = torch.full((grid.size, m), 1 / m, dtype=torch.float64)
-        self.particles = (low + (high - low) * _spread(m, k)).expand(grid.size, m, k)
+        particles = (low + (high - low) * _spread(m, k)).repeat(grid.size, 1, 1)
+        self._policy = ParticlePolicy(particles, torch.full((grid.size, m), 1 / m, dtype=torch.float64))
 
     @property
     def grid(self) -> Grid:
@@ -90,46 +139,38 @@ class ParticleFlow:
     @property
     def policy(self) -> ParticlePolicy:
         """Particles and weights as they are now."""
-        return ParticlePolicy(self._particles, self._weights)
+        return self._policy
 
     @property
     def particles(self) -> torch.Tensor:
         """The actions, float64 (cells, n_particles, k). Set values are copied and projected on the box of actions."""
-        return self._particles
+        return self._policy.particles
 
     @particles.setter
     def particles(self, value: torch.Tensor) -> None:
-        shape = (*self._weights.shape, self.mdp.action_dim)
-        value = as_tensor("particles", value)
-        if value.shape != shape:
-            raise ValueError(f"particles must have shape {shape}: (cells, n_particles, k), got {tuple(value.shape)}")
-        if not torch.isfinite(value).all():
-            raise ValueError("particles must be finite")
-        self._set(ParticlePolicy(self.mdp.project(value), self._weights))
+        self._set(self._policy.moved(self.mdp.project(_shaped("particles", value, self.particles.shape))))
 
     @property
     def weights(self) -> torch.Tensor:
         """The probabilities of the particles, (cells, n_particles); set values are normalised."""
-        return self._weights
+        return self._policy.weights
 
     @weights.setter
     def weights(self, value: torch.Tensor) -> None:
-        value = as_tensor("weights", value)
-        if value.shape != self._weights.shape:
-            raise ValueError(f"weights must have shape {tuple(self._weights.shape)}, got {tuple(value.shape)}")
-        if not torch.isfinite(value).all() or (value < 0).any() or (value.sum(1) <= 0).any():
-            raise ValueError("weights must be finite, non-negative, and not all zero at a node")
-        self._set(ParticlePolicy(self._particles, value / value.sum(1, keepdim=True)))
+        value = _shaped("weights", value, self.weights.shape)
+        if (value < 0).any() or (value.sum(1) <= 0).any():
+            raise ValueError("weights must be non-negative, and not all zero at a node")
+        self._set(ParticlePolicy(self.particles, value / value.sum(1, keepdim=True)))
 
     def _set(self, policy: ParticlePolicy) -> None:
-        self._particles, self._weights, self._evaluated = policy.particles, policy.weights, None
+        self._policy, self._evaluated = policy, None
 
     def evaluation(self) -> Evaluation:
         """The policy's :class:`Evaluation`, kept until particles or weights change."""
         # A tensor's version counts its in-place changes: `flow.particles[...] = x` is noticed.
-        versions = self._particles._version, self._weights._version
+        versions = self.particles._version, self.weights._version
         if self._evaluated is None or self._evaluated[:2] != versions:
-            self._evaluated = (*versions, evaluate(self.mdp, self.policy))
+            self._evaluated = (*versions, evaluate(self.mdp, self._policy))
         return self._evaluated[2]
 
     def evaluate(self) -> tuple[float, torch.Tensor, torch.Tensor]:
@@ -143,19 +184,57 @@ class ParticleFlow:
             warnings.warn(complaint, RuntimeWarning, stacklevel=2)
         return at.J, at.V.clone(), at.rho.clone()
 
-    def gradient(self) -> torch.Tensor:
-        """grad J = ∇_a Q_π at every particle, like ``particles``; dJ/da_si = ρ(s) w_si ∇_a Q(s, a_si)."""
-        return derivatives.gradient(self.evaluation())
-
     def action_value(self, actions: torch.Tensor) -> torch.Tensor:
         """Q_π(s, a), (cells, m) for actions (cells, m, k); ergodic: Q = c − J + E V(s'), discounted: c + γ E V(s')."""
         actions = as_tensor("actions", actions)
-        if actions.ndim != 3 or (actions.shape[0], actions.shape[2]) != (self.grid.size, self.mdp.action_dim):
-            shape = (self.grid.size, "m", self.mdp.action_dim)
-            raise ValueError(f"actions must have shape {shape}, got {tuple(actions.shape)}")
-        at = self.evaluation()
+        shape = (self.grid.size, actions.shape[1] if actions.ndim == 3 else "m", self.mdp.action_dim)
+        actions, at = _shaped("actions", actions, shape), self.evaluation()
         with torch.no_grad():
             return at.q(actions) - (at.J if self.discount is None else 0.0)
+
+    def gradient(self) -> torch.Tensor:
+        """grad J = ∇_a Q_π at every particle, like ``particles``; dJ/da_si = ρ(s) w_si ∇_a Q(s, a_si)."""
+        return differentiate(self.evaluation().q, self.particles).gradient
+
+    def inner(self, v: torch.Tensor, w: torch.Tensor) -> float:
+        """The metric g_π(v, w) = Σ_s ρ(s) E_π ⟨v, w⟩ of two displacements like ``particles``."""
+        v, w = (_shaped(name, value, self.particles.shape) for name, value in (("v", v), ("w", w)))
+        return float(self._policy.mean((v * w).sum(-1)) @ self.evaluation().rho)
+
+    def hessian_vector(self, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        The Hessian of J along straight displacements a + t v, as vectors of the metric: d²J/dt² is
+        ``inner(v, local + transport)``, and both parts are symmetric under :meth:`inner`. With V' the change of V and ρ' that
+        of ρ along v,
+
+            local = ∂²_a Q v,    transport = ∇_a (γ E V'(s')) + (ρ'/ρ) ∇_a Q
+
+        so that ``inner(w, transport) = γ ρ (P'_w V'_v + P'_v V'_w)``, which is 2 γ ρ P' V' for w = v.
+
+        These displacements are W2 geodesics in each state, not Levi-Civita geodesics of g_π; the two Hessians agree at
+        critical points. States that ρ does not visit have no ρ'/ρ: that part of their transport is reported as 0.
+
+        :param v: like ``particles``
+        :return: ``local`` and ``transport``, both like ``particles``
+        """
+        v, at, mdp = _shaped("v", v, self.particles.shape), self.evaluation(), self.mdp
+        found = differentiate(at.q, self.particles, second=True)
+        local = (found.hessian @ v[..., None]).squeeze(-1)
+
+        # V' is the value of the cost g(s) = E⟨∇Q, v⟩.
+        V_derivative, _ = at.chain.value(self._policy.mean((found.gradient * v).sum(-1)).numpy().copy())
+        future = torch.as_tensor(mdp.gamma * mdp.axis_noise.expect(V_derivative)).requires_grad_(True)
+        actions = self.particles.detach().requires_grad_(True)
+        (moved,) = torch.autograd.grad(mdp.ahead(actions, future).sum(), actions, create_graph=True, allow_unused=True)
+        if moved is None:
+            return local, torch.zeros_like(v)
+        # That slope is linear in the future, so that its own gradient is the row ρ P', P' = E⟨∂_a P, v⟩, before the noise.
+        (row,) = torch.autograd.grad(self._policy.mean((moved * v).sum(-1)) @ at.rho, future)
+        rho_derivative = torch.as_tensor(at.chain.adjoint(mdp.gamma * mdp.axis_noise.spread(row.numpy())))
+        # ρ' / ρ is round-off where ρ is.
+        visited = at.rho > 1e-14 * at.rho.max()
+        relative = torch.where(visited, rho_derivative / at.rho.clamp(min=1e-300), torch.zeros_like(at.rho))
+        return local, moved.detach() + relative[:, None, None] * found.gradient
 
     def solve(
         self,
@@ -175,24 +254,25 @@ class ParticleFlow:
         :param options: tolerances and limits
         :raises ValueError: where the solution leaves mass at the grid's edge, or its chain is reducible
         """
-        default = 300 if check_choice("method", method, solver.STEPS) == "newton" else 20_000
+        default = 300 if check_choice("method", method, solver.DIRECTIONS) == "newton" else 20_000
         limit = default if max_iterations is None else check_count("max_iterations", max_iterations)
         if not isinstance(options, SolverOptions):
             raise TypeError(f"options must be SolverOptions(...), got {options!r}")
         check_flag("continuation", continuation)
-        policy, history = solver.solve(self.mdp, self.policy, method, continuation, limit, options)
-        self._set(policy)
+        run = solver.Run(method, limit, options)
+        self._set(run.solve(self.mdp, self._policy, continuation))
         at = self.evaluation()
         if complaints := at.complaints():
             raise ValueError("; ".join(complaints))
-        if len(history) >= limit:
+        if len(run.history) >= limit:
             warnings.warn(f"solve stopped at max_iterations={limit} before it converged", RuntimeWarning, stacklevel=2)
-        return Result(at.J, len(history), history, solver.greedy_gap(at, options))
+        return Result(at.J, len(run.history), run.history, solver.greedy_gap(at, options))
 
     def step(self, method: str = "newton") -> float:
         """One step of the flow in place, without continuation; returns J before the step."""
+        check_choice("method", method, solver.DIRECTIONS)
         at = self.evaluation()
-        self._set(at.policy.moved(solver.STEPS[check_choice("method", method, solver.STEPS)](at, SolverOptions()).actions))
+        self._set(at.policy.moved(solver.descend(at, method, SolverOptions()).actions))
         return at.J
 
     def langevin(self, temperature: float, sweeps: int = 40, steps: int = 25, seed: int | None = None) -> float:
@@ -208,54 +288,27 @@ class ParticleFlow:
         :param seed: of the moves
         :return: J + τ E log π of the particles it ends with
         """
-        policy, free_energy = langevin.langevin(self.mdp, self.policy, temperature, sweeps, steps, seed)
+        policy, free_energy = langevin.langevin(self.mdp, self._policy, temperature, sweeps, steps, seed)
         self._set(policy)
         return free_energy
 
     def copy(self) -> ParticleFlow:
         """The same problem with its own particles and weights."""
-        return self._with(ParticlePolicy(self._particles.clone(), self._weights.clone()))
+        return self._with(ParticlePolicy(self.particles.clone(), self.weights.clone()))
 
     def _with(self, policy: ParticlePolicy) -> ParticleFlow:
         other = copy.copy(self)
         other._set(policy)
         return other
 
-    def inner(self, v: torch.Tensor, w: torch.Tensor) -> float:
-        """g_π(v, w) = Σ_s ρ(s) E_π ⟨v, w⟩ of two displacements like ``particles``."""
-        return derivatives.inner(self.evaluation(), self._displacement("v", v), self._displacement("w", w))
-
-    def _displacement(self, name: str, v: torch.Tensor) -> torch.Tensor:
-        v = as_tensor(name, v)
-        if v.shape != self._particles.shape:
-            raise ValueError(f"{name} must have the particles' shape {tuple(self._particles.shape)}, got {tuple(v.shape)}")
-        return v
-
-    def hessian_vector(self, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """
-        The Hessian of J along straight displacements a + t v, as vectors of the metric: d²J/dt² is
-        ``inner(v, local + transport)``, and both parts are symmetric under :meth:`inner`.
-
-        These displacements are W2 geodesics in each state, not Levi-Civita geodesics of g_π; the two Hessians agree at
-        critical points. States that ρ does not visit have no ρ'/ρ: that part of their transport is reported as 0.
-
-        :param v: like ``particles``
-        :return: ``local``, ∂²_a Q v, and ``transport``, what a change of the law of states adds; both like ``particles``
-        """
-        return derivatives.hessian_vector(self.evaluation(), self._displacement("v", v))
-
-    def convexity(self, other: ParticleFlow, points: int = 11) -> derivatives.ConvexityReport:
-        """J and its local and transport curvature at ``points`` places along the geodesic to another policy."""
-        return derivatives.convexity(self.mdp, self.policy, self._policy_of(other), points)
-
-    def _policy_of(self, other: ParticleFlow | torch.Tensor) -> ParticlePolicy:
-        if isinstance(other, ParticleFlow):
-            if other.grid.size != self.grid.size or other.mdp.action_dim != self.mdp.action_dim:
-                raise ValueError(f"other must live on the same grid with the same actions, got {other.grid} and {self.grid}")
-            return other.policy
-        policy = self.copy()
-        policy.particles = other
-        return policy.policy
+    def coupling(self, other: ParticleFlow | torch.Tensor) -> Coupling:
+        """The optimal coupling in every state: starts and ends (cells, pairs, k), and masses (cells, pairs)."""
+        if not isinstance(other, ParticleFlow):
+            particles, other = other, self.copy()
+            other.particles = particles
+        if other.grid.size != self.grid.size or other.mdp.action_dim != self.mdp.action_dim:
+            raise ValueError(f"other must live on the same grid with the same actions, got {other.grid} and {self.grid}")
+        return optimal_coupling(self._policy, other.policy)
 
     def geodesic(self, other: ParticleFlow | torch.Tensor, t: float) -> ParticleFlow:
         """
@@ -267,15 +320,24 @@ class ParticleFlow:
         """
         if not 0 <= check_number("t", t) <= 1:
             raise ValueError(f"t must lie in [0, 1], got {t}")
-        return self._with(geodesics.geodesic(self.policy, self._policy_of(other), t))
-
-    def coupling(self, other: ParticleFlow | torch.Tensor) -> geodesics.Coupling:
-        """The optimal coupling in every state: starts and ends (cells, pairs, k), and masses (cells, pairs)."""
-        return geodesics.optimal_coupling(self.policy, self._policy_of(other))
+        return self._with(self.coupling(other).at(t))
 
     def distance(self, other: ParticleFlow | torch.Tensor) -> float:
         """W_π(π, π') = (Σ_s ρ(s) W2²(π_s, π'_s))^½, with this policy's ρ."""
-        return geodesics.distance(self.evaluation(), self._policy_of(other))
+        start, end, mass = self.coupling(other)
+        return float((self.evaluation().rho @ (((start - end) ** 2).sum(-1) * mass).sum(1)).sqrt())
+
+    def convexity(self, other: ParticleFlow, points: int = 11) -> ConvexityReport:
+        """J and its local and transport curvature at ``points`` places along the geodesic to another policy."""
+        if check_count("points", points, 2) > 1_000_000:
+            raise ValueError(f"points must be at most a million, each of which takes an evaluation; got {points}")
+        coupling = self.coupling(other)
+        v, rows = coupling.end - coupling.start, []
+        for t in np.linspace(0.0, 1.0, points):
+            there = self._with(coupling.at(float(t)))
+            curvatures = (there.inner(v, part) for part in there.hessian_vector(v))
+            rows.append((t, there.evaluation().J, there.inner(there.gradient(), v), *curvatures))
+        return ConvexityReport(*np.array(rows).T)
 
     def as_policy(self, observation_to_state: ObservationToState | None = None, *, seed: int | None = None) -> GridPolicy:
         """
@@ -286,7 +348,7 @@ class ParticleFlow:
         :param seed: of the draws when ``deterministic`` is False
         """
         to_state = self.observation_to_state if observation_to_state is None else observation_to_state
-        return GridPolicy(self.policy, self.grid, to_state, seed)
+        return GridPolicy(self._policy, self.grid, to_state, seed)
 
 
 def check_task(dynamics: Dynamics, cost: Dynamics, grid: Grid, noise: object, discount: float | None) -> np.ndarray:
@@ -307,6 +369,16 @@ def check_task(dynamics: Dynamics, cost: Dynamics, grid: Grid, noise: object, di
     if discount is not None and not 0 <= check_number("discount", discount) < 1:
         raise ValueError(f"discount must lie in [0, 1), or be None for the ergodic cost; got {discount!r}")
     return std
+
+
+def _shaped(name: str, value: object, shape: Sequence[int | str]) -> torch.Tensor:
+    """A finite float64 tensor of a shape, or an error that names the argument."""
+    tensor = as_tensor(name, value)
+    if tuple(tensor.shape) != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}: (cells, particles, ...), got {tuple(tensor.shape)}")
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name} must be finite")
+    return tensor
 
 
 def _spread(m: int, k: int) -> torch.Tensor:
