@@ -14,15 +14,7 @@ from sb3_wasserstein._validation import check_callable, check_choice, check_coun
 from sb3_wasserstein.flow.grid.grid import Grid, as_tensor, per_dimension
 from sb3_wasserstein.flow.particles import langevin, solver
 from sb3_wasserstein.flow.particles.geodesics import Coupling, optimal_coupling
-from sb3_wasserstein.flow.particles.mdp import (
-    Dynamics,
-    Evaluation,
-    GridMDP,
-    check_memory,
-    differentiate,
-    evaluate,
-    initial_law,
-)
+from sb3_wasserstein.flow.particles.mdp import Dynamics, Evaluation, GridMDP, check_memory, differentiate, evaluate
 from sb3_wasserstein.flow.particles.policy import GridPolicy, ObservationToState, ParticlePolicy
 from sb3_wasserstein.flow.particles.solver import Result, SolverOptions
 
@@ -119,8 +111,11 @@ class ParticleFlow:
         if (low >= high).any():
             raise ValueError(f"action_low must lie below action_high, got {low.tolist()} and {high.tolist()}")
         check_memory(grid, k, m)
-        self.mdp = GridMDP(dynamics, cost, grid, low, high, std, discount, initial_law(initial, grid.size))
-        self.mdp.check_callables()
+        start = torch.ones(grid.size, dtype=torch.float64) if initial is None else as_tensor("initial", initial).flatten()
+        if start.shape != (grid.size,) or not torch.isfinite(start).all() or (start < 0).any() or start.sum() <= 0:
+            law = f"a law on the {grid.size} nodes, non-negative, finite, not all 0"
+            raise ValueError(f"initial must be {law}; got shape {tuple(start.shape)}")
+        self.mdp = GridMDP(dynamics, cost, grid, low, high, std, discount, start / start.sum())
         self.observation_to_state: ObservationToState | None = None
         self._evaluated: tuple[int, int, Evaluation] | None = None
         particles = (low + (high - low) * _spread(m, k)).repeat(grid.size, 1, 1)

@@ -7,7 +7,7 @@ import math
 import torch
 
 from sb3_wasserstein._validation import check_count, check_positive, check_seed
-from sb3_wasserstein.flow.particles.mdp import Derivatives, Evaluation, GridMDP, differentiate, evaluate
+from sb3_wasserstein.flow.particles.mdp import Evaluation, GridMDP, differentiate, evaluate
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
 
 
@@ -31,81 +31,71 @@ def negative_entropy(particles: torch.Tensor) -> torch.Tensor:
     return -(float(digamma[0] - digamma[1]) + math.log(ball) + k * nearest.clamp(min=1e-12).log().mean(1))
 
 
-class _Sampler:
-    """Metropolis-adjusted Langevin moves of every particle towards exp(−Q/τ), the step size fitted in each state."""
-
-    def __init__(self, mdp: GridMDP, temperature: float, seed: int | None) -> None:
-        self.mdp, self.temperature = mdp, temperature
-        self.generator = torch.Generator()
-        if seed is None:
-            self.generator.seed()
-        else:
-            self.generator.manual_seed(seed)
-        # The first moves span an eighth of the box.
-        spread = float((mdp.high - mdp.low).min()) / 8
-        self.step = torch.full((mdp.grid.size, 1, 1), spread**2 / (2 * temperature), dtype=torch.float64)
-
-    def uniform(self, shape: torch.Size) -> torch.Tensor:
-        return torch.rand(shape, generator=self.generator, dtype=torch.float64)
-
-    def normal(self, shape: torch.Size) -> torch.Tensor:
-        return torch.randn(shape, generator=self.generator, dtype=torch.float64)
-
-    def run(self, at: Evaluation, actions: torch.Tensor, moves: int, fit: bool) -> torch.Tensor:
-        """``moves`` of every particle at one Q; with ``fit`` the step sizes follow the acceptance."""
-        low, high = self.mdp.low, self.mdp.high
-        here = differentiate(at.q, actions)
-        for i in range(1, moves + 1):
-            # Every fifth proposal comes from all over the box: mass crosses between wells that diffusion would keep apart.
-            hop = i % 5 == 0
-            if hop:
-                trial = low + (high - low) * self.uniform(actions.shape)
-            else:
-                noise = self.normal(actions.shape)
-                trial = actions - self.step * here.gradient + (2 * self.step * self.temperature).sqrt() * noise
-            clipped = self.mdp.project(trial)
-            there = differentiate(at.q, clipped)
-            ratio = (here.value - there.value) / self.temperature
-            if not hop:
-                back = ((actions - trial + self.step * there.gradient) ** 2).sum(-1)
-                forth = ((trial - actions + self.step * here.gradient) ** 2).sum(-1)
-                ratio = ratio + (forth - back) / (4 * self.step[..., 0] * self.temperature)
-            accepted = (trial == clipped).all(-1) & (self.uniform(ratio.shape).log() < ratio)
-            if fit and not hop:
-                # Langevin proposals do best where 0.574 of them are accepted (Roberts and Rosenthal 1998).
-                rate = accepted.double().mean(1)[:, None, None]
-                self.step = self.step * torch.exp(0.3 * (rate - 0.574))
-            actions = torch.where(accepted[..., None], clipped, actions)
-            here = Derivatives(
-                torch.where(accepted, there.value, here.value),
-                torch.where(accepted[..., None], there.gradient, here.gradient),
-                here.hessian,
-            )
-        return actions
-
-
 def langevin(
-    mdp: GridMDP, policy: ParticlePolicy, temperature: float, sweeps: int, steps: int, seed: int | None
+    mdp: GridMDP, policy: ParticlePolicy, temperature: float, sweeps: int, moves: int, seed: int | None
 ) -> tuple[ParticlePolicy, float]:
     """The particles and J + τ E log π that the flow ends with; see :meth:`ParticleFlow.langevin`."""
-    for name, count in (("sweeps", sweeps), ("steps", steps)):
-        check_count(name, count)
-    check_seed(seed)
+    check_count("sweeps", sweeps)
+    check_count("steps", moves)
     temperature = check_positive("temperature", temperature)
     m = policy.weights.shape[1]
     if m < 2:
         raise ValueError(f"n_particles must be at least 2 for an entropy, got {m}")
     if float((policy.weights - 1 / m).abs().max()) > 1e-12:
         raise ValueError("weights must be equal for the entropy-regularised flow")
-    sampler = _Sampler(mdp, temperature, seed)
+    generator, given = torch.Generator(), check_seed(seed)
+    generator.manual_seed(generator.seed() if given is None else given)
+    # The first moves span an eighth of the box.
+    spread = float((mdp.high - mdp.low).min()) / 8
+    step = torch.full((mdp.grid.size, 1, 1), spread**2 / (2 * temperature), dtype=torch.float64)
+    # Particles that start together are taken apart: a Dirac has no entropy.
+    jitter = torch.randn(policy.particles.shape, generator=generator, dtype=torch.float64)
+    policy = policy.moved(mdp.project(policy.particles + 1e-3 * (mdp.high - mdp.low) * jitter))
 
     def soft_evaluation(at: ParticlePolicy) -> Evaluation:
         return evaluate(mdp, at, extra=temperature * negative_entropy(at.particles))
 
-    # Particles that start together are taken apart: a Dirac has no entropy.
-    jitter = 1e-3 * (mdp.high - mdp.low) * sampler.normal(policy.particles.shape)
-    policy = policy.moved(mdp.project(policy.particles + jitter))
     for sweep in range(sweeps):
         at = soft_evaluation(policy)
-        policy = policy.moved(sampler.run(at, policy.particles, steps, fit=sweep < sweeps // 2))
+        actions, step = _sweep(at, step, temperature, moves, generator, fit=sweep < sweeps // 2)
+        policy = policy.moved(actions)
     return policy, soft_evaluation(policy).J
+
+
+def _sweep(
+    at: Evaluation, step: torch.Tensor, temperature: float, moves: int, generator: torch.Generator, fit: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Metropolis-adjusted Langevin moves of every particle towards exp(−Q/τ) at one Q.
+
+    :param step: step size in each state, (n, 1, 1)
+    :param fit: whether step sizes follow the acceptance
+    :return: the particles, and the step sizes
+    """
+    mdp, actions = at.mdp, at.policy.particles
+    value, slope, _ = differentiate(at.q, actions)
+    for i in range(1, moves + 1):
+        # Every fifth proposal comes from all over the box: mass crosses between wells that diffusion would keep apart.
+        hop = i % 5 == 0
+        if hop:
+            trial = mdp.low + (mdp.high - mdp.low) * torch.rand(actions.shape, generator=generator, dtype=torch.float64)
+        else:
+            noise = torch.randn(actions.shape, generator=generator, dtype=torch.float64)
+            trial = actions - step * slope + (2 * step * temperature).sqrt() * noise
+        clipped = mdp.project(trial)
+        there = differentiate(at.q, clipped)
+        ratio = (value - there.value) / temperature
+        if not hop:
+            back = ((actions - trial + step * there.gradient) ** 2).sum(-1)
+            forth = ((trial - actions + step * slope) ** 2).sum(-1)
+            ratio = ratio + (forth - back) / (4 * step[..., 0] * temperature)
+        level = torch.rand(ratio.shape, generator=generator, dtype=torch.float64)
+        accepted = (trial == clipped).all(-1) & (level.log() < ratio)
+        if fit and not hop:
+            # Langevin proposals do best where 0.574 of them are accepted (Roberts and Rosenthal 1998).
+            step = step * torch.exp(0.3 * (accepted.double().mean(1)[:, None, None] - 0.574))
+        value = torch.where(accepted, there.value, value)
+        actions, slope = (
+            torch.where(accepted[..., None], new, old) for new, old in ((clipped, actions), (there.gradient, slope))
+        )
+    return actions, step

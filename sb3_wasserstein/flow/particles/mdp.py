@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
@@ -14,7 +14,7 @@ import scipy.sparse as sparse
 import torch
 
 from sb3_wasserstein.flow.grid.chain import Chain, Transition, axis_noise
-from sb3_wasserstein.flow.grid.grid import Grid, as_tensor
+from sb3_wasserstein.flow.grid.grid import Grid
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
 
 Dynamics: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -38,6 +38,8 @@ class GridMDP:
     :param discount: γ in [0, 1), or None for the ergodic cost
     :param initial: μ₀ (n,) of the discounted cost
     :param factorised_nonzeros: transition matrices with more non-zeros than this are left to GMRES, see :class:`Chain`
+    :raises ValueError: if dynamics or cost return other shapes or dtypes, or NaN
+    :raises TypeError: if they depend on the action, but not differentiably
     """
 
     dynamics: Dynamics
@@ -50,19 +52,12 @@ class GridMDP:
     initial: torch.Tensor
     factorised_nonzeros: int = 500_000
 
-    def check_callables(self) -> None:
-        """
-        Call dynamics and cost at nodes of the grid.
-
-        :raises ValueError: on shapes, dtypes or NaN
-        :raises TypeError: where they depend on the action, but not differentiably
-        """
-        _ = self._penalty, self._edges
+    def __post_init__(self) -> None:
+        # These call dynamics and cost. Copies at another discount share what is cached.
+        _ = self._penalty, self._edges, self.axis_noise
 
     def at(self, discount: float | None) -> GridMDP:
-        """The same MDP at another discount, which shares all that the discount does not enter."""
-        # Cached properties are part of what is copied.
-        _ = self.axis_noise, self._penalty, self._edges
+        """The same MDP at another discount."""
         other = copy.copy(self)
         object.__setattr__(other, "discount", discount)
         return other
@@ -198,14 +193,6 @@ class GridMDP:
         off = (torch.special.ndtr(past / scale) * self._edges[0] for past in (low - rim - following, following - high - rim))
         below, above = ((one.reshape(*policy.weights.shape, -1) * policy.weights[..., None]).sum(1) for one in off)
         return below, above
-
-
-def initial_law(initial: torch.Tensor | np.ndarray | Sequence[float] | None, n: int) -> torch.Tensor:
-    """A user's μ₀ as a law on n nodes; None is uniform."""
-    law = torch.ones(n, dtype=torch.float64) if initial is None else as_tensor("initial", initial).flatten()
-    if law.shape != (n,) or not torch.isfinite(law).all() or (law < 0).any() or law.sum() <= 0:
-        raise ValueError(f"initial must be a law on the {n} nodes, non-negative, finite, not all 0; got {tuple(law.shape)}")
-    return law / law.sum()
 
 
 def check_memory(grid: Grid, k: int, n_particles: int) -> None:

@@ -37,10 +37,6 @@ class ParticlePolicy:
         """The same weights at other actions."""
         return replace(self, particles=particles)
 
-    def at_nodes(self, nodes: torch.Tensor) -> ParticlePolicy:
-        """The policy that copies the particles of the given nodes."""
-        return ParticlePolicy(self.particles[nodes], self.weights[nodes])
-
 
 class GridPolicy(Predicting):
     """

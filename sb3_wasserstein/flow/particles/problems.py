@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -161,44 +162,35 @@ class _Simulator:
         self._to_coefficients = torch.as_tensor(inverse if k == 1 else np.kron(inverse, inverse))
         tiled = np.stack(np.meshgrid(*[unit] * k, indexing="ij"), axis=-1).reshape(-1, k)
         self._actions = self.low + (tiled + 1) / 2 * (self.high - self.low)
-        self._known: dict[bytes, torch.Tensor] = {}
+        self._coefficients = cache(self._simulate)
 
-    def _simulate(self, state: np.ndarray) -> torch.Tensor:
+    def _simulate(self, state: tuple[float, ...]) -> torch.Tensor:
         """Next states and cost at all action nodes, as Chebyshev coefficients (nodes^k, d + 1)."""
         found = []
         for action in self._actions:
-            self._set(self.env, state)
+            self._set(self.env, np.array(state))
             _, reward, terminated, _, _ = self.env.step(action.astype(self.env.action_space.dtype))
             if terminated:
                 raise ValueError(
-                    f"env terminates from state {state.tolist()} under action {action.tolist()}: the flow solves tasks that "
+                    f"env terminates from state {list(state)} under action {action.tolist()}: the flow solves tasks that "
                     "go on. Keep such states off the grid, or write dynamics and cost with an absorbing state (mountain_car)"
                 )
             found.append(np.append(self._get(self.env), -float(reward)))
         return self._to_coefficients @ torch.as_tensor(np.array(found))
 
-    def _coefficients(self, states: torch.Tensor) -> torch.Tensor:
-        """(B, nodes^k, d + 1)."""
-        unique, inverse = torch.unique(states, dim=0, return_inverse=True)
-        for state in unique.numpy():
-            if state.tobytes() not in self._known:
-                self._known[state.tobytes()] = self._simulate(state)
-        return torch.stack([self._known[state.tobytes()] for state in unique.numpy()])[inverse]
-
-    def _basis(self, actions: torch.Tensor) -> torch.Tensor:
-        """The products of Chebyshev polynomials of each action, (B, nodes^k)."""
+    def __call__(self, states: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Next states and cost, (B, d + 1)."""
+        unique, inverse = torch.unique(states.detach(), dim=0, return_inverse=True)
+        coefficients = torch.stack([self._coefficients(tuple(state)) for state in unique.tolist()])[inverse]
         scaled = 2 * (actions - torch.as_tensor(self.low)) / torch.as_tensor(self.high - self.low) - 1
-        product = torch.ones(len(actions), 1, dtype=torch.float64)
+        # The products of the Chebyshev polynomials of each action, (B, nodes^k).
+        basis = torch.ones(len(actions), 1, dtype=torch.float64)
         for x in scaled.unbind(1):
             terms = [torch.ones_like(x), x]
             while len(terms) < self._nodes:
                 terms.append(2 * x * terms[-1] - terms[-2])
-            product = (product[:, :, None] * torch.stack(terms, dim=1)[:, None, :]).flatten(1)
-        return product
-
-    def __call__(self, states: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-        """Next states and cost, (B, d + 1)."""
-        return (self._basis(actions)[:, :, None] * self._coefficients(states.detach())).sum(1)
+            basis = (basis[:, :, None] * torch.stack(terms, dim=1)[:, None, :]).flatten(1)
+        return (basis[:, :, None] * coefficients).sum(1)
 
 
 def from_env(

@@ -207,8 +207,11 @@ class Run:
             coarse = mdp.coarsened()
             corners, shares = mdp.grid.linear_weights(coarse.grid.nodes)
             nearest = corners.gather(1, shares.argmax(1, keepdim=True)).squeeze(1)
-            start = self.solve(coarse, policy.at_nodes(nearest), continuation)
-            policy = policy.moved(_refine(start.particles, coarse, mdp))
+            start = self.solve(coarse, ParticlePolicy(policy.particles[nearest], policy.weights[nearest]), continuation)
+            # Rank by rank, which in one dimension interpolates quantiles.
+            source = start.particles.sort(1).values if mdp.action_dim == 1 else start.particles
+            corners, shares = coarse.grid.linear_weights(mdp.grid.nodes)
+            policy = policy.moved(mdp.project((shares[:, :, None, None] * source[corners]).sum(1)))
         elif continuation:
             for gamma in self.options.discounts:
                 if mdp.discount is None or gamma < mdp.discount:
@@ -250,10 +253,3 @@ class Run:
                 break
             at = evaluate(mdp, at.policy.moved(torch.where(behind[..., None], where[:, None], at.policy.particles)))
         return at.policy
-
-
-def _refine(particles: torch.Tensor, coarse: GridMDP, fine: GridMDP) -> torch.Tensor:
-    """Particles on a finer grid: interpolated rank by rank, which in one dimension interpolates quantiles."""
-    source = particles.sort(1).values if coarse.action_dim == 1 else particles
-    indices, weights = coarse.grid.linear_weights(fine.grid.nodes)
-    return fine.project((weights[:, :, None, None] * source[indices]).sum(1))
