@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
-from torch.func import functional_call
 
-from sb3_wasserstein._validation import check_array
+from sb3_wasserstein.flow.grid.grid import per_dimension
 from sb3_wasserstein.flow.neural.metric import Parameters
 from sb3_wasserstein.flow.particles.mdp import Dynamics
 
@@ -71,10 +70,7 @@ class Chains:
         self.noise_dim = int(getattr(policy, "noise_dim", 0))
         self.n_chains, self.restart = n_chains, restart
         self.generator = torch.Generator()
-        if seed is None:
-            self.generator.seed()
-        else:
-            self.generator.manual_seed(seed)
+        self.generator.manual_seed(self.generator.seed() if seed is None else seed)
         sample = self.starts(1024, torch.Generator().manual_seed(0))
         self.centre, self.spread = sample.mean(0), float(sample.std(0).max())
         self.states = self.starts(n_chains, self.generator)
@@ -83,45 +79,29 @@ class Chains:
         """n states of the initial law."""
         return self.initial(n, generator).to(self.example)
 
-    def parameters(self) -> dict[str, torch.Tensor]:
-        """The policy's parameters without their gradients."""
-        return {name: value.detach() for name, value in self.policy.named_parameters()}
+    def roll(
+        self, act: Callable[..., torch.Tensor], states: torch.Tensor, steps: int, generator: torch.Generator
+    ) -> Iterator[tuple[tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor]]:
+        """
+        Simulate chains.
 
-    def act(self, parameters: Parameters, arguments: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """The policy's actions at other parameters than its own."""
-        return torch.as_tensor(functional_call(self.policy, dict(parameters), arguments))
-
-    def arguments(self, states: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-        """What the policy is called with: states, and noise if it takes any."""
-        if self.noise_dim == 0:
-            return (states,)
-        return (states, torch.randn((len(states), self.noise_dim), generator=generator).to(self.example))
-
-    def advance(self, states: torch.Tensor, actions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """The next states with their disturbance, (B, d)."""
-        shock = torch.randn((len(states), self.noise.shape[1]), generator=generator).to(self.example) @ self.noise.T
+        :param act: the policy: states, and noise if it takes any -> actions
+        :param states: where the chains start, (B, d)
+        :param steps: how many
+        :param generator: of all noise
+        :return: of each step what the policy was called with, the costs (B,), and the next states (B, d)
+        """
         # An exploding chain would end in NaN before the window does.
         limit = 100 * self.spread
-        return (self.dynamics(states, actions) + shock).clamp(self.centre - limit, self.centre + limit)
-
-    def _roll(
-        self, parameters: Parameters, states: torch.Tensor, length: int, nudge: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor, list[tuple[torch.Tensor, ...]], torch.Tensor]:
-        """Discounted cost (B,) of a window, costs (T, B), the policy's arguments, and where the window ends (B, d)."""
-        costs, called = [], []
-        for t in range(length):
-            arguments = self.arguments(states, self.generator)
-            called.append(arguments)
-            actions = self.act(parameters, arguments)
-            if t == 0 and nudge is not None:
-                actions = actions + nudge
-            costs.append(self.cost(states, actions))
-            states = self.advance(states, actions, self.generator)
-        stacked = torch.stack(costs)
-        return self._discounts(length) @ stacked, stacked.detach(), called, states
-
-    def _discounts(self, length: int) -> torch.Tensor:
-        return (1 - 1 / length) ** torch.arange(length).to(self.example)
+        for _ in range(steps):
+            arguments: tuple[torch.Tensor, ...] = (states,)
+            if self.noise_dim:
+                arguments += (torch.randn((len(states), self.noise_dim), generator=generator).to(states),)
+            actions = act(*arguments)
+            costs = self.cost(states, actions)
+            shock = torch.randn((len(states), self.noise.shape[1]), generator=generator).to(states) @ self.noise.T
+            states = (self.dynamics(states, actions) + shock).clamp(self.centre - limit, self.centre + limit)
+            yield arguments, costs, states
 
     def window(self, length: int) -> Window:
         """Advance all chains by T = ``length`` steps and differentiate their cost."""
@@ -129,33 +109,43 @@ class Chains:
         chosen = torch.randperm(self.n_chains, generator=self.generator)[:count]
         self.states[chosen] = self.starts(count, self.generator)
         parameters = dict(self.policy.named_parameters())
-        total, costs, called, ends = self._roll(parameters, self.states, length)
-        weights = self._discounts(length) / self._discounts(length).sum()
-        found = torch.autograd.grad(total.mean() * weights[0], list(parameters.values()))
-        self.states = ends.detach()
+        called, costs, states = zip(*self.roll(self.policy, self.states, length, self.generator), strict=True)
+        discounts = self._discounts(length)
+        weights = discounts / discounts.sum()
+        total = (discounts @ torch.stack(costs)).mean()
+        found = torch.autograd.grad(total * weights[0], list(parameters.values()))
+        self.states = states[-1].detach()
         # Chains 20 spreads of the initial law away from its centre say nothing about the stationary law.
         gone = ~((self.states - self.centre).abs().amax(1) < 20 * self.spread)
         self.states[gone] = self.starts(int(gone.sum()), self.generator)
         return Window(
-            cost=float(costs.mean()),
+            cost=float(torch.stack(costs).detach().mean()),
             gradient=dict(zip(parameters, found, strict=True)),
             arguments=tuple(torch.cat([part.detach() for part in parts]) for parts in zip(*called, strict=True)),
             weights=(weights / self.n_chains).repeat_interleave(self.n_chains),
             diverged=int(gone.sum()),
         )
 
+    def _discounts(self, length: int) -> torch.Tensor:
+        return (1 - 1 / length) ** torch.arange(length).to(self.example)
+
     def curvature(self, length: int) -> float:
         """tr(∂²Q/∂a²) / k at the chains' states, by Hutchinson's estimate: one action is nudged, T steps follow."""
+        nudges: list[torch.Tensor] = []
+
+        def nudged_at_first(*arguments: torch.Tensor) -> torch.Tensor:
+            actions = torch.as_tensor(self.policy(*arguments))
+            if nudges:
+                return actions
+            nudges.append(torch.zeros_like(actions).requires_grad_(True))
+            return actions + nudges[0]
+
         # Sixteen chains: the estimate is averaged over updates as well.
-        start, fixed = self.states[:16], self.parameters()
-        with torch.no_grad():
-            shape = self.act(fixed, self.arguments(start, torch.Generator().manual_seed(0))).shape
-        nudge = start.new_zeros(shape).requires_grad_(True)
-        total, *_ = self._roll(fixed, start, length, nudge)
-        (slope,) = torch.autograd.grad(total.sum(), nudge, create_graph=True)
-        sign = torch.randint(0, 2, shape, generator=self.generator).to(start) * 2 - 1
-        (bent,) = torch.autograd.grad((slope * sign).sum(), nudge)
-        return float((sign * bent).sum(1).mean()) / shape[1]
+        costs = torch.stack([costs for _, costs, _ in self.roll(nudged_at_first, self.states[:16], length, self.generator)])
+        (slope,) = torch.autograd.grad((self._discounts(length) @ costs).sum(), nudges, create_graph=True)
+        sign = torch.randint(0, 2, slope.shape, generator=self.generator).to(slope) * 2 - 1
+        (bent,) = torch.autograd.grad((slope * sign).sum(), nudges)
+        return float((sign * bent).sum(1).mean()) / slope.shape[1]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the chains stand, and their generator."""
@@ -172,8 +162,5 @@ class Chains:
 
 def gaussian(std: float | Sequence[float] | np.ndarray, dim: int) -> Initial:
     """The initial law N(0, std²) in ``dim`` coordinates."""
-    array = check_array("initial", std)
-    if array.shape not in ((), (1,), (dim,)):
-        raise ValueError(f"initial must be a number or one per state dimension ({dim}), got shape {array.shape}")
-    scale = torch.as_tensor(np.broadcast_to(array, (dim,)).copy())
+    scale = torch.as_tensor(per_dimension("initial", std, dim))
     return lambda n, generator: scale * torch.randn((n, dim), generator=generator, dtype=torch.float64)

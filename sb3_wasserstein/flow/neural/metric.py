@@ -45,6 +45,7 @@ class WassersteinMetric:
         found, self._back = _pull_back(actions, {name: value.detach() for name, value in parameters.items()})
         # J v as the transpose of the linear map u -> Jᵀ u: torch's forward mode takes seconds to import, and warns.
         _, self._forth = _pull_back(lambda u: self._back(u)[0], torch.zeros_like(found))
+        self.action_dim = found.shape[1]
         self._weights = found.new_full((len(found), 1), 1 / len(found)) if weights is None else weights[:, None]
 
     def __call__(self, v: Parameters) -> Parameters:

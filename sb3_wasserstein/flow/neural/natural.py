@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from sb3_wasserstein._validation import (
     check_array,
@@ -22,12 +23,9 @@ from sb3_wasserstein._validation import (
     check_seed,
 )
 from sb3_wasserstein.flow.neural.chains import Chains, Initial, Window, gaussian
-from sb3_wasserstein.flow.neural.metric import Direction, Parameters, WassersteinMetric, natural_direction
+from sb3_wasserstein.flow.neural.metric import Parameters, WassersteinMetric, natural_direction
 from sb3_wasserstein.flow.neural.policy import NeuralPolicy, as_bound, mlp_around, read, write
 from sb3_wasserstein.flow.particles.mdp import Dynamics
-
-if TYPE_CHECKING:
-    from stable_baselines3.common.logger import Logger
 
 
 def annealed(progress_remaining: float) -> float:
@@ -173,12 +171,15 @@ class NaturalGradient:
             self.load_checkpoint(checkpoint)
         logger = configure_logger(self.verbose, self.tensorboard_log, tb_log_name, True)
         while self.num_timesteps < total_timesteps:
-            length = self._window_length(self.num_timesteps / total_timesteps)
-            window, direction, rate = self._update(length, 1 - self.num_timesteps / total_timesteps)
+            progress = self.num_timesteps / total_timesteps
+            length = self._window_length(progress)
+            measured = self._update(length, self.learning_rate(1 - progress))
             self.num_timesteps += length * self.chains.n_chains
             self.n_updates += 1
             if self.n_updates % log_interval == 0:
-                self._log(logger, length, window, direction, rate)
+                for name, value in {**measured, "train/window": length, "train/n_updates": self.n_updates}.items():
+                    logger.record(name, value)
+                logger.dump(self.num_timesteps)
             if checkpoint is not None and self.n_updates % checkpoint_interval == 0:
                 self.save_checkpoint(checkpoint)
             if callback is not None and callback(self) is False:
@@ -195,57 +196,48 @@ class NaturalGradient:
             return last
         return min(last, first if progress < 0.07 else 2 * first)
 
-    def _update(self, length: int, remaining: float) -> tuple[Window, Direction | None, float]:
-        """One step of the flow: the window it was made from, its direction where it is a natural one, and the rate."""
-        window, rate = self.chains.window(length), self.learning_rate(remaining)
+    def _update(self, length: int, rate: float) -> dict[str, float]:
+        """One step of the flow; what it measured, for the log."""
+        window = self.chains.window(length)
+        measured = {"rollout/cost": window.cost, "rollout/diverged": window.diverged, "train/learning_rate": rate}
         if not all(bool(torch.isfinite(value).all()) for value in window.gradient.values()):
             # Chains that explode within a window say nothing about the way; they have been started anew.
-            return window, None, rate
+            return measured
         if self.method == "adam":
             for name, parameter in self.policy.named_parameters():
                 parameter.grad = window.gradient[name]
             self.adam.param_groups[0]["lr"] = rate
             self.adam.step()
-            return window, None, rate
+            return measured
         # The curvature changes slowly and costs a second backward pass: a running mean over every fourth update.
         if self.n_updates % 4 == 0:
             found = abs(self.chains.curvature(length))
             if np.isfinite(found) and found > 0:
                 self.curvature = found if self.curvature is None else 0.7 * self.curvature + 0.3 * found
-        scale = rate / (1.0 if self.curvature is None else self.curvature)
-        if self.method == "gradient":
-            self._move(window.gradient, scale)
-            return window, None, rate
-        metric, action_dim = self._metric(window)
-        direction = natural_direction(metric, window.gradient, self.damping, self.cg_iterations, self._direction)
-        self._direction = direction.vector
-        longest = self.max_displacement * np.sqrt(action_dim)
-        self._move(direction.vector, min(scale, longest / max(direction.length, 1e-300)))
-        return window, direction, rate
-
-    def _metric(self, window: Window) -> tuple[WassersteinMetric, int]:
-        """G from some of the window's states, and the dimension of the actions."""
-        rows = torch.randperm(len(window.weights), generator=self.chains.generator)[: self.metric_samples]
-        arguments = tuple(part[rows] for part in window.arguments)
-        weights, parameters = window.weights[rows], self.chains.parameters()
-        metric = WassersteinMetric(lambda at: self.chains.act(at, arguments), parameters, weights / weights.sum())
-        return metric, self.chains.act(parameters, tuple(part[:1] for part in arguments)).shape[1]
-
-    def _move(self, vector: Parameters, step: float) -> None:
+        curvature = 1.0 if self.curvature is None else self.curvature
+        measured["train/curvature"] = curvature
+        vector, step = window.gradient, rate / curvature
+        if self.method == "natural":
+            metric = self._metric(window)
+            direction = natural_direction(metric, vector, self.damping, self.cg_iterations, self._direction)
+            vector = self._direction = direction.vector
+            step = min(step, self.max_displacement * np.sqrt(metric.action_dim) / max(direction.length, 1e-300))
+            measured |= {"train/displacement": direction.length, "train/cg_residual": direction.residual}
         with torch.no_grad():
             for name, parameter in self.policy.named_parameters():
                 parameter.sub_(step * vector[name])
+        return measured
 
-    def _log(self, logger: Logger, length: int, window: Window, direction: Direction | None, rate: float) -> None:
-        found = {"rollout/cost": window.cost, "rollout/diverged": window.diverged, "train/window": length}
-        found |= {"train/learning_rate": rate, "train/n_updates": self.n_updates}
-        if self.curvature is not None:
-            found["train/curvature"] = self.curvature
-        if direction is not None:
-            found |= {"train/displacement": direction.length, "train/cg_residual": direction.residual}
-        for name, value in found.items():
-            logger.record(name, value)
-        logger.dump(self.num_timesteps)
+    def _metric(self, window: Window) -> WassersteinMetric:
+        """G from some of the window's states."""
+        rows = torch.randperm(len(window.weights), generator=self.chains.generator)[: self.metric_samples]
+        arguments = tuple(part[rows] for part in window.arguments)
+
+        def actions(parameters: Parameters) -> torch.Tensor:
+            return torch.as_tensor(functional_call(self.policy, dict(parameters), arguments))
+
+        weights = window.weights[rows] / window.weights[rows].sum()
+        return WassersteinMetric(actions, dict(self.policy.named_parameters()), weights)
 
     def evaluate(self, n_chains: int = 128, burn_in: int = 200, steps: int = 600, seed: int = 0) -> float:
         """
@@ -264,11 +256,9 @@ class NaturalGradient:
         low, high = (torch.as_tensor(bound).to(chains.example) for bound in (self.action_low, self.action_high))
         states, total = chains.starts(n_chains, generator), 0.0
         with torch.no_grad():
-            for t in range(burn_in + steps):
-                actions = self.policy(*chains.arguments(states, generator)).clamp(low, high)
-                if t >= burn_in:
-                    total += float(chains.cost(states, actions).mean())
-                states = chains.advance(states, actions, generator)
+            simulated = chains.roll(lambda *at: self.policy(*at).clamp(low, high), states, burn_in + steps, generator)
+            for t, (_, costs, _) in enumerate(simulated):
+                total += float(costs.mean()) if t >= burn_in else 0.0
         return total / steps
 
     def as_policy(self, seed: int | None = None) -> NeuralPolicy:
@@ -276,11 +266,7 @@ class NaturalGradient:
         return NeuralPolicy(self.policy, self.action_low, self.action_high, seed)
 
     def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """
-        Write all that a resumed training needs, so that it goes on as if it had never stopped.
-
-        :param path: the file
-        """
+        """Write all that a resumed training needs, so that it goes on as if it had never stopped."""
         write(path, self._content())
 
     def _content(self) -> dict[str, Any]:

@@ -220,11 +220,9 @@ class ParticleFlow:
         V_derivative, _ = at.chain.value(self._policy.mean((found.gradient * v).sum(-1)).numpy().copy())
         future = torch.as_tensor(mdp.gamma * mdp.axis_noise.expect(V_derivative)).requires_grad_(True)
         actions = self.particles.detach().requires_grad_(True)
-        (moved,) = torch.autograd.grad(mdp.ahead(actions, future).sum(), actions, create_graph=True, allow_unused=True)
-        if moved is None:
-            return local, torch.zeros_like(v)
+        (moved,) = torch.autograd.grad(mdp.ahead(actions, future).sum(), actions, create_graph=True, materialize_grads=True)
         # That slope is linear in the future, so that its own gradient is the row ρ P', P' = E⟨∂_a P, v⟩, before the noise.
-        (row,) = torch.autograd.grad(self._policy.mean((moved * v).sum(-1)) @ at.rho, future)
+        (row,) = torch.autograd.grad(self._policy.mean((moved * v).sum(-1)) @ at.rho, future, materialize_grads=True)
         rho_derivative = torch.as_tensor(at.chain.adjoint(mdp.gamma * mdp.axis_noise.spread(row.numpy())))
         # ρ' / ρ is round-off where ρ is.
         visited = at.rho > 1e-14 * at.rho.max()

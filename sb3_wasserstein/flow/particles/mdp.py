@@ -337,13 +337,11 @@ def differentiate(q: Callable[[torch.Tensor], torch.Tensor], actions: torch.Tens
     gradient = torch.zeros_like(actions)
     hessian = torch.zeros(*actions.shape, k, dtype=torch.float64) if second else torch.empty(0)
     if value.requires_grad:
-        (found,) = torch.autograd.grad(value.sum(), actions, create_graph=second, allow_unused=True)
-        gradient = gradient if found is None else found
+        (gradient,) = torch.autograd.grad(value.sum(), actions, create_graph=second, materialize_grads=True)
     if second and gradient.requires_grad:
         for i in range(k):
-            (row,) = torch.autograd.grad(gradient[..., i].sum(), actions, retain_graph=i < k - 1, allow_unused=True)
-            if row is not None:
-                hessian[..., i, :] = row
+            total = gradient[..., i].sum()
+            (hessian[..., i, :],) = torch.autograd.grad(total, actions, retain_graph=i < k - 1, materialize_grads=True)
     return Derivatives(value.detach(), gradient.detach(), hessian)
 
 
