@@ -1,4 +1,4 @@
-"""SB3's ``predict`` for policies that are no SB3 models: ``evaluate_policy`` and a Gymnasium loop ask for nothing else."""
+"""SB3's ``predict`` for policies that are no SB3 models: ``evaluate_policy`` and a Gymnasium loop need nothing more."""
 
 from __future__ import annotations
 
@@ -25,11 +25,9 @@ class Predicting(ABC):
         deterministic: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
         """
-        SB3's signature: actions for one observation (obs,) or a batch (B, obs), and the recurrent state, passed through.
-
-        :param observation: the observation
-        :param state: of a recurrent policy, which this is not
-        :param episode_start: for a recurrent policy
+        :param observation: one observation (obs,) or a batch (B, obs)
+        :param state: of a recurrent policy, which this is not; it is returned as it came
+        :param episode_start: of a recurrent policy
         :param deterministic: whether the policy's randomness is left out
         :return: float32 actions, (k,) or (B, k), and ``state``
         """

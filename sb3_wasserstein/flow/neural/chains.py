@@ -43,14 +43,7 @@ class Chains:
     restarts from the initial law and for those that diverged. Backpropagation through the window, discounted with
     γ = 1 − 1/T, estimates the gradient of the ergodic cost; the states are those of the policy's own stationary law.
 
-    :param policy: states (B, d) -> actions (B, k), or (states, noise (B, m)) with an attribute ``noise_dim`` = m
-    :param dynamics: states (B, d), actions (B, k) -> next states (B, d) without the noise
-    :param cost: states, actions -> (B,)
-    :param noise: standard deviation per step, (d,), or a matrix (d, m)
-    :param initial: (n, generator) -> states (n, d)
-    :param n_chains: number of chains
-    :param restart: share of chains that start anew with each window
-    :param seed: of the chains
+    Arguments are those of :class:`~sb3_wasserstein.flow.NaturalGradient`; the policy is a module and ``initial`` a callable.
     """
 
     def __init__(

@@ -283,11 +283,11 @@ class NaturalGradient:
 
     def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """
-        Take up what :meth:`save_checkpoint` wrote, into an object that was built with the same arguments.
+        Go on from what :meth:`save_checkpoint` wrote, in an object that was built with the same arguments.
 
         :param path: the file
-        :raises FileNotFoundError: if it is not there
-        :raises ValueError: if it holds something else; the learner is then as it was
+        :raises FileNotFoundError: if there is no such file
+        :raises ValueError: if the file holds something else; the learner is then as it was
         """
         content = read(path, "natural gradient")
         before = copy.deepcopy(self._content())

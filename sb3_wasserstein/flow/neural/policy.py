@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,18 +90,18 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     What :func:`write` wrote. Nothing is unpickled but tensors and plain Python.
 
     :param path: the file
-    :param kind: what it must say that it is
-    :raises FileNotFoundError: if it is not there
-    :raises ValueError: if it is something else
+    :param kind: the value that its entry "kind" must have
+    :raises FileNotFoundError: if there is no such file
+    :raises ValueError: if the file holds something else
     """
     if not check_path("path", path).is_file():
         raise FileNotFoundError(f"path={os.fspath(path)!r} is not a file")
     try:
-        content = read_tensors(read_bounded(check_path("path", path)))
+        content = read_tensors(read_bounded(Path(path)))
+        if not isinstance(content, dict) or content.get("kind") != kind:
+            raise ValueError("its kind is another")
     except ValueError as error:
         raise ValueError(f"path={os.fspath(path)!r} does not hold a {kind}: {error}") from error
-    if not isinstance(content, dict) or content.get("kind") != kind:
-        raise ValueError(f"path={os.fspath(path)!r} does not hold a {kind}")
     return content
 
 
@@ -172,11 +173,7 @@ class NeuralPolicy(Predicting):
             raise ValueError(f"observation of shape {tuple(states.shape)} does not fit the network: {error}") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """
-        Write the network and its bounds.
-
-        :param path: the file
-        """
+        """Write the network and its bounds to a file."""
         network = self.module.shape() if isinstance(self.module, MLP) else None
         bounds = {"low": self.low.tolist(), "high": self.high.tolist()}
         write(path, {"kind": "neural policy", "network": network, "state": self.module.state_dict(), **bounds})

@@ -199,15 +199,13 @@ class ParticleFlow:
     def hessian_vector(self, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """
         The Hessian of J along straight displacements a + t v, as vectors of the metric: d²J/dt² is
-        ``inner(v, local + transport)``, and both parts are symmetric under :meth:`inner`. With V' the change of V and ρ' that
-        of ρ along v,
+        ``inner(v, local + transport)``. With V' the change of V and ρ' that of ρ along v,
 
             local = ∂²_a Q v,    transport = ∇_a (γ E V'(s')) + (ρ'/ρ) ∇_a Q
 
-        so that ``inner(w, transport) = γ ρ (P'_w V'_v + P'_v V'_w)``, which is 2 γ ρ P' V' for w = v.
-
-        These displacements are W2 geodesics in each state, not Levi-Civita geodesics of g_π; the two Hessians agree at
-        critical points. States that ρ does not visit have no ρ'/ρ: that part of their transport is reported as 0.
+        Both parts are symmetric under :meth:`inner`. States that ρ does not visit have no ρ'/ρ: that part of their transport
+        is reported as 0. The displacements are W2 geodesics in each state, not Levi-Civita geodesics of g_π; the two Hessians
+        agree at critical points.
 
         :param v: like ``particles``
         :return: ``local`` and ``transport``, both like ``particles``

@@ -29,14 +29,9 @@ class GridMDP:
     state is clamped to the box nothing depends on the action any more, and "do nothing" on an unstable plant would look
     stationary; the penalty's slope leads back inside.
 
-    :param dynamics: batched callable, states (B, d) and actions (B, k) -> next states (B, d), differentiable by torch
-    :param cost: batched callable, states and actions -> cost (B,)
-    :param grid: the grid of states, n nodes
-    :param low: (k,) lower bounds of the actions
-    :param high: (k,) upper bounds
-    :param noise: (d,) standard deviation of the Gaussian noise per step
-    :param discount: γ in [0, 1), or None for the ergodic cost
-    :param initial: μ₀ (n,) of the discounted cost
+    All but the last field are arguments of :class:`~sb3_wasserstein.flow.ParticleFlow`, as arrays: ``low`` and ``high`` (k,)
+    bound the actions, ``noise`` is (d,), and ``initial``, the law μ₀ of the discounted cost, (n,).
+
     :param factorised_nonzeros: transition matrices with more non-zeros than this are left to GMRES, see :class:`Chain`
     :raises ValueError: if dynamics or cost return other shapes or dtypes, or NaN
     :raises TypeError: if they depend on the action, but not differentiably

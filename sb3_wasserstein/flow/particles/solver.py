@@ -1,8 +1,7 @@
 """
 The gradient flow and the Newton flow of Dus 2026, and the way from any particles to the optimum.
 
-A step moves every particle along −∇_a Q or its Newton form, projected on the box of actions and backtracked. The flow stops in
-its basin; continuation in the discount γ, a start from a coarser grid and jumps to greedy actions lead out of it.
+A flow stops in its basin. Continuation in the discount γ, a start from a coarser grid, jumps to greedy actions lead out of it.
 """
 
 from __future__ import annotations
@@ -186,14 +185,7 @@ def greedy_gap(at: Evaluation, options: SolverOptions) -> float:
 
 @dataclass
 class Run:
-    """
-    One solve, on all its grids and at all its discounts.
-
-    :param method: a key of ``DIRECTIONS``
-    :param max_iterations: most evaluations that are followed by a step
-    :param options: tolerances and limits
-    :param history: J after each step
-    """
+    """One solve, on all its grids and at all its discounts; ``history`` is J after each step."""
 
     method: str
     max_iterations: int

@@ -100,10 +100,6 @@ class WPO(SAC):
             check_number("target_entropy", target_entropy)
         _check_temperature(ent_coef)
         if actor != "gaussian":
-            if kwargs.get("use_sde"):
-                raise ValueError(
-                    f"use_sde=True needs actor='gaussian', got actor={actor!r}: a mixture's noise has no single mean"
-                )
             if isinstance(policy, type) and not issubclass(policy, MlpPolicy):
                 raise ValueError(f"policy must be a name or a subclass of wpo's MlpPolicy for actor={actor!r}, got {policy}")
             kwargs["policy_kwargs"] = {**(kwargs.get("policy_kwargs") or {}), "actor_type": actor}
