@@ -11,21 +11,33 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
 
 import gymnasium as gym
 import numpy as np
-import scipy.linalg
-import scipy.sparse as sparse
 import torch
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
 from benchmarks._lib.study import measure_at_once
+from benchmarks.flow.problems import (
+    along,
+    decoupled,
+    double_integrator,
+    dynamic_programme,
+    normal,
+    planar,
+    random_policy,
+    regulator,
+    scalar_lq,
+    three_states,
+    two_wells,
+    uniform,
+    w1,
+    weighted,
+    wrong_by,
+)
 from sb3_wasserstein.flow import Grid, ParticleFlow, mountain_car, pendulum
 
-DT = 0.1
 ROWS: list[dict[str, object]] = []
 
 
@@ -38,75 +50,16 @@ def line(claim, figure, bound, at_least=False) -> None:
     print(f"{'pass' if passed else 'MISS':4}  {claim:78} {figure:12.4g}  {ROWS[-1]['bound']}", flush=True)
 
 
-def normal(shape, seed, scale=1.0):
-    return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def uniform(shape, seed):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def regulator(cells=201, n_particles=8, bound=10.0, discount=None):
-    return ParticleFlow(
-        lambda s, a: s + DT * (s - s**3 + a),
-        lambda s, a: DT * (s[:, 0] ** 2 + 0.1 * a[:, 0] ** 2),
-        Grid(-3, 3, cells),
-        -bound,
-        bound,
-        n_particles,
-        0.5 * DT**0.5,
-        discount,
-    )
-
-
-def planar(discount=None):
-    """Two states, two actions, everything nonlinear."""
-
-    def dynamics(s, a):
-        push = torch.stack([a[:, 0], a[:, 1] * torch.cos(s[:, 0])], dim=1)
-        return 0.7 * s + 0.2 * torch.stack([torch.sin(s[:, 1]), -s[:, 0] * s[:, 1]], dim=1) + 0.15 * torch.tanh(push)
-
-    def cost(s, a):
-        return (s**2).sum(1) + 0.2 * (a**2).sum(1) + 0.1 * s[:, 0] * a[:, 0]
-
-    return ParticleFlow(dynamics, cost, Grid([-2.6, -2.4], [2.6, 2.4], (15, 13)), [-2] * 2, [2] * 2, 4, [0.35, 0.3], discount)
-
-
-def central(function, start, v, h=1e-3):
-    """(f(a + h v) − f(a − h v)) / 2h by Richardson extrapolation."""
-
-    def difference(step):
-        return (function(start + step * v) - function(start - step * v)) / (2 * step)
-
-    return (4 * difference(h) - difference(2 * h)) / 3
-
-
 def derivatives() -> None:
     gradient, hessian, symmetry = 0.0, 0.0, 0.0
-    problems = (regulator, lambda discount=None: planar(discount))
-    for build in problems:
-        for discount in (None, 0.95):
-            flow = build(discount=discount)
-            flow.particles = normal(flow.particles.shape, 0, 0.5)
-            flow.weights = 0.1 + uniform(flow.weights.shape, 1)
-            start = flow.particles.clone()
-            v, w = normal(start.shape, 2), normal(start.shape, 3)
-
-            def J(particles, flow=flow):
-                flow.particles = particles
-                return flow.evaluation().J
-
-            def slope(particles, flow=flow):
-                flow.particles = particles
-                rho = flow.evaluation().rho
-                return (rho[:, None] * flow.weights)[..., None] * flow.gradient()
-
-            found, curved = central(J, start, v), central(slope, start, v)
-            flow.particles = start
-            exact = flow.inner(flow.gradient(), v)
+    for discount in (None, 0.95):
+        for flow in (regulator(discount=discount), planar((15, 13), 4, discount)):
+            random_policy(flow)
+            v, w = normal(flow.particles.shape, 2), normal(flow.particles.shape, 3)
+            exact, found = flow.inner(flow.gradient(), v), along(flow, lambda at=flow: at.evaluation().J, v)
             gradient = max(gradient, abs(found - exact) / abs(exact))
             one, two = sum(flow.hessian_vector(v)), sum(flow.hessian_vector(w))
-            whole = (flow.evaluation().rho[:, None] * flow.weights)[..., None] * one
+            whole, curved = weighted(flow, one), along(flow, lambda at=flow: weighted(at, at.gradient()), v)
             hessian = max(hessian, float((curved - whole).norm() / whole.norm()))
             scale = (flow.inner(one, one) * flow.inner(w, w)) ** 0.5
             symmetry = max(symmetry, abs(flow.inner(one, w) - flow.inner(two, v)) / scale)
@@ -124,29 +77,6 @@ def derivatives() -> None:
     free.particles = normal(free.particles.shape, 5)
     largest = float(free.hessian_vector(normal(free.particles.shape, 6))[1].abs().max())
     line("1 transport where the dynamics do without the action, exactly 0", largest, 0.0)
-
-
-def dynamic_programme(flow, count):
-    """Policy iteration over ``count`` fixed actions: the optimum of the same finite MDP without any derivative."""
-    n, rows = flow.grid.size, np.arange(flow.grid.size)
-    actions = torch.linspace(float(flow.mdp.low[0]), float(flow.mdp.high[0]), count, dtype=torch.float64)[:, None]
-    with torch.no_grad():
-        states, tiled = flow.grid.nodes.repeat_interleave(count, 0), actions.repeat(n, 1)
-        indices, weights = (x.numpy() for x in flow.grid.weights(flow.mdp.step(states, tiled)))
-        cost = flow.mdp.stage_cost(states, tiled).reshape(n, count).numpy()
-    policy = np.full(n, count // 2)
-    while True:
-        chosen = rows * count + policy
-        at = (np.repeat(rows, weights.shape[1]), indices[chosen].ravel())
-        A = np.eye(n) - sparse.csr_matrix((weights[chosen].ravel(), at), shape=(n, n)) @ flow.mdp.axis_noise.matrix
-        A[:, n // 2] = 1
-        V = np.linalg.solve(np.asarray(A), cost[rows, policy])
-        J, V[n // 2] = V[n // 2], 0
-        Q = cost + (weights * (flow.mdp.axis_noise.matrix @ V)[indices]).sum(1).reshape(n, count)
-        better = np.where(Q.min(1) < Q[rows, policy] - 1e-12, Q.argmin(1), policy)
-        if (better == policy).all():
-            return J
-        policy = better
 
 
 def initialisations(quick):
@@ -187,47 +117,25 @@ def nonlinear(quick) -> None:
     )
 
 
-def riccati(A, B, Q, R):
-    P = scipy.linalg.solve_discrete_are(A, B, Q, R)
-    return P, scipy.linalg.solve(R + B.T @ P @ B, B.T @ P @ A)
-
-
-def linear(A, B, Q, R, grid, noise, bound):
+def solved(problem):
     """CPU seconds, relative error of J, and the largest error of the action over |x| < 1, against Riccati."""
-    A, B, Q, R = (np.atleast_2d(np.asarray(x, dtype=np.float64)) for x in (A, B, Q, R))
-    tA, tB, tQ, tR = (torch.tensor(x) for x in (A, B, Q, R))
-
-    def cost(s, a):
-        return ((s @ tQ) * s).sum(1) + ((a @ tR) * a).sum(1)
-
-    k = B.shape[1]
-    flow = ParticleFlow(lambda s, a: s @ tA.T + a @ tB.T, cost, grid, [-bound] * k, [bound] * k, 2, noise)
+    flow, exact, gain = problem
     clock = time.process_time()
     J = flow.solve().J
-    seconds = time.process_time() - clock
-    P, K = riccati(A, B, Q, R)
-    exact = float(np.diag(P) @ flow.mdp.effective_noise**2)
-    inner = (flow.grid.nodes.abs() < 1).all(1)
-    wrong = flow.particles[inner] + (flow.grid.nodes[inner] @ torch.tensor(K).T)[:, None]
-    return seconds, abs(J / exact - 1), float(wrong.abs().max())
+    return time.process_time() - clock, abs(J / exact - 1), wrong_by(flow, gain)
 
 
 def linear_quadratic(quick) -> None:
     for cells in (101, 401) if quick else (101, 401, 1601):
-        seconds, J, gain = linear(1 + DT, DT, DT, 0.1 * DT, Grid(-3, 3, cells), 0.5 * DT**0.5, 40.0)
+        seconds, J, gain = solved(scalar_lq(cells))
         line(f"3 scalar linear–quadratic, {cells} cells: J against Riccati, relative", J, 1e-8)
         line(f"3 scalar linear–quadratic, {cells} cells: gain against Riccati", gain, 1e-6)
         if cells == 1601:
             line("3 scalar linear–quadratic, 1601 cells: CPU seconds", seconds, 30)
-    A, B = np.array([[1, DT], [0, 1]]), np.array([[DT**2 / 2], [DT]])
-    grid = Grid([-3, -4], [3, 4], 31 if quick else 41)
-    _, _, gain = linear(A, B, np.diag([1, 0.5]), 0.1, grid, [0.12, 0.3], 30.0)
+    _, _, gain = solved(double_integrator(31 if quick else 41))
     line("3 double integrator: gain against Riccati", gain, 1e-3)
     if not quick:
-        A = np.array([[0.9, 0.1, 0.0], [0.0, 0.8, 0.2], [0.1, 0.0, 0.7]])
-        seconds, J, gain = linear(
-            A, np.eye(3)[:, :2] * 0.5, np.eye(3), 0.2 * np.eye(2), Grid([-3] * 3, [3] * 3, 19), 0.35, 5.0
-        )
+        seconds, J, gain = solved(three_states(19, 3.0, 2))
         line("  three states, two actions, 19³ nodes: J against Riccati, relative", J, 1e-6)
         line("  three states, two actions, 19³ nodes: gain against Riccati", gain, 1e-6)
         line("  three states, two actions, 19³ nodes: CPU seconds", seconds, 120)
@@ -280,47 +188,27 @@ def physics(quick) -> None:
 
 def gibbs(quick) -> None:
     tau, m = 0.15, 1000 if quick else 4000
-    flow = ParticleFlow(
-        lambda s, a: 0.7 * s,
-        lambda s, a: s[:, 0] ** 2 + (a[:, 0] ** 2 - 1) ** 2 + 0.2 * a[:, 0] + 0.1 * a[:, 0] * s[:, 0],
-        Grid(-3, 3, 21),
-        -2,
-        2,
-        m,
-        0.4,
-    )
+    flow = decoupled(two_wells, 21, m)
     flow.particles = torch.full_like(flow.particles, 1.0)
     flow.langevin(tau, sweeps=10, steps=40, seed=0)
-    line_ = torch.linspace(-2, 2, 4001, dtype=torch.float64)
-    law = torch.softmax(-flow.action_value(line_[None, :, None].expand(21, -1, -1)) / tau, 1)
-    ranked = flow.particles[:, :, 0].sort(1).values.contiguous()
-    below = torch.searchsorted(ranked, line_.expand(21, -1).contiguous(), right=True) / m
-    w1 = (below - law.cumsum(1)).abs().sum(1) * (line_[1] - line_[0])
-    line(f"6 Gibbs, two wells, τ = {tau}, {m} particles from one well: E_ρ W1", float(flow.evaluate()[2] @ w1), 0.05)
-    line("6 Gibbs: W1 in the worst state", float(w1.max()), 0.1 if quick else 0.05)
-
-
-def separable(s: torch.Tensor, a: torch.Tensor, well: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    return s[:, 0] ** 2 + well(a[:, 0])
+    actions = torch.linspace(-2, 2, 4001, dtype=torch.float64)
+    law = torch.softmax(-flow.action_value(actions[None, :, None].expand(21, -1, -1)) / tau, 1)
+    off = w1(flow.particles, law, actions)
+    line(f"6 Gibbs, two wells, τ = {tau}, {m} particles from one well: E_ρ W1", float(flow.evaluate()[2] @ off), 0.05)
+    line("6 Gibbs: W1 in the worst state", float(off.max()), 0.1 if quick else 0.05)
 
 
 def geodesics() -> None:
     worst = 0.0
-    for build, weighted in ((regulator, False), (regulator, True), (lambda: planar(), False)):
-        start, end = build(), build()
-        for seed, flow in enumerate((start, end)):
-            flow.particles = normal(flow.particles.shape, seed, 0.5)
-            if weighted:
-                flow.weights = 0.1 + uniform(flow.weights.shape, seed)
+    for build, unequal in ((regulator, False), (regulator, True), (lambda: planar((15, 13), 4), False)):
+        start, end = (random_policy(build(), seed, weighted=unequal) for seed in (0, 1))
         whole = start.distance(end)
         speeds = [start.distance(start.geodesic(end, t)) / t for t in (0.1, 0.35, 0.5, 0.8, 1.0)]
         worst = max(worst, max(abs(speed / whole - 1) for speed in speeds))
     line("7 geodesics: speed, relative deviation from constant", worst, 1e-12)
     verdicts = []
-    wells: tuple[tuple[Callable[[torch.Tensor], torch.Tensor], bool], ...]
-    wells = (torch.cosh, True), (lambda a: (a**2 - 1) ** 2, False)
-    for well, convex in wells:
-        flow = ParticleFlow(lambda s, a: 0.7 * s, partial(separable, well=well), Grid(-3, 3, 31), -2, 2, 3, 0.4)
+    for well, convex in ((lambda _, a: torch.cosh(a), True), (lambda _, a: (a**2 - 1) ** 2, False)):
+        flow = decoupled(well)
         other = flow.copy()
         flow.particles, other.particles = torch.full_like(flow.particles, -1.2), torch.full_like(flow.particles, 1.2)
         verdicts.append(flow.convexity(other).convex is convex)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from flow_problems import regulator, scalar_lq
 
+from benchmarks.flow.problems import regulator, scalar_lq
 from sb3_wasserstein.flow import Grid, ParticleFlow
 
 

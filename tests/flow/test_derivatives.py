@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from flow_problems import displacement, planar, random_policy, regulator
 
+from benchmarks.flow.problems import along, normal, planar, random_policy, regulator, weighted
 from sb3_wasserstein.flow import Grid, ParticleFlow
 from sb3_wasserstein.flow.particles.mdp import Derivatives
 from sb3_wasserstein.flow.particles.solver import newton_direction
@@ -18,24 +18,9 @@ CASES = {
 }
 
 
-def central(function, start, v, h):
-    """(f(a + h v) − f(a − h v)) / 2h by Richardson extrapolation."""
-
-    def difference(step):
-        return (function(start + step * v) - function(start - step * v)) / (2 * step)
-
-    return (4 * difference(h) - difference(2 * h)) / 3
-
-
-def weighted_gradient(flow):
-    """dJ/da_si = ρ(s) w_si ∇_a Q."""
-    _, _, rho = flow.evaluate()
-    return (rho[:, None] * flow.weights)[..., None] * flow.gradient()
-
-
 @pytest.fixture(params=CASES, name="flow")
 def _flow(request):
-    return random_policy(CASES[request.param](), spread=0.5)
+    return random_policy(CASES[request.param]())
 
 
 def test_evaluate_agrees_with_dense_linear_algebra(flow) -> None:
@@ -44,53 +29,37 @@ def test_evaluate_agrees_with_dense_linear_algebra(flow) -> None:
     P = transition.matrix.toarray()
     np.testing.assert_allclose(P.sum(1), 1, atol=1e-13)
     assert P.min() >= 0
+    assert pytest.approx(rho @ cost, rel=1e-12) == J
     if flow.discount is None:
         values, vectors = np.linalg.eig(P.T)
         stationary = np.real(vectors[:, np.argmax(values.real)])
         np.testing.assert_allclose(rho, stationary / stationary.sum(), atol=1e-10)
-        assert pytest.approx(rho @ cost, rel=1e-12) == J
         np.testing.assert_allclose(V - P @ V, cost - J, atol=1e-11)
         assert V[np.ravel_multi_index([n // 2 for n in flow.grid.cells], flow.grid.cells)] == 0
     else:
         np.testing.assert_allclose(V, np.linalg.solve(np.eye(len(P)) - flow.discount * P, cost), rtol=1e-11)
         assert pytest.approx((1 - flow.discount) * V.mean(), rel=1e-12) == J
-        assert pytest.approx(rho @ cost, rel=1e-12) == J
 
 
 def test_gradient_against_central_differences(flow) -> None:
-    start = flow.particles.clone()
     for seed in range(3):
-        v = displacement(flow, seed)
+        v = normal(flow.particles.shape, seed)
         exact = flow.inner(flow.gradient(), v)
-
-        def J(particles):
-            flow.particles = particles
-            return flow.evaluate()[0]
-
-        found = central(J, start, v, 1e-3)
-        flow.particles = start
-        assert found == pytest.approx(exact, rel=1e-7)
+        assert along(flow, lambda: flow.evaluate()[0], v) == pytest.approx(exact, rel=1e-7)
 
 
 def test_hessian_vector_against_differences_of_the_gradient(flow) -> None:
-    start = flow.particles.clone()
-    v = displacement(flow, 5)
+    v = normal(flow.particles.shape, 5)
     local, transport = flow.hessian_vector(v)
-    _, _, rho = flow.evaluate()
-    exact = (rho[:, None] * flow.weights)[..., None] * (local + transport)
-
-    def slope(particles):
-        flow.particles = particles
-        return weighted_gradient(flow)
-
-    found = central(slope, start, v, 1e-3)
+    exact = weighted(flow, local + transport)
+    found = along(flow, lambda: weighted(flow, flow.gradient()), v)
     assert (found - exact).norm() <= 1e-6 * exact.norm()
     # The transport part is not a detail that the tolerance would hide.
     assert transport.norm() > 1e-2 * local.norm()
 
 
 def test_hessian_is_symmetric(flow) -> None:
-    v, w = displacement(flow, 1), displacement(flow, 2)
+    v, w = normal(flow.particles.shape, 1), normal(flow.particles.shape, 2)
     one, two = (sum(flow.hessian_vector(x)) for x in (v, w))
     norm = (flow.inner(one, one) * flow.inner(w, w)) ** 0.5
     assert abs(flow.inner(one, w) - flow.inner(two, v)) <= 1e-12 * norm
@@ -98,42 +67,30 @@ def test_hessian_is_symmetric(flow) -> None:
 
 def test_transport_is_2_rho_dP_dV(flow) -> None:
     """The closed form, with P' and V' from dense matrices."""
-    v, h = displacement(flow, 3), 1e-5
-    _, transport = flow.hessian_vector(v)
-    exact, start = flow.inner(v, transport), flow.particles.clone()
-    _, _, rho = flow.evaluate()
-    P = [flow.mdp.chain(flow.policy.moved(start + sign * h * v))[0].matrix.toarray() for sign in (1, -1)]
-    V = []
-    for sign in (1, -1):
-        flow.particles = start + sign * h * v
-        V.append(flow.evaluate()[1].numpy())
+    v = normal(flow.particles.shape, 3)
+    exact = flow.inner(v, flow.hessian_vector(v)[1])
+    rho = flow.evaluate()[2].numpy()
+    P = along(flow, lambda: flow.mdp.chain(flow.policy)[0].matrix.toarray(), v, 1e-5)
+    V = along(flow, lambda: flow.evaluate()[1].numpy(), v, 1e-5)
     gamma = 1.0 if flow.discount is None else flow.discount
-    found = 2 * gamma * rho.numpy() @ (P[0] - P[1]) @ (V[0] - V[1]) / (2 * h) ** 2
-    assert exact == pytest.approx(found, rel=1e-4)
+    assert exact == pytest.approx(2 * gamma * rho @ P @ V, rel=1e-4)
 
 
 def test_transport_vanishes_at_the_optimum() -> None:
     flow = regulator()
     flow.solve()
-    v = displacement(flow, 0)
+    v = normal(flow.particles.shape, 0)
     local, transport = flow.hessian_vector(v)
     assert abs(flow.inner(v, transport)) <= 1e-10 * flow.inner(v, local)
 
 
 @pytest.mark.parametrize("discount", [None, 0.9])
 def test_transport_is_exactly_zero_where_the_action_does_not_enter_the_dynamics(discount) -> None:
-    flow = ParticleFlow(
-        lambda s, a: 0.8 * s,
-        lambda s, a: s[:, 0] ** 2 + (a[:, 0] - torch.sin(s[:, 0])) ** 2,
-        Grid(-3, 3, 41),
-        -3,
-        3,
-        4,
-        0.4,
-        discount=discount,
-    )
-    _, transport = random_policy(flow).hessian_vector(displacement(flow, 1))
-    assert not transport.any()
+    def cost(s, a):
+        return s[:, 0] ** 2 + (a[:, 0] - torch.sin(s[:, 0])) ** 2
+
+    flow = random_policy(ParticleFlow(lambda s, a: 0.8 * s, cost, Grid(-3, 3, 41), -3, 3, 4, 0.4, discount))
+    assert not flow.hessian_vector(normal(flow.particles.shape, 1))[1].any()
 
 
 def test_costs_may_ignore_the_action() -> None:
@@ -151,8 +108,6 @@ def test_in_place_changes_of_the_particles_are_noticed() -> None:
 def test_a_bound_holds_what_would_leave_the_box() -> None:
     """However small the slope is that pushes against it."""
     at = regulator(11, 1, bound=1.0).evaluation()
-    actions = torch.tensor([[-1.0], [-1.0], [1.0], [1.0], [0.0]], dtype=torch.float64)
-    gradient = torch.tensor([[0.2], [-0.2], [-0.2], [0.2], [0.2]], dtype=torch.float64)
-    hessian = torch.full((5, 1, 1), 2.0, dtype=torch.float64)
-    direction = newton_direction(at, Derivatives(torch.zeros(5), gradient, hessian), actions)
+    actions, gradient = torch.tensor([[[-1.0, -1.0, 1.0, 1.0, 0.0]], [[0.2, -0.2, -0.2, 0.2, 0.2]]]).double().mT
+    direction = newton_direction(at, Derivatives(torch.zeros(5), gradient, torch.full((5, 1, 1), 2.0).double()), actions)
     torch.testing.assert_close(direction[:, 0], torch.tensor([0.0, 0.1, 0.0, -0.1, -0.1], dtype=torch.float64))

@@ -6,10 +6,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from flow_problems import regulator
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
+from benchmarks.flow.problems import regulator
 from sb3_wasserstein.flow import Grid, ParticleFlow, from_env, mountain_car, pendulum
 
 

@@ -3,37 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from flow_problems import regulator
 
+from benchmarks.flow.problems import decoupled, normal, regulator, two_wells, uniform, w1
 from sb3_wasserstein.flow import Grid, ParticleFlow
 from sb3_wasserstein.flow.particles.langevin import negative_entropy
 from sb3_wasserstein.flow.particles.mdp import evaluate
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
 
 
-def w1(particles, law, actions):
-    """W1 in every state between equal particles (n, m, 1) and a law (n, A) on a fine grid of actions."""
-    ranked = particles[:, :, 0].sort(1).values.contiguous()
-    below = torch.searchsorted(ranked, actions.expand(len(ranked), -1).contiguous(), right=True) / ranked.shape[1]
-    return (below - law.cumsum(1)).abs().sum(1) * (actions[1] - actions[0])
-
-
-def wells(n_particles=1000, cells=9):
-    flow = ParticleFlow(
-        lambda s, a: 0.7 * s,
-        lambda s, a: s[:, 0] ** 2 + (a[:, 0] ** 2 - 1) ** 2 + 0.2 * a[:, 0] + 0.1 * a[:, 0] * s[:, 0],
-        Grid(-3, 3, cells),
-        -2,
-        2,
-        n_particles,
-        0.5,
-    )
-    return flow
-
-
 @pytest.mark.parametrize("start", [-1.0, 1.0])
 def test_two_wells_end_at_gibbs_from_either(start) -> None:
-    flow, tau = wells(), 0.15
+    flow, tau = decoupled(two_wells, 9, 1000, 0.5), 0.15
     flow.particles = torch.full_like(flow.particles, start)
     flow.langevin(tau, sweeps=8, steps=40, seed=0)
     actions = torch.linspace(-2, 2, 2001, dtype=torch.float64)
@@ -61,16 +41,10 @@ def test_coupled_flow_ends_at_the_soft_optimum() -> None:
 
 
 def test_two_actions_end_at_the_gaussian_of_a_quadratic_cost() -> None:
-    flow = ParticleFlow(
-        lambda s, a: 0.7 * s,
-        lambda s, a: s[:, 0] ** 2 + a[:, 0] ** 2 + 2 * a[:, 1] ** 2,
-        Grid(-3, 3, 9),
-        [-3, -3],
-        [3, 3],
-        300,
-        0.5,
-    )
-    tau = 0.5
+    def cost(s, a):
+        return s[:, 0] ** 2 + a[:, 0] ** 2 + 2 * a[:, 1] ** 2
+
+    flow, tau = ParticleFlow(lambda s, a: 0.7 * s, cost, Grid(-3, 3, 9), [-3, -3], [3, 3], 300, 0.5), 0.5
     free_energy = flow.langevin(tau, sweeps=8, steps=40, seed=0)
     # π ∝ exp(−(a² + 2 b²) / τ), and x has variance .5² / (1 − .7²)
     np.testing.assert_allclose(flow.particles.var(1).mean(0), [tau / 2, tau / 4], rtol=0.1)
@@ -79,27 +53,14 @@ def test_two_actions_end_at_the_gaussian_of_a_quadratic_cost() -> None:
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_entropy_of_known_laws(k) -> None:
-    generator = torch.Generator().manual_seed(0)
-    normal = torch.randn(4, 2000, k, generator=generator, dtype=torch.float64)
-    uniform = 3 * torch.rand(4, 2000, k, generator=generator, dtype=torch.float64)
-    np.testing.assert_allclose(negative_entropy(normal), -k * 0.5 * np.log(2 * np.pi * np.e), atol=0.1)
-    np.testing.assert_allclose(negative_entropy(uniform), -k * np.log(3), atol=0.1)
-
-
-def test_seed_decides() -> None:
-    found = []
-    for seed in (1, 1, 2):
-        flow = wells(n_particles=20)
-        flow.langevin(0.1, sweeps=2, steps=6, seed=seed)
-        found.append(flow.particles)
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
+    np.testing.assert_allclose(negative_entropy(normal((4, 2000, k), 0)), -k * 0.5 * np.log(2 * np.pi * np.e), atol=0.1)
+    np.testing.assert_allclose(negative_entropy(3 * uniform((4, 2000, k), 0)), -k * np.log(3), atol=0.1)
 
 
 def test_an_entropy_needs_equal_particles() -> None:
     with pytest.raises(ValueError, match="n_particles"):
-        wells(n_particles=1).langevin(0.1)
-    flow = wells(n_particles=3)
+        regulator(9, 1).langevin(0.1)
+    flow = regulator(9, 3)
     flow.weights = torch.tensor([[1.0, 2.0, 3.0]]).expand(9, 3)
     with pytest.raises(ValueError, match="weights"):
         flow.langevin(0.1)

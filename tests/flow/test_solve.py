@@ -4,60 +4,36 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.sparse as sparse
 import torch
-from flow_problems import displacement, planar, random_policy, regulator, riccati, scalar_lq
 
+from benchmarks.flow.problems import (
+    decoupled,
+    double_integrator,
+    dynamic_programme,
+    normal,
+    planar,
+    random_policy,
+    regulator,
+    scalar_lq,
+    three_states,
+    uniform,
+    wrong_by,
+)
 from sb3_wasserstein.flow import Grid, ParticleFlow
 
-
-def initial_particles(kind, shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    normal = torch.randn(shape, generator=generator, dtype=torch.float64)
-    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
-    if kind == "normal":
-        return 3 * normal
-    if kind == "uniform":
-        return 20 * uniform - 10
-    if kind == "bimodal":
-        return 5 * torch.sign(normal)
-    return torch.full(shape, kind, dtype=torch.float64)
+STARTS = {
+    "normal": normal((201, 8, 1), 0, 3.0),
+    "uniform": 20 * uniform((201, 8, 1), 0) - 10,
+    "bimodal": 5 * torch.sign(normal((201, 8, 1), 0)),
+    **{str(a): torch.full((201, 8, 1), a) for a in (-10.0, -5.0, 0.0, 1.0, 5.0, 10.0)},
+}
 
 
-def dynamic_programme(flow, actions):
-    """Howard's policy iteration over a fixed list of actions: the optimum of the same finite MDP without any derivative."""
-    n, k = flow.grid.size, len(actions)
-    policy = np.full(n, k // 2)
-    with torch.no_grad():
-        states = flow.grid.nodes.repeat_interleave(k, 0)
-        tiled = actions.repeat(n, 1)
-        following = flow.mdp.step(states, tiled)
-        indices, weights = (x.numpy() for x in flow.grid.weights(following))
-        cost = flow.mdp.stage_cost(states, tiled).reshape(n, k).numpy()
-    N = flow.mdp.axis_noise.matrix
-    rows = np.arange(n)
-    for _ in range(100):
-        chosen = rows * k + policy
-        B = sparse.csr_matrix(
-            (weights[chosen].ravel(), (np.repeat(rows, weights.shape[1]), indices[chosen].ravel())), shape=(n, n)
-        )
-        A = np.eye(n) - (B @ N).toarray()
-        A[:, n // 2] = 1
-        V = np.linalg.solve(A, cost[rows, policy])
-        J, V[n // 2] = V[n // 2], 0
-        Q = cost + (weights * (N @ V)[indices]).sum(1).reshape(n, k)
-        better = np.where(Q.min(1) < Q[rows, policy] - 1e-12, Q.argmin(1), policy)
-        if (better == policy).all():
-            return J
-        policy = better
-    raise AssertionError("policy iteration did not end")
-
-
-@pytest.mark.parametrize("kind", ["normal", "uniform", "bimodal", -10.0, -5.0, 0.0, 1.0, 5.0, 10.0])
+@pytest.mark.parametrize("kind", STARTS)
 def test_every_initialisation_of_the_regulator_ends_at_the_same_j(kind) -> None:
     reference = regulator(n_particles=1).solve().J
     flow = regulator()
-    flow.particles = initial_particles(kind, flow.particles.shape)
+    flow.particles = STARTS[kind]
     result = flow.solve()
     assert pytest.approx(reference, rel=1e-10) == result.J
     assert result.iterations <= 60
@@ -68,7 +44,7 @@ def test_every_initialisation_of_the_regulator_ends_at_the_same_j(kind) -> None:
 def test_no_dynamic_programme_over_fixed_actions_is_better() -> None:
     flow = regulator(101)
     J = flow.solve().J
-    coarse, fine = (dynamic_programme(flow, torch.linspace(-10, 10, n, dtype=torch.float64)[:, None]) for n in (101, 2001))
+    coarse, fine = dynamic_programme(flow, 101), dynamic_programme(flow, 2001)
     assert fine + 1e-10 >= J
     assert fine - J < coarse - fine
     assert pytest.approx(fine, rel=1e-4) == J
@@ -92,7 +68,7 @@ def test_no_wrong_basin_in_random_nonconvex_problems(seed) -> None:
     flow = ParticleFlow(dynamics, cost, Grid(-3, 3, 61), -2, 2, 6, 0.3)
     flow.particles = 4 * torch.rand(flow.particles.shape, generator=generator, dtype=torch.float64) - 2
     result = flow.solve()
-    assert dynamic_programme(flow, torch.linspace(-2, 2, 501, dtype=torch.float64)[:, None]) + 1e-10 >= result.J
+    assert dynamic_programme(flow, 501) + 1e-10 >= result.J
     assert result.gap <= 1e-10
 
 
@@ -110,62 +86,31 @@ def test_newton_converges_quadratically() -> None:
     assert (logs[2] - logs[1]) / (logs[1] - logs[0]) >= 1.8, errors
 
 
-@pytest.mark.parametrize("cells", [101, 401])
-def test_linear_quadratic_is_riccati(cells) -> None:
-    flow, J, K = scalar_lq(cells)
-    assert pytest.approx(J, rel=1e-8) == flow.solve().J
-    x = flow.grid.nodes[:, 0]
-    inner = x.abs() < 1
-    np.testing.assert_allclose(flow.particles[inner, :, 0], -K * x[inner, None].expand(-1, 4), atol=1e-6)
-
-
-def test_a_fine_grid_starts_from_a_coarse_one() -> None:
-    flow, J, _ = scalar_lq(1601)
+@pytest.mark.parametrize(
+    ("problem", "of_J", "of_actions"),
+    [
+        (lambda: scalar_lq(101), 1e-8, 1e-6),
+        (lambda: scalar_lq(401), 1e-8, 1e-6),
+        (lambda: scalar_lq(1601), 1e-8, 1e-6),
+        (lambda: double_integrator(31), 1e-6, 1e-3),
+        (lambda: three_states(11, 2.5, 1), 1e-4, 1e-3),
+    ],
+    ids=["1-D", "1-D, fine", "1-D, from a coarse grid", "2-D", "3-D, 2 actions"],
+)
+def test_linear_quadratic_is_riccati(problem, of_J, of_actions) -> None:
+    flow, J, gain = problem()
     result = flow.solve()
-    assert pytest.approx(J, rel=1e-8) == result.J
+    assert pytest.approx(J, rel=of_J) == result.J
     assert result.iterations <= 60
-
-
-def test_double_integrator_is_riccati() -> None:
-    A, B = np.array([[1, 0.1], [0, 1]]), np.array([[0.005], [0.1]])
-    flow = ParticleFlow(
-        lambda s, a: s @ torch.tensor(A.T) + a @ torch.tensor(B.T),
-        lambda s, a: s[:, 0] ** 2 + 0.5 * s[:, 1] ** 2 + 0.1 * a[:, 0] ** 2,
-        Grid([-3, -4], [3, 4], 31),
-        -30,
-        30,
-        2,
-        [0.12, 0.3],
-    )
-    P, K = riccati(A, B, np.diag([1, 0.5]), 0.1)
-    assert pytest.approx(np.diag(P) @ flow.mdp.effective_noise**2, rel=1e-6) == flow.solve().J
-    inner = (flow.grid.nodes.abs() < 1).all(1)
-    np.testing.assert_allclose(flow.particles[inner, 0], -flow.grid.nodes[inner] @ torch.tensor(K.T), atol=1e-3)
+    assert wrong_by(flow, gain) <= of_actions
 
 
 def test_two_states_and_two_actions() -> None:
-    flow = planar(cells=(13, 13))
+    flow = planar((13, 13))
     result = flow.solve()
-    other = random_policy(planar(cells=(13, 13), n_particles=5), seed=3, spread=2.0)
+    other = random_policy(planar((13, 13), 5), 3, 2.0)
     assert pytest.approx(result.J, rel=1e-10) == other.solve().J
     assert result.gap <= 1e-12
-
-
-def test_three_states_and_two_actions_are_riccati() -> None:
-    A, B = np.array([[0.9, 0.1, 0.0], [0.0, 0.8, 0.2], [0.1, 0.0, 0.7]]), 0.5 * np.eye(3)[:, :2]
-    flow = ParticleFlow(
-        lambda s, a: s @ torch.tensor(A.T) + a @ torch.tensor(B.T),
-        lambda s, a: (s**2).sum(1) + 0.2 * (a**2).sum(1),
-        Grid([-2.5] * 3, [2.5] * 3, 11),
-        [-4, -4],
-        [4, 4],
-        1,
-        0.35,
-    )
-    P, K = riccati(A, B, np.eye(3), 0.2 * np.eye(2))
-    assert pytest.approx(np.diag(P) @ flow.mdp.effective_noise**2, rel=1e-4) == flow.solve().J
-    inner = (flow.grid.nodes.abs() < 1).all(1)
-    np.testing.assert_allclose(flow.particles[inner, 0], -flow.grid.nodes[inner] @ torch.tensor(K.T), atol=1e-3)
 
 
 @pytest.mark.parametrize("discount", [None, 0.9])
@@ -173,10 +118,10 @@ def test_gmres_and_factorisation_agree(discount) -> None:
     """The same chain by GMRES, whose matrix is never multiplied out, and by sparse LU."""
     found = []
     for nonzeros in (0, 10**9):
-        flow = random_policy(planar(discount=discount), spread=0.5)
+        flow = random_policy(planar(discount=discount))
         flow.mdp = replace(flow.mdp, factorised_nonzeros=nonzeros)
         J, V, rho = flow.evaluate()
-        moved = sum(flow.hessian_vector(displacement(flow, 1)))
+        moved = sum(flow.hessian_vector(normal(flow.particles.shape, 1)))
         found.append((J, V, rho, moved * rho[:, None, None]))
     for one, two in zip(*found, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-11)
@@ -198,7 +143,7 @@ def test_initial_law_weighs_the_discounted_cost() -> None:
     flow = regulator(61, 2, discount=0.9)
     start = torch.zeros(61)
     start[10] = 2.0
-    other = ParticleFlow(flow.mdp.dynamics, flow.mdp.cost, flow.grid, -10, 10, 2, flow.mdp.noise, discount=0.9, initial=start)
+    other = regulator(61, 2, discount=0.9, initial=start)
     _, V, _ = flow.evaluate()
     assert other.evaluate()[0] == pytest.approx(0.1 * float(V[10]), rel=1e-12)
 
@@ -211,7 +156,7 @@ def test_gradient_flow_descends_to_the_same_optimum() -> None:
 
 
 def test_plain_gradient_steps_never_raise_j() -> None:
-    flow = random_policy(regulator(61, 4), spread=2.0)
+    flow = random_policy(regulator(61, 4), 0, 2.0)
     history = flow.solve(method="gradient", continuation=False, max_iterations=20_000).history
     assert (np.diff(history) <= 1e-14).all()
 
@@ -237,15 +182,9 @@ def test_actions_stop_at_their_bounds() -> None:
 def test_greedy_gap_sees_what_the_gradient_does_not() -> None:
     """Two wells in the action: the shallow one is critical, and only a jump leaves it."""
 
-    def cost(s, a):
-        return s[:, 0] ** 2 + (a[:, 0] ** 2 - 1) ** 2 + 0.3 * a[:, 0]
-
-    def build():
-        flow = ParticleFlow(lambda s, a: 0.7 * s, cost, Grid(-3, 3, 31), -2, 2, 2, 0.4)
-        flow.particles = torch.ones_like(flow.particles)
-        return flow
-
-    local, full = build(), build()
+    local = decoupled(lambda s, a: (a**2 - 1) ** 2 + 0.3 * a)
+    local.particles = torch.ones_like(local.particles)
+    full = local.copy()
     stuck = local.solve(continuation=False)
     assert local.gradient().abs().max() < 1e-6
     assert stuck.gap > 1e-3

@@ -86,11 +86,6 @@ def test_n_step_returns() -> None:
     assert model(n_steps=3).learn(60)._n_updates > 0
 
 
-def test_a_seed_decides() -> None:
-    one, other = (weights(model(actor="mixture").learn(60)) for _ in range(2))
-    assert torch.equal(one, other)
-
-
 @pytest.mark.parametrize("actor", ["gaussian", "mixture", "particles"])
 def test_dict_observations_and_several_environments(actor) -> None:
     env = make_vec_env(lambda: SimpleMultiObsEnv(discrete_actions=False, channel_last=False), 2)
@@ -104,10 +99,8 @@ def test_dict_observations_and_several_environments(actor) -> None:
 def test_images(actor) -> None:
     env = FakeImageEnv(screen_height=40, screen_width=40, n_channels=1, discrete=False)
     policy_kwargs = {"net_arch": [8], "features_extractor_kwargs": {"features_dim": 8}, "share_features_extractor": True}
-    assert (
-        model(env, "CnnPolicy", actor=actor, policy_kwargs=policy_kwargs, batch_size=4, buffer_size=60).learn(43)._n_updates
-        > 0
-    )
+    found = model(env, "CnnPolicy", actor=actor, policy_kwargs=policy_kwargs, batch_size=4, buffer_size=60)
+    assert found.learn(43)._n_updates > 0
 
 
 def test_hindsight() -> None:
@@ -223,21 +216,9 @@ def test_a_proximal_step_holds_back() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "name"),
     [
-        ({"actor": "dirac"}, "actor"),
-        ({"prox": "jko"}, "prox"),
-        ({"squash_velocity": "tanh"}, "squash_velocity"),
-        ({"n_action_samples": 0}, "n_action_samples"),
-        ({"cg_iterations": 0.5}, "cg_iterations"),
-        ({"prox_coef": 0.0}, "prox_coef"),
-        ({"natural_damping": -1.0}, "natural_damping"),
-        ({"max_displacement": float("nan")}, "max_displacement"),
-        ({"ent_coef": "much"}, "ent_coef"),
         ({"ent_coef": "auto_0"}, "ent_coef"),
-        ({"ent_coef": -0.1}, "ent_coef"),
         ({"actor": "mixture", "use_sde": True}, "use_sde"),
         ({"actor": "mixture", "policy": SACPolicy}, "policy"),
-        ({"actor": "mixture", "policy_kwargs": {"n_components": 0}}, "n_components"),
-        ({"actor": "particles", "policy_kwargs": {"bandwidth": 0.0}}, "bandwidth"),
         ({"policy_kwargs": {"actor_type": "dirac"}}, "actor"),
         ({"actor": "mixture", "policy_kwargs": {"max_std": 0.0}}, "max_std"),
         ({"actor": "mixture", "policy_kwargs": {"min_weight": 0.3}}, "min_weight"),
@@ -248,10 +229,6 @@ def test_a_proximal_step_holds_back() -> None:
     ids=str,
 )
 def test_wpo_refuses_bad_input(kwargs, name) -> None:
+    """What tests/trust/test_bad_input.py does not try."""
     with pytest.raises(ValueError, match=name):
         model(**kwargs)
-
-
-def test_discrete_actions_are_refused() -> None:
-    with pytest.raises(AssertionError, match="only supports"):
-        model("CartPole-v1")

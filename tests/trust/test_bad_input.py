@@ -540,7 +540,7 @@ TABLE: dict[str, Entry] = {
         {
             "policy": bad("big", None, 3, Anything(), error=TypeError) + bad([0], EMPTY, match="policy"),
             "cost": CALLABLE,
-            "noise": VECTOR + bad(["x"], 0.4, error=ValueError),
+            "noise": VECTOR + bad(["x"], 0.4, np.zeros((1, 1, 1)), error=ValueError),
             "action_low": VECTOR + bad(1.0, match="action_low", error=ValueError, action_high=-1.0),
             "windows": bad(8, (8, 4), ("a", "b"), None, [], EMPTY, (2,), (2, HUGE), Anything(), error=ValueError),
             "action_dim": bad(None, match="action_dim", error=ValueError) + but(COUNT, None),
