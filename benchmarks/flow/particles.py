@@ -56,10 +56,10 @@ def derivatives() -> None:
         for flow in (regulator(discount=discount), planar((15, 13), 4, discount)):
             random_policy(flow)
             v, w = normal(flow.particles.shape, 2), normal(flow.particles.shape, 3)
-            exact, found = flow.inner(flow.gradient(), v), along(flow, lambda at=flow: at.evaluation().J, v)
+            exact, found = flow.inner(flow.gradient(), v), along(flow, lambda at: at.evaluation().J, v)
             gradient = max(gradient, abs(found - exact) / abs(exact))
-            one, two = sum(flow.hessian_vector(v)), sum(flow.hessian_vector(w))
-            whole, curved = weighted(flow, one), along(flow, lambda at=flow: weighted(at, at.gradient()), v)
+            one, two = (torch.add(*flow.hessian_vector(x)) for x in (v, w))
+            whole, curved = weighted(flow, one), along(flow, lambda at: weighted(at, at.gradient()), v)
             hessian = max(hessian, float((curved - whole).norm() / whole.norm()))
             scale = (flow.inner(one, one) * flow.inner(w, w)) ** 0.5
             symmetry = max(symmetry, abs(flow.inner(one, w) - flow.inner(two, v)) / scale)

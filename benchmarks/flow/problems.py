@@ -117,13 +117,13 @@ def wrong_by(flow: ParticleFlow, gain: np.ndarray) -> float:
     return float(wrong.abs().max())
 
 
-def along(flow: ParticleFlow, function: Callable[[], Any], v: torch.Tensor, h: float = 1e-3) -> Any:
+def along(flow: ParticleFlow, function: Callable[[ParticleFlow], Any], v: torch.Tensor, h: float = 1e-3) -> Any:
     """The derivative of a function of the flow along v, by central differences and Richardson extrapolation."""
     start = flow.particles.clone()
 
     def at(step: float) -> Any:
         flow.particles = start + step * v
-        return function()
+        return function(flow)
 
     found = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
     flow.particles = start

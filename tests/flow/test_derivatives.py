@@ -45,14 +45,14 @@ def test_gradient_against_central_differences(flow) -> None:
     for seed in range(3):
         v = normal(flow.particles.shape, seed)
         exact = flow.inner(flow.gradient(), v)
-        assert along(flow, lambda: flow.evaluate()[0], v) == pytest.approx(exact, rel=1e-7)
+        assert along(flow, lambda at: at.evaluate()[0], v) == pytest.approx(exact, rel=1e-7)
 
 
 def test_hessian_vector_against_differences_of_the_gradient(flow) -> None:
     v = normal(flow.particles.shape, 5)
     local, transport = flow.hessian_vector(v)
     exact = weighted(flow, local + transport)
-    found = along(flow, lambda: weighted(flow, flow.gradient()), v)
+    found = along(flow, lambda at: weighted(at, at.gradient()), v)
     assert (found - exact).norm() <= 1e-6 * exact.norm()
     # The transport part is not a detail that the tolerance would hide.
     assert transport.norm() > 1e-2 * local.norm()
@@ -70,8 +70,8 @@ def test_transport_is_2_rho_dP_dV(flow) -> None:
     v = normal(flow.particles.shape, 3)
     exact = flow.inner(v, flow.hessian_vector(v)[1])
     rho = flow.evaluate()[2].numpy()
-    P = along(flow, lambda: flow.mdp.chain(flow.policy)[0].matrix.toarray(), v, 1e-5)
-    V = along(flow, lambda: flow.evaluate()[1].numpy(), v, 1e-5)
+    P = along(flow, lambda at: at.mdp.chain(at.policy)[0].matrix.toarray(), v, 1e-5)
+    V = along(flow, lambda at: at.evaluate()[1].numpy(), v, 1e-5)
     gamma = 1.0 if flow.discount is None else flow.discount
     assert exact == pytest.approx(2 * gamma * rho @ P @ V, rel=1e-4)
 
