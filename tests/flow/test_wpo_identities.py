@@ -14,8 +14,7 @@ from torch.distributions.transforms import TanhTransform
 from torch.func import functional_call
 
 from sb3_wasserstein.flow.neural.metric import WassersteinMetric, dot
-from sb3_wasserstein.flow.wpo.laws import Draw, LatentLaw, kl_to, w2_to
-from sb3_wasserstein.flow.wpo.transport import Velocity, transport_loss, velocity
+from sb3_wasserstein.flow.wpo.transport import Draw, LatentLaw, Velocity, kl_to, transport_loss, velocity, w2_to
 
 TEMPERATURE = 0.3
 
@@ -193,7 +192,7 @@ def test_the_velocity_is_the_written_one() -> None:
         step = h * torch.eye(2, dtype=torch.float64)[i]
         ends = [value(torch.tanh(x)) - TEMPERATURE * law.detach().log_prob(x) for x in (u + step, u - step)]
         np.testing.assert_allclose(at.field[..., i], (ends[0] - ends[1]) / (2 * h), atol=1e-6)
-    cube = velocity(lambda a: 8 * a.sum(-1), law, u, 0.0, "cbrt")
+    cube = velocity(lambda a: 8 * a.sum(-1), law, u, 0.0, cube_root=True)
     np.testing.assert_allclose(cube.field, 2 * (1 - torch.tanh(u) ** 2), atol=1e-12)
 
 

@@ -7,17 +7,19 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, PyTorchObs, ReplayBufferSamples, Schedule
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.sac import SAC
 from stable_baselines3.sac.policies import Actor, SACPolicy
+from torch import nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from sb3_wasserstein._atomic_io import save_model
 from sb3_wasserstein._validation import check_choice, check_count, check_flag, check_number, check_positive
-from sb3_wasserstein.flow.wpo.laws import kl_to, w2_to
+from sb3_wasserstein.flow.neural.metric import Parameters, WassersteinMetric, natural_direction
 from sb3_wasserstein.flow.wpo.policies import ACTORS, POLICIES, MlpPolicy, latent_law
-from sb3_wasserstein.flow.wpo.transport import SQUASHES, Velocity, move_naturally, transport_loss, velocity
+from sb3_wasserstein.flow.wpo.transport import Velocity, kl_to, transport_loss, velocity, w2_to
 
 SelfWPO = TypeVar("SelfWPO", bound="WPO")
 
@@ -88,7 +90,7 @@ class WPO(SAC):
     ) -> None:
         self.actor_type = check_choice("actor", actor, ACTORS)
         self.prox = check_choice("prox", prox, PROXIMAL)
-        self.squash_velocity = check_choice("squash_velocity", squash_velocity, SQUASHES)
+        self.squash_velocity = check_choice("squash_velocity", squash_velocity, ("none", "cbrt"))
         self.n_action_samples = check_count("n_action_samples", n_action_samples)
         self.cg_iterations = check_count("cg_iterations", cg_iterations)
         check_count("target_update_interval", target_update_interval)
@@ -169,7 +171,7 @@ class WPO(SAC):
             inputs = torch.cat([tiled, actions], -1)
             return torch.cat([network(inputs) for network in self.critic.q_networks], -1).amin(-1)
 
-        at = velocity(q, law, draw.latents, temperature, self.squash_velocity)
+        at = velocity(q, law, draw.latents, temperature, self.squash_velocity == "cbrt")
         loss = transport_loss(draw, at)
         found = {
             "actor_loss": -_average(draw.weights, at.value),
@@ -186,13 +188,33 @@ class WPO(SAC):
         self.actor.optimizer.zero_grad()
         torch.autograd.backward(loss)
         if self.natural_gradient:
-            rate = float(self.actor.optimizer.param_groups[0]["lr"])
-            options = (self.natural_damping, self.cg_iterations, self.max_displacement)
-            found["displacement"] = move_naturally(self.actor, observations, rate, *options)
+            found["displacement"] = self._move_naturally(observations)
         else:
             self.actor.optimizer.step()
         found["ent_coef"] = temperature.item()
         return found | self._train_temperature(draw.weights, at)
+
+    def _move_naturally(self, observations: PyTorchObs) -> float:
+        """
+        Move the actor against the gradient of its parameters: θ − rate (G + δI)⁻¹ ∇, cut to a longest displacement.
+
+        :return: the displacement of the latent actions' law, W₂ per state, root mean square
+        """
+        module = _Coordinates(self.actor)
+        learned = {name: p for name, p in module.named_parameters() if p.requires_grad and p.grad is not None}
+        gradient = {name: p.grad for name, p in learned.items() if p.grad is not None}
+
+        def coordinates(at: Parameters) -> torch.Tensor:
+            return torch.as_tensor(functional_call(module, dict(at), (observations,)))
+
+        metric = WassersteinMetric(coordinates, learned)
+        direction = natural_direction(metric, gradient, self.natural_damping, self.cg_iterations)
+        rate = float(self.actor.optimizer.param_groups[0]["lr"])
+        step = min(rate, self.max_displacement / max(direction.length, 1e-300))
+        with torch.no_grad():
+            for name, parameter in learned.items():
+                parameter.sub_(step * direction.vector[name])
+        return step * direction.length
 
     def _train_temperature(self, weights: torch.Tensor, at: Velocity) -> dict[str, float]:
         """Towards the target entropy, as in SAC."""
@@ -226,6 +248,17 @@ class WPO(SAC):
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         states, variables = super()._get_torch_save_params()
         return [*states, *(["actor_target"] if self.actor_target is not None else [])], variables
+
+
+class _Coordinates(nn.Module):
+    """An actor as a map of its parameters to the coordinates of its laws."""
+
+    def __init__(self, actor: Actor) -> None:
+        super().__init__()
+        self.actor = actor
+
+    def forward(self, observations: PyTorchObs) -> torch.Tensor:
+        return latent_law(self.actor, observations).coordinates()
 
 
 def _average(weights: torch.Tensor, values: torch.Tensor) -> float:

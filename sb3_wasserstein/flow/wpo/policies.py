@@ -14,8 +14,8 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, SACPolicy
 from torch import nn
 
-from sb3_wasserstein._validation import check_choice, check_count, check_number, check_positive
-from sb3_wasserstein.flow.wpo.laws import LatentLaw
+from sb3_wasserstein._validation import check_choice, check_count, check_number, check_positive, constructor_arguments
+from sb3_wasserstein.flow.wpo.transport import LatentLaw
 
 ACTORS = ("gaussian", "mixture", "particles")
 COMPONENTS = {"mixture": 4, "particles": 16}
@@ -77,9 +77,7 @@ class MixtureActor(Actor):
             del self.log_std
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = {"n_components": self.n_components, "bandwidth": self.bandwidth}
-        own |= {"max_std": self.max_std, "min_weight": self.min_weight}
-        return {**super()._get_constructor_parameters(), **own}
+        return {**super()._get_constructor_parameters(), **constructor_arguments(self)}
 
     def law(self, obs: PyTorchObs) -> LatentLaw:
         """The law of latent actions at observations."""
