@@ -20,7 +20,7 @@ def test_two_wells_end_at_gibbs_from_either(start) -> None:
     law = torch.softmax(-flow.action_value(actions[None, :, None].expand(9, -1, -1)) / tau, 1)
     rho = flow.evaluate()[2]
     assert float(rho @ w1(flow.particles, law, actions)) <= 0.05
-    # The same test tells another temperature apart.
+    # The law of another temperature is further away.
     assert float(rho @ w1(flow.particles, torch.softmax(law.log() / 2, 1), actions)) > 0.1
 
 

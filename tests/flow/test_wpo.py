@@ -112,8 +112,11 @@ def test_hindsight() -> None:
 def test_normalised_observations_callbacks_and_the_log(tmp_path) -> None:
     pytest.importorskip("tensorboard")
     env = VecNormalize(make_vec_env("Pendulum-v1", 1))
-    judged = VecNormalize(make_vec_env("Pendulum-v1", 1), training=False)
-    callbacks = [CheckpointCallback(50, str(tmp_path), save_replay_buffer=True), EvalCallback(judged, eval_freq=50, verbose=0)]
+    evaluated = VecNormalize(make_vec_env("Pendulum-v1", 1), training=False)
+    callbacks = [
+        CheckpointCallback(50, str(tmp_path), save_replay_buffer=True),
+        EvalCallback(evaluated, eval_freq=50, verbose=0),
+    ]
     model(env, tensorboard_log=str(tmp_path)).learn(60, callback=callbacks)
     assert (tmp_path / "WPO_1").is_dir()
     assert any(path.suffix == ".zip" for path in tmp_path.iterdir())

@@ -6,52 +6,65 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property, reduce
-from operator import matmul
 
 import numpy as np
 import scipy.sparse as sparse
 import scipy.sparse.linalg as splinalg
 
 
-class Transition:
-    """A stochastic matrix (n, n) as the product of sparse ones, which is multiplied out only where it is factorised."""
+class AxisNoise:
+    """N, independent noise along each axis: the Kronecker product of one transition matrix (cells, cells) per axis."""
 
-    def __init__(self, factors: Sequence[sparse.csr_matrix]) -> None:
-        self.factors = tuple(factors)
-        self.size: int = self.factors[0].shape[0]
-
-    @property
-    def most_nonzeros(self) -> int:
-        """An upper bound of the non-zeros of the product."""
-        reach = math.prod(int(factor.getnnz(axis=1).max()) for factor in self.factors[1:])
-        return min(int(self.factors[0].nnz) * reach, self.size**2)
+    def __init__(self, matrices: Sequence[np.ndarray]) -> None:
+        self.matrices = tuple(matrices)
 
     @cached_property
     def matrix(self) -> sparse.csr_matrix:
         """The product, (n, n)."""
-        return sparse.csr_matrix(reduce(matmul, self.factors))
+        return sparse.csr_matrix(reduce(sparse.kron, map(sparse.csr_matrix, self.matrices)))
 
     def expect(self, values: np.ndarray) -> np.ndarray:
-        """P V: the value that is expected after the transition, (n,)."""
-        for factor in reversed(self.factors):
-            values = factor @ values
-        return values
+        """N V: the value that is expected after the noise, (n,)."""
+        return _along_axes(self.matrices, values)
 
     def spread(self, law: np.ndarray) -> np.ndarray:
-        """law P: the law after the transition, (n,)."""
-        for factor in self.factors:
-            law = factor.T @ law
-        return law
+        """law N: the law after the noise, (n,)."""
+        return _along_axes([matrix.T for matrix in self.matrices], law)
 
 
-def axis_noise(matrices: Sequence[np.ndarray]) -> Transition:
-    """N, independent noise along each axis, from one transition matrix (cells, cells) per axis."""
-    cells = [len(matrix) for matrix in matrices]
-    factors = []
-    for axis, matrix in enumerate(matrices):
-        before, after = (sparse.identity(math.prod(part)) for part in (cells[:axis], cells[axis + 1 :]))
-        factors.append(sparse.csr_matrix(sparse.kron(sparse.kron(before, sparse.csr_matrix(matrix)), after)))
-    return Transition(factors)
+def _along_axes(matrices: Sequence[np.ndarray], vector: np.ndarray) -> np.ndarray:
+    after = vector.size
+    for matrix in matrices:
+        after //= len(matrix)
+        vector = matrix @ vector.reshape(-1, len(matrix), after)
+    return vector.reshape(-1)
+
+
+class Transition:
+    """P = B N: ``step``, the B-spline laws of the next states (n, n), rows summing to one, then the noise."""
+
+    def __init__(self, step: sparse.csr_matrix, noise: AxisNoise) -> None:
+        self.step, self.noise = step, noise
+        self.size: int = step.shape[0]
+
+    @property
+    def most_nonzeros(self) -> int:
+        """An upper bound of the non-zeros of P."""
+        reach = math.prod(int(np.count_nonzero(matrix, axis=1).max()) for matrix in self.noise.matrices)
+        return min(int(self.step.nnz) * reach, self.size**2)
+
+    @cached_property
+    def matrix(self) -> sparse.csr_matrix:
+        """P multiplied out, (n, n)."""
+        return sparse.csr_matrix(self.step @ self.noise.matrix)
+
+    def expect(self, values: np.ndarray) -> np.ndarray:
+        """P V, (n,)."""
+        return np.asarray(self.step @ self.noise.expect(values))
+
+    def spread(self, law: np.ndarray) -> np.ndarray:
+        """law P, (n,)."""
+        return self.noise.spread(self.step.T @ law)
 
 
 class Chain:

@@ -23,11 +23,11 @@ class Window:
     """
     One window of all chains.
 
-    :param cost: average cost of a step, each step as often as any other
+    :param cost: average cost of a step, undiscounted
     :param gradient: of the ergodic cost, by parameter
-    :param arguments: what the policy was called with, (T · chains, ·) each
-    :param weights: of these rows in the gradient, summing to one
-    :param diverged: number of chains that left and start anew
+    :param arguments: the policy's arguments in all steps, (T · chains, ·) each
+    :param weights: of these rows in the gradient, (T · chains,), summing to one
+    :param diverged: number of chains that diverged and were restarted
     """
 
     cost: float

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch.func import vjp
@@ -55,14 +54,10 @@ class WassersteinMetric:
         return cast(Parameters, product)
 
 
-@dataclass(frozen=True)
-class Direction:
+class Direction(NamedTuple):
     """
-    A solution of (G + δI) d = g.
-
-    :param vector: d
-    :param length: √(dᵀ G d), how far the actions move along it, root mean square over states
-    :param residual: |(G + δI) d − g| / |g|
+    A solution d of (G + δI) d = g; √(dᵀ G d), how far the actions move along it, root mean square over states; and the
+    residual |(G + δI) d − g| / |g|.
     """
 
     vector: Parameters

@@ -54,7 +54,7 @@ class NaturalGradient:
     :param method: "natural"; "gradient": d = ∇J; "adam": Adam on ∇J with ``learning_rate`` as its own
     :param n_chains: number of chains
     :param windows: first and last T
-    :param restart: share of chains that start anew with each window
+    :param restart: share of the chains that each window restarts from the initial law
     :param damping: δ; an action's derivative by its own output bias is 1
     :param cg_iterations: conjugate gradients an update
     :param metric_samples: states that G is estimated from
@@ -201,7 +201,7 @@ class NaturalGradient:
         window = self.chains.window(length)
         measured = {"rollout/cost": window.cost, "rollout/diverged": window.diverged, "train/learning_rate": rate}
         if not all(bool(torch.isfinite(value).all()) for value in window.gradient.values()):
-            # Chains that explode within a window say nothing about the way; they have been started anew.
+            # A window in which chains explode has no usable gradient; these chains have been restarted.
             return measured
         if self.method == "adam":
             for name, parameter in self.policy.named_parameters():

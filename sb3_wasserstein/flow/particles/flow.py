@@ -240,7 +240,8 @@ class ParticleFlow:
 
         :param method: ``"newton"``: −∇Q / ∂²Q at every particle; ``"gradient"``: the explicit Euler step, η = 1 / max ∂²Q
         :param continuation: γ = 0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99 before the flow's own; with Newton also a coarse-to-fine
-            start, and at the end a jump of every particle that sees a better action. False: the local flow, in its own basin
+            start, and at the end a jump of every particle for which there is a better action. False: the local flow, which
+            stays in its basin
         :param max_iterations: default 300 for Newton, 20,000 for the gradient
         :param options: tolerances and limits
         :raises ValueError: where the solution leaves mass at the grid's edge, or its chain is reducible

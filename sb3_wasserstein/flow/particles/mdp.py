@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sparse
 import torch
 
-from sb3_wasserstein.flow.grid.chain import Chain, Transition, axis_noise
+from sb3_wasserstein.flow.grid.chain import AxisNoise, Chain, Transition
 from sb3_wasserstein.flow.grid.grid import Grid
 from sb3_wasserstein.flow.particles.policy import ParticlePolicy
 
@@ -80,9 +80,9 @@ class GridMDP:
         return len(self.low)
 
     @cached_property
-    def axis_noise(self) -> Transition:
+    def axis_noise(self) -> AxisNoise:
         """N, the law of the noise on the nodes."""
-        return axis_noise([self.grid.noise_matrix(std, axis) for axis, std in enumerate(self.noise)])
+        return AxisNoise([self.grid.noise_matrix(std, axis) for axis, std in enumerate(self.noise)])
 
     @property
     def effective_noise(self) -> np.ndarray:
@@ -174,7 +174,7 @@ class GridMDP:
             values = values * policy.weights.reshape(-1, 1)
         rows = np.repeat(np.arange(n), values.numel() // n)
         matrix = sparse.csr_matrix((values.numpy().ravel(), (rows, indices.numpy().ravel())), shape=(n, n))
-        return Transition((matrix, *self.axis_noise.factors)), policy.mean(cost.reshape(policy.weights.shape)).numpy()
+        return Transition(matrix, self.axis_noise), policy.mean(cost.reshape(policy.weights.shape)).numpy()
 
     def leaving(self, policy: ParticlePolicy) -> tuple[torch.Tensor, torch.Tensor]:
         """The probability that a next state, noise included, falls below ``low`` and above ``high``, (n, d) each."""

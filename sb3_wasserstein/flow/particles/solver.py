@@ -137,7 +137,7 @@ def descend(at: Evaluation, method: str, options: SolverOptions, start: torch.Te
     actions, mdp = at.policy.particles if start is None else start, at.mdp
     found = differentiate(at.q, actions, second=True)
     direction = DIRECTIONS[method](at, found, actions)
-    # Values of Q closer than this are told apart by round-off only.
+    # Values of Q closer than this differ by round-off.
     slack = 1e-13 * float(found.value.max() - found.value.min())
     scale = torch.ones(*found.value.shape, 1, dtype=torch.float64)
     for _ in range(options.halvings):

@@ -196,11 +196,9 @@ class MlpPolicy(SACPolicy):
 
 class CnnPolicy(MlpPolicy):
     """
-    :class:`MlpPolicy` on images.
+    :class:`MlpPolicy`, with its arguments, on images.
 
-    :param args: :class:`MlpPolicy`'s
     :param features_extractor_class: from images to features
-    :param kwargs: :class:`MlpPolicy`'s
 
     Example:
         >>> from sb3_wasserstein.flow.wpo import CnnPolicy, MlpPolicy
@@ -214,11 +212,9 @@ class CnnPolicy(MlpPolicy):
 
 class MultiInputPolicy(MlpPolicy):
     """
-    :class:`MlpPolicy` on Dict observations.
+    :class:`MlpPolicy`, with its arguments, on Dict observations.
 
-    :param args: :class:`MlpPolicy`'s
     :param features_extractor_class: from a dict of observations to features
-    :param kwargs: :class:`MlpPolicy`'s
 
     Example:
         >>> from sb3_wasserstein.flow.wpo import MlpPolicy, MultiInputPolicy
