@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property, reduce
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sparse
@@ -21,7 +21,10 @@ class AxisNoise:
     @cached_property
     def matrix(self) -> sparse.csr_matrix:
         """The product, (n, n)."""
-        return sparse.csr_matrix(reduce(sparse.kron, map(sparse.csr_matrix, self.matrices)))
+        product = sparse.csr_matrix(self.matrices[0])
+        for matrix in self.matrices[1:]:
+            product = sparse.csr_matrix(sparse.kron(product, sparse.csr_matrix(matrix)))
+        return product
 
     def expect(self, values: np.ndarray) -> np.ndarray:
         """N V: the value that is expected after the noise, (n,)."""
