@@ -97,11 +97,6 @@ class Grid:
         axes = [torch.as_tensor(low + step * np.arange(n), dtype=torch.float64) for low, step, n in starts]
         return torch.cartesian_prod(*axes).reshape(self.size, self.dim)
 
-    def coarsen(self) -> Grid:
-        """The same box with half the intervals."""
-        cells = [max(4, (n + 1) // 2) for n in self.cells]
-        return Grid(self.low, self.high, cells, periodic=self.periodic)
-
     def _fold(self, index: torch.Tensor, axis: int) -> torch.Tensor:
         """Indices past an edge: around a periodic axis, mirrored on another."""
         n = self.cells[axis]

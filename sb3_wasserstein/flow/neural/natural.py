@@ -133,7 +133,10 @@ class NaturalGradient:
         if isinstance(policy, nn.Module):
             self.policy = policy
         else:
-            self.policy = mlp_around(policy, dim, _action_dim(action_dim, self.action_low, self.action_high), sampler, seed)
+            if action_dim is None and self.action_low.ndim == self.action_high.ndim == 0:
+                raise ValueError("action_dim must be given where policy is widths and action_low, action_high are numbers")
+            k = max(self.action_low.size, self.action_high.size) if action_dim is None else action_dim
+            self.policy = mlp_around(policy, dim, k, sampler, seed)
         _check_chains(n_chains, dim)
         self.chains = Chains(self.policy, dynamics, cost, spread, sampler, n_chains, restart, seed)
         self.adam = torch.optim.Adam(self.policy.parameters(), lr=1.0)
@@ -316,11 +319,3 @@ class NaturalGradient:
 def _check_chains(n_chains: int, dim: int) -> None:
     if check_count("n_chains", n_chains) * dim > 10**9:
         raise ValueError(f"n_chains={n_chains} chains of {dim} coordinates take more than 4 GB: take fewer")
-
-
-def _action_dim(given: int | None, low: np.ndarray, high: np.ndarray) -> int:
-    if given is not None:
-        return check_count("action_dim", given)
-    if low.ndim == 0 and high.ndim == 0:
-        raise ValueError("action_dim must be given where policy is widths and action_low, action_high are numbers")
-    return max(low.size, high.size)

@@ -49,7 +49,7 @@ class GridMDP:
 
     def __post_init__(self) -> None:
         # These call dynamics and cost. Copies at another discount share what is cached.
-        _ = self._penalty, self._edges, self.axis_noise
+        _ = self._penalty, self.edges, self.axis_noise
 
     def at(self, discount: float | None) -> GridMDP:
         """The same MDP at another discount."""
@@ -59,7 +59,8 @@ class GridMDP:
 
     def coarsened(self) -> GridMDP:
         """The same problem on half the intervals."""
-        grid = self.grid.coarsen()
+        cells = [max(4, (n + 1) // 2) for n in self.grid.cells]
+        grid = Grid(self.grid.low, self.grid.high, cells, periodic=self.grid.periodic)
         indices, weights = grid.linear_weights(self.grid.nodes)
         law = torch.zeros(grid.size, dtype=torch.float64)
         law.index_add_(0, indices.flatten(), (weights * self.initial[:, None]).flatten())
@@ -107,7 +108,7 @@ class GridMDP:
         return 4000.0 * (float(costs.max() - costs.min()) or 1.0)
 
     @cached_property
-    def _edges(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def edges(self) -> tuple[torch.Tensor, torch.Tensor]:
         """
         The dimensions that have an edge to fall off, and those of them where some action leads off it; 1 or 0 each, (d,).
 
@@ -134,7 +135,7 @@ class GridMDP:
         """The cost (B,), checked."""
         return _checked("cost", self.cost(states, actions), (len(states),), states, actions)
 
-    def _outcome(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def outcome(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Of actions (n, m, k) at every node: the cost (n m,), with the penalty for next states past the last interval, and the
         next states without noise (n m, d).
@@ -144,7 +145,7 @@ class GridMDP:
         following = self.step(states, flat)
         (low, high), inset = self._corners, torch.as_tensor(self.grid.spacing)
         past = (torch.relu(following - (high - inset)) + torch.relu(low + inset - following)) / (high - low)
-        return self.stage_cost(states, flat) + self._penalty * (past**2 * self._edges[1]).sum(1), following
+        return self.stage_cost(states, flat) + self._penalty * (past**2 * self.edges[1]).sum(1), following
 
     def _expected(self, following: torch.Tensor, future: torch.Tensor) -> torch.Tensor:
         indices, weights = self.grid.weights(following)
@@ -158,36 +159,23 @@ class GridMDP:
         :param future: what arriving at a node is worth before the noise acts, γ N V, (n,)
         :return: (n, m)
         """
-        cost, following = self._outcome(actions)
+        cost, following = self.outcome(actions)
         return (cost + self._expected(following, future)).reshape(actions.shape[:2])
 
     def ahead(self, actions: torch.Tensor, future: torch.Tensor) -> torch.Tensor:
         """E future(s') alone, (n, m): the part of :meth:`action_value` that the dynamics carry."""
-        return self._expected(self._outcome(actions)[1], future).reshape(actions.shape[:2])
+        return self._expected(self.outcome(actions)[1], future).reshape(actions.shape[:2])
 
     def chain(self, policy: ParticlePolicy) -> tuple[Transition, np.ndarray]:
         """P and c_π (n,) of a policy."""
         n = self.grid.size
         with torch.no_grad():
-            cost, following = self._outcome(policy.particles)
+            cost, following = self.outcome(policy.particles)
             indices, values = self.grid.weights(following)
             values = values * policy.weights.reshape(-1, 1)
         rows = np.repeat(np.arange(n), values.numel() // n)
         matrix = sparse.csr_matrix((values.numpy().ravel(), (rows, indices.numpy().ravel())), shape=(n, n))
         return Transition(matrix, self.axis_noise), policy.mean(cost.reshape(policy.weights.shape)).numpy()
-
-    def leaving(self, policy: ParticlePolicy) -> tuple[torch.Tensor, torch.Tensor]:
-        """The probability that a next state, noise included, falls below ``low`` and above ``high``, (n, d) each."""
-        with torch.no_grad():
-            _, following = self._outcome(policy.particles)
-        low, high = self._corners
-        noise = torch.as_tensor(self.noise)
-        # A noise of 0 becomes a step function that ignores round-off at the edge.
-        scale = torch.maximum(noise, 1e-9 * (high - low))
-        rim = torch.where(noise > 0, torch.zeros_like(noise), 1e-7 * (high - low))
-        off = (torch.special.ndtr(past / scale) * self._edges[0] for past in (low - rim - following, following - high - rim))
-        below, above = ((one.reshape(*policy.weights.shape, -1) * policy.weights[..., None]).sum(1) for one in off)
-        return below, above
 
 
 def check_memory(grid: Grid, k: int, n_particles: int) -> None:
@@ -283,19 +271,29 @@ class Evaluation:
 
     def complaints(self) -> list[str]:
         """What speaks against J: mass that falls off the grid, a chain in parts. Empty when nothing does."""
-        grid, discount = self.mdp.grid, self.chain.discount
+        mdp, grid, discount = self.mdp, self.mdp.grid, self.chain.discount
         found = []
-        below, above = self.mdp.leaving(self.policy)
+        with torch.no_grad():
+            _, following = mdp.outcome(self.policy.particles)
+        noise, width = torch.as_tensor(mdp.noise), torch.as_tensor(grid.high - grid.low)
+        # A noise of 0 becomes a step function that ignores round-off at the edge.
+        scale, rim = torch.maximum(noise, 1e-9 * width), torch.where(noise > 0, torch.zeros_like(noise), 1e-7 * width)
         # The start's own mass may lie at the edge: what counts is where the chain goes.
         law = self.rho if discount is None else self.rho - (1 - discount) * torch.as_tensor(self.chain.initial)
-        low_share, high_share = (law @ below).numpy(), (law @ above).numpy()
+
+        def share_past(past: torch.Tensor) -> np.ndarray:
+            """The share of steps, noise included, that end past one side of the grid, (d,)."""
+            off = torch.special.ndtr((past - rim) / scale).reshape(*self.policy.weights.shape, -1)
+            return (law @ self.policy.mean(off) * mdp.edges[0]).numpy()
+
+        low_share = share_past(torch.as_tensor(grid.low) - following)
+        high_share = share_past(following - torch.as_tensor(grid.high))
         share = float((low_share + high_share).sum())
         # A thousandth of the steps moved J by 0.7 % on a linear plant; a discounted start may itself lie at the edge.
         limit = 1e-3 if discount is None else 1e-2
         if share > limit:
-            width = grid.high - grid.low
-            low = grid.low - 0.5 * width * (low_share > limit / 10)
-            high = grid.high + 0.5 * width * (high_share > limit / 10)
+            low = grid.low - 0.5 * (grid.high - grid.low) * (low_share > limit / 10)
+            high = grid.high + 0.5 * (grid.high - grid.low) * (high_share > limit / 10)
             found.append(
                 f"the chain leaves mass at the grid's edge: {share:.2%} of its steps end outside. Try "
                 f"Grid(low={np.round(low, 6).tolist()}, high={np.round(high, 6).tolist()}, ...), or, where "

@@ -30,8 +30,8 @@ class ParticlePolicy:
     weights: torch.Tensor
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """E_π of values per particle, (n, m) -> (n,)."""
-        return (values * self.weights).sum(1)
+        """E_π of values per particle, (n, m) -> (n,), or vectors, (n, m, d) -> (n, d)."""
+        return torch.einsum("nm...,nm->n...", values, self.weights)
 
     def moved(self, particles: torch.Tensor) -> ParticlePolicy:
         """The same weights at other actions."""
@@ -64,7 +64,7 @@ class GridPolicy(Predicting):
     ) -> None:
         self.policy = ParticlePolicy(policy.particles.clone(), policy.weights.clone())
         self.grid = grid
-        self._mean = (self.policy.particles * self.policy.weights[..., None]).sum(1)
+        self._mean = self.policy.mean(self.policy.particles)
         if observation_to_state is not None:
             check_callable("observation_to_state", observation_to_state, "(observations)")
         self._observation_to_state = observation_to_state
