@@ -155,17 +155,15 @@ class _Simulator:
     ) -> None:
         self.env, self._set, self._get, self._nodes = env, set_state, get_state, nodes
         self.low, self.high = (np.asarray(x, dtype=np.float64) for x in (env.action_space.low, env.action_space.high))
-        k = len(self.low)
         unit = -np.cos(np.pi * np.arange(nodes) / (nodes - 1))
-        # T_j(x_i) at the Chebyshev points: its inverse turns values there into coefficients.
-        inverse = np.linalg.inv(np.polynomial.chebyshev.chebvander(unit, nodes - 1))
-        self._to_coefficients = torch.as_tensor(inverse if k == 1 else np.kron(inverse, inverse))
-        tiled = np.stack(np.meshgrid(*[unit] * k, indexing="ij"), axis=-1).reshape(-1, k)
+        # T_j(x_i) at the Chebyshev points: its inverse turns Chebyshev polynomials into those that are 1 at one point each.
+        self._inverse = torch.as_tensor(np.linalg.inv(np.polynomial.chebyshev.chebvander(unit, nodes - 1)))
+        tiled = np.stack(np.meshgrid(*[unit] * len(self.low), indexing="ij"), axis=-1).reshape(-1, len(self.low))
         self._actions = self.low + (tiled + 1) / 2 * (self.high - self.low)
-        self._coefficients = cache(self._simulate)
+        self._simulated = cache(self._simulate)
 
     def _simulate(self, state: tuple[float, ...]) -> torch.Tensor:
-        """Next states and cost at all action nodes, as Chebyshev coefficients (nodes^k, d + 1)."""
+        """Next states and cost at all action nodes, (nodes^k, d + 1)."""
         found = []
         for action in self._actions:
             self._set(self.env, np.array(state))
@@ -176,21 +174,21 @@ class _Simulator:
                     "go on. Keep such states off the grid, or write dynamics and cost with an absorbing state (mountain_car)"
                 )
             found.append(np.append(self._get(self.env), -float(reward)))
-        return self._to_coefficients @ torch.as_tensor(np.array(found))
+        return torch.as_tensor(np.array(found))
 
     def __call__(self, states: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """Next states and cost, (B, d + 1)."""
         unique, inverse = torch.unique(states.detach(), dim=0, return_inverse=True)
-        coefficients = torch.stack([self._coefficients(tuple(state)) for state in unique.tolist()])[inverse]
+        simulated = torch.stack([self._simulated(tuple(state)) for state in unique.tolist()])[inverse]
         scaled = 2 * (actions - torch.as_tensor(self.low)) / torch.as_tensor(self.high - self.low) - 1
-        # The products of the Chebyshev polynomials of each action, (B, nodes^k).
+        # The products of the polynomials of each action, (B, nodes^k).
         basis = torch.ones(len(actions), 1, dtype=torch.float64)
         for x in scaled.unbind(1):
             terms = [torch.ones_like(x), x]
             while len(terms) < self._nodes:
                 terms.append(2 * x * terms[-1] - terms[-2])
-            basis = (basis[:, :, None] * torch.stack(terms, dim=1)[:, None, :]).flatten(1)
-        return (basis[:, :, None] * coefficients).sum(1)
+            basis = (basis[:, :, None] * (torch.stack(terms, dim=1) @ self._inverse)[:, None, :]).flatten(1)
+        return (basis[:, :, None] * simulated).sum(1)
 
 
 def from_env(
