@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sb3_wasserstein.compare import Comparison, compare
 from sb3_wasserstein.drift import DriftCallback
 from sb3_wasserstein.duals import behaviour_distance
+from sb3_wasserstein.imitation import ImitationPPO
 from sb3_wasserstein.population import Population
 from sb3_wasserstein.recording import TrajectoryEmbeddingWrapper
 from sb3_wasserstein.recording.collect import collect_embeddings
@@ -23,6 +24,7 @@ __all__ = [
     "Comparison",
     "DriftCallback",
     "DualCallback",
+    "ImitationPPO",
     "Population",
     "Target",
     "TrajectoryEmbeddingWrapper",

@@ -103,15 +103,16 @@ class Cloud:
         kept = self.has_weight()
         return self if kept.all() else self._of(kept, self.weights[kept])
 
-    def thinned(self, limit: int) -> Cloud:
+    def thinned(self, limit: int, offset: float = 0.5) -> Cloud:
         """
         :param limit: upper bound of the number of points
+        :param offset: in [0, 1), where in its step each point is taken: another one takes other points
         :return: the cloud itself if it is small enough; else its points at equal steps of their cumulative weights, each with
             the share of the weight that it stands for
         """
         if len(self) <= limit:
             return self
-        steps = (np.arange(limit) + 0.5) / limit
+        steps = (np.arange(limit) + offset) / limit
         found = np.searchsorted(np.cumsum(self.weights), steps).clip(max=len(self) - 1)
         keep, counts = np.unique(found, return_counts=True)
         return self._of(keep, counts / limit)

@@ -31,6 +31,7 @@ LEVELS = {
     "drift": 6,
     "regularised": 6,
     "population": 7,
+    "imitation": 7,
     "tensorboard": 8,
     "zoo": 8,
     "demos": 8,

@@ -12,10 +12,12 @@ from sb3_wasserstein.embeddings.base import BoundEmbedding as BoundEmbedding
 from sb3_wasserstein.embeddings.base import Embedding as Embedding
 from sb3_wasserstein.embeddings.function import FunctionEmbedding as FunctionEmbedding
 from sb3_wasserstein.embeddings.registry import make_embedding as make_embedding
+from sb3_wasserstein.embeddings.scaling import Scaling as Scaling
 from sb3_wasserstein.embeddings.states import FinalState as FinalState
 from sb3_wasserstein.embeddings.states import MeanState as MeanState
 from sb3_wasserstein.embeddings.states import Path as Path
 from sb3_wasserstein.embeddings.states import StateOccupancy as StateOccupancy
+from sb3_wasserstein.embeddings.states import TransitionOccupancy as TransitionOccupancy
 from sb3_wasserstein.embeddings.trajectory import Trajectory as Trajectory
 from sb3_wasserstein.embeddings.validated import EmbeddingError as EmbeddingError
 from sb3_wasserstein.embeddings.visits import VisitHistogram as VisitHistogram

@@ -14,6 +14,7 @@ from sb3_wasserstein._validation import check_choice, check_count
 from sb3_wasserstein.embeddings.base import BoundEmbedding, FeatureEmbedding
 from sb3_wasserstein.embeddings.features import FeatureSpec
 from sb3_wasserstein.embeddings.observations import Floats, Mask, Observations, merge_axes, take
+from sb3_wasserstein.embeddings.scaling import ScaledFeatures, Scaling, check_scaling
 from sb3_wasserstein.embeddings.steps import Scan, Steps
 
 #: (m,) indices of environments
@@ -220,7 +221,9 @@ class StateOccupancy(FeatureEmbedding):
     :param horizon: number of steps of a full episode; None takes the environment's time limit, or the longest episode so far
         where there is none
     :param states_per_episode: upper bound of the states that are kept of an episode, at equal distances in time
+    :param scaling: how the features are scaled and compressed before distances compare them; None leaves them as they are
     :raises ValueError: if ``after_termination`` is unknown, or ``horizon`` or ``states_per_episode`` < 1
+    :raises TypeError: if ``scaling`` is no Scaling
 
     Example:
         >>> from sb3_wasserstein import Target
@@ -237,17 +240,74 @@ class StateOccupancy(FeatureEmbedding):
         after_termination: str = "hold",
         horizon: int | None = None,
         states_per_episode: int = 64,
+        scaling: Scaling | None = None,
     ) -> None:
         super().__init__(features)
+        self.scaling = check_scaling(scaling)
         self.after_termination = check_choice("after_termination", after_termination, ("hold", "absorb", "ignore"))
         self.horizon = self._given_horizon = None if horizon is None else check_count("horizon of a StateOccupancy", horizon)
         self.states_per_episode = check_count("states_per_episode of a StateOccupancy", states_per_episode)
 
     def arguments(self) -> dict[str, Any]:
-        return {**super().arguments(), "horizon": self._given_horizon}
+        scaling = None if self.scaling is None else self.scaling.config()
+        return {**super().arguments(), "horizon": self._given_horizon, "scaling": scaling}
+
+    def __repr__(self) -> str:
+        shown = {**self.arguments(), "scaling": self.scaling}
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in shown.items())})"
+
+    def scaled_features(self, observation_space: spaces.Space[Any]) -> tuple[Callable[[Observations], Floats], int]:
+        """:return: the map from observations of this space to (m, d) scaled features, and d"""
+        features = self.feature_map(observation_space)
+        return features if self.scaling is None else ScaledFeatures(features, self.scaling), features.dim
+
+    def states_of(self, points: Floats) -> Floats:
+        """:param points: (..., dim) of this law. :return: (..., d) the features of the states there, not compressed"""
+        return points if self.scaling is None else self.scaling.expanded(points)
 
     def bind(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
     ) -> BoundEmbedding:
-        features = self.feature_map(observation_space)
-        return _BoundFinalState(features, features.dim, n_envs)
+        features, dim = self.scaled_features(observation_space)
+        return _BoundFinalState(features, dim, n_envs)
+
+
+class TransitionOccupancy(StateOccupancy):
+    """
+    Each transition (s, s') is a sample, as the features of s' and their change from s to s', (2 d,): two behaviours that visit
+    the same states in another direction differ. The first state of an episode counts as one that has not changed.
+
+    Arguments are those of :class:`StateOccupancy`.
+
+    Example:
+        >>> from sb3_wasserstein import Target
+        >>> from sb3_wasserstein.embeddings import TransitionOccupancy
+        >>> Target.from_trajectories([[[0.0], [1.0], [4.0]]], TransitionOccupancy(horizon=2)).points
+        array([[0., 0.],
+               [1., 1.],
+               [4., 3.]])
+    """
+
+    def states_of(self, points: Floats) -> Floats:
+        return super().states_of(points[..., : points.shape[-1] // 2])
+
+    def bind(
+        self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any] | None, n_envs: int = 1
+    ) -> BoundEmbedding:
+        features, dim = self.scaled_features(observation_space)
+        return _BoundTransition(features, 2 * dim, n_envs)
+
+
+class _BoundTransition(BoundStates):
+    def __init__(self, read: Callable[[Observations], Floats], dim: int, n_envs: int) -> None:
+        super().__init__(read, dim, n_envs)
+        self._before = np.zeros((n_envs, dim // 2))
+
+    def _start(self, envs: Envs, points: Floats) -> Floats:
+        self._before[envs] = points
+        return np.concatenate([points, np.zeros_like(points)], axis=-1)
+
+    def _follow(self, envs: Envs, points: Floats) -> Floats:
+        change = np.diff(points, axis=0, prepend=self._before[envs][None])
+        self._before[envs] = points[-1]
+        return np.concatenate([points, change], axis=-1)

@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch as th
@@ -30,8 +30,6 @@ from sb3_wasserstein.regularised.tracker import BehaviourTracker, TrackerOptions
 
 #: whether parameters are asked for by save(); each thread has its own value
 _IS_SAVING = ContextVar("_IS_SAVING", default=False)
-#: what is saved as state dictionaries
-STATES = ("dual", "tracker")
 #: arguments that the window and the dual are made for
 FIXED = ("embedding", "dual", "dual_kwargs", "segment_length", "tracker_options")
 #: arguments that a model's tracker keeps
@@ -106,7 +104,8 @@ class WassersteinMixin(BaseAlgorithm):
         "episode" (all alike, past the critic); None is telescoping where the embedding has prefixes, else terminal
     :param episode_window: number of episodes that the policy's law is estimated from
     :param normalize_bonus: measure λ in units of (spread of the episode returns) / (median ground cost), both frozen after
-        the first window; False takes the paper's λ
+        the first window. "return" measures it by the bonus: its discounted return has |λ| as its root mean square, in a
+        running mean over rollouts (on-policy only). False takes the paper's λ
     :param segment_length: count every so many steps as an episode, for tasks whose episodes never end
     :param tracker_options: when and on how many points the dual is solved; None for the defaults
     :param kwargs: the algorithm's own arguments
@@ -121,6 +120,8 @@ class WassersteinMixin(BaseAlgorithm):
         True
     """
 
+    #: what is saved as state dictionaries
+    _states: ClassVar[tuple[str, ...]] = ("dual", "tracker")
     #: what is known of the behaviour; it records where there is a target
     tracker: BehaviourTracker
     #: (SB3 saves it) what a loaded model's tracker is made from
@@ -128,7 +129,7 @@ class WassersteinMixin(BaseAlgorithm):
 
     wasserstein_coef = Setting(lambda coef: (check_coefficient(coef), coef)[1])
     credit = Setting(check_credit)
-    normalize_bonus = Setting(lambda flag: check_flag("normalize_bonus", flag))
+    normalize_bonus = Setting(lambda unit: unit if isinstance(unit, str) and unit == "return" else check_flag("normalize_bonus", unit))
     embedding = Fixed(lambda tracker: tracker.embedding)
     dual = Fixed(lambda tracker: tracker.dual)
     dual_kwargs = Fixed(lambda tracker: {name: value for name, value in tracker.dual.config().items() if name != "class"})
@@ -145,7 +146,7 @@ class WassersteinMixin(BaseAlgorithm):
         dual_kwargs: dict[str, Any] | None = None,
         credit: str | None = None,
         episode_window: int = 256,
-        normalize_bonus: bool = True,
+        normalize_bonus: bool | str = True,
         segment_length: int | None = None,
         tracker_options: TrackerOptions | None = None,
         **kwargs: Any,
@@ -238,6 +239,11 @@ class WassersteinMixin(BaseAlgorithm):
 
     def _bind_wasserstein(self) -> None:
         assert self.env is not None
+        if self.tracker.options.law == "rollout" and self.normalize_bonus is True:
+            raise ValueError(
+                "normalize_bonus=True measures λ in a window of episodes, which TrackerOptions(law='rollout') does not use: set "
+                "normalize_bonus='return', or False"
+            )
         self.tracker.bind(self.env)
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
@@ -308,6 +314,8 @@ class WassersteinMixin(BaseAlgorithm):
     def _effective_coefficient(self, coef: float) -> float:
         """λ in the unit of the buffer's rewards."""
         scales = self.tracker.scales
+        if self.normalize_bonus == "return":
+            return coef
         unit = scales.episode_return / scales.ground_cost if self.normalize_bonus else 1.0
         return coef * unit / self._reward_divisor()
 
@@ -348,7 +356,9 @@ class WassersteinMixin(BaseAlgorithm):
     def get_parameters(self) -> dict[str, dict[str, Any]]:
         """SB3's: what is known of the behaviour is saved with the model, but is none of its parameters."""
         params = super().get_parameters()
-        return params if _IS_SAVING.get() else {name: state for name, state in params.items() if name not in STATES}
+        if _IS_SAVING.get():
+            return params
+        return {name: state for name, state in params.items() if name not in self._states}
 
     def set_parameters(
         self, load_path_or_dict: str | TensorDict, exact_match: bool = True, device: th.device | str = "auto"
@@ -357,11 +367,12 @@ class WassersteinMixin(BaseAlgorithm):
         params = load_path_or_dict
         if not isinstance(params, dict):
             _, params, _ = load_from_zip_file(params, device=device, load_data=False)
-        has_behaviour, keeps = bool(set(STATES) & params.keys()), set(STATES) <= set(self._get_torch_save_params()[0])
+        ours = set(self._states)
+        has_behaviour, keeps = bool(ours & params.keys()), ours <= set(self._get_torch_save_params()[0])
         if not keeps:
-            params = {name: state for name, state in params.items() if name not in STATES}
+            params = {name: state for name, state in params.items() if name not in self._states}
         elif not has_behaviour:
-            params = {**params, **{name: getattr(self, name).state_dict() for name in STATES}}
+            params = {**params, **{name: getattr(self, name).state_dict() for name in ours}}
         super().set_parameters(params, exact_match, device)
         if keeps and has_behaviour:
             self.tracker.settle()
@@ -373,7 +384,7 @@ class WassersteinMixin(BaseAlgorithm):
         state_dicts, variables = super()._get_torch_save_params()
         is_kept_alone = self._has_target and not self.tracker.config().get("is_member")
         # A member's behaviour is its population's to keep: saved alone it is a model as any other.
-        return [*state_dicts, *(STATES if is_kept_alone else ())], variables
+        return [*state_dicts, *(self._states if is_kept_alone else ())], variables
 
 
 def check_coefficient(coefficient: float | Callable[[float], float]) -> float:

@@ -82,6 +82,11 @@ class WassersteinOffPolicyMixin(WassersteinMixin, OffPolicyAlgorithm):
             )
 
     def _bind_wasserstein(self) -> None:
+        if self.normalize_bonus == "return" or self.tracker.options.law == "rollout":
+            raise ValueError(
+                "normalize_bonus='return' and TrackerOptions(law='rollout') need rollouts of one policy, which off-policy "
+                "algorithms do not have: leave them at their defaults"
+            )
         super()._bind_wasserstein()
         if not self.tracker.has_prefixes:
             raise ValueError(

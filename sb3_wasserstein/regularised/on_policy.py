@@ -40,6 +40,8 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
 
     #: mean of the discounted bonus still to come at a step, in the unit of the buffer's rewards: what V has learnt of it
     bonus_to_go: float = 0.0
+    #: running root mean square of the discounted return of the standardised bonus; 0 before the first rollout
+    bonus_return: float = 0.0
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, *args: Any, **kwargs: Any
@@ -96,6 +98,8 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
         else:
             effective, credit = self._effective_coefficient(coef), self._credit()
             bonus, values = self._bonus(rollout, credit)
+            if self.normalize_bonus == "return":
+                bonus = self._in_units_of_return(bonus, dones)
             bonus = crediting.scaled(bonus, coef, effective)
             self._log_bonus(coef, effective, values)
             self.logger.record("wasserstein/bonus_mean", float(bonus.mean()))
@@ -113,6 +117,18 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
             buffer.advantages += added
             buffer.returns += added
 
+    def _in_units_of_return(self, bonus: NDArray[np.float64], dones: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """:return: (T, n) the bonus, centred where each step has its own, over the running spread of its discounted return"""
+        centred = bonus - bonus.mean() if self.tracker.is_stepwise else bonus
+        spread = float(np.sqrt((centred**2).mean()))
+        if spread == 0.0:
+            return centred
+        # Standardised first: the potential's size may change from one rollout to the next, how it adds up does so slowly.
+        returns = crediting.bonus_advantages(centred / spread, dones, self.gamma, 1.0)
+        now = float(np.sqrt((returns**2).mean()))
+        self.bonus_return = 0.9 * self.bonus_return + 0.1 * now if self.bonus_return else now
+        return centred / (spread * self.bonus_return)
+
     def _bonus(self, rollout: Rollout, credit: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """:return: (T, n) what each step gains, in units of h, and (k,) h of each finished episode"""
         tracker = self.tracker
@@ -127,6 +143,7 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
         if credit == "terminal":
             return crediting.terminal_bonus(rollout, values), values
         after, starts = crediting.prefix_values(rollout, tracker.shaping)
-        mean_length = float(tracker.window.lengths.mean())
+        # Before the first end of an episode the rollout is all that is known.
+        mean_length = float((tracker.window.lengths if len(tracker.window) else rollout.lengths[-1]).mean())
         bonus = crediting.occupancy_bonus(rollout, after, starts, tracker.embedding, mean_length, self.gamma)
         return bonus * rollout.known, values

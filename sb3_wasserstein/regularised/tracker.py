@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,8 +18,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein._threads import one_blas_thread
-from sb3_wasserstein._validation import check_count, check_flag, check_number
-from sb3_wasserstein.cloud import Cloud, saved
+from sb3_wasserstein._validation import check_choice, check_count, check_flag, check_number
+from sb3_wasserstein.cloud import Cloud, as_cloud, saved
 from sb3_wasserstein.duals import Dual, make_dual
 from sb3_wasserstein.duals.stochastic import StochasticDual
 from sb3_wasserstein.embeddings import Embedding, make_embedding
@@ -42,6 +43,10 @@ class TrackerOptions:
         fills, so that features of different units count alike; the distance is then in standard deviations. None does so
         where the samples of the law are states
     :param patience: number of environment steps after which a warning says that too few episodes have finished
+    :param law: what μ is: "window", the last episodes; or, for a law whose samples are states, "rollout": all states of the
+        current rollout. A rollout is as new as the policy, where the window may be many rollouts old; the dual is then solved
+        at the end of each, the units of the features are those of the two clouds at that time, and there is no frozen unit of
+        λ (``normalize_bonus=True``)
     :raises ValueError: if an option is out of range; the message names it
 
     Example:
@@ -56,6 +61,7 @@ class TrackerOptions:
     max_target: int = 2048
     patience: int = 10_000
     standardize: bool | None = None
+    law: str = "window"
 
     def __post_init__(self) -> None:
         if not 0 <= check_number("new_share", self.new_share) <= 1:
@@ -64,6 +70,7 @@ class TrackerOptions:
             check_count(name, getattr(self, name))
         if self.standardize is not None:
             check_flag("standardize", self.standardize)
+        check_choice("law", self.law, ("window", "rollout"))
 
 
 class BehaviourTracker:
@@ -151,7 +158,8 @@ class BehaviourTracker:
 
     def settle(self) -> None:
         """Solve for the target from the window, where the dual was solved for another one."""
-        if not (self._is_outdated and self.dual.is_fitted):
+        # A law of the rollout is solved for anew before it is used.
+        if not (self._is_outdated and self.dual.is_fitted) or self._is_of_rollout:
             return
         # A stochastic dual has walked towards the old target: it begins again.
         if self._unfitted_dual is not None:
@@ -166,6 +174,11 @@ class BehaviourTracker:
                 f"target has dimension {target.dim}, but the embedding {self.embedding} has {dim} here: "
                 "make the target with this embedding (Target.from_policy, Target.from_trajectories)"
             )
+
+    @property
+    def _is_of_rollout(self) -> bool:
+        """Whether μ is the law of the current rollout's states."""
+        return self.options.law == "rollout"
 
     @property
     def records(self) -> bool:
@@ -216,6 +229,11 @@ class BehaviourTracker:
             self.dim = recorder.embedding.bind(reader.observation_space, reader.action_space).dim
         else:
             self.dim = int(wrapped["dim"])
+        if self._is_of_rollout and not (recorder.embedding.samples_states and recorder.has_prefixes):
+            raise ValueError(
+                f"TrackerOptions(law='rollout') needs an embedding whose samples are states, such as StateOccupancy(); got "
+                f"{recorder.embedding}"
+            )
         self._reader, self._recorder, self.embedding, self._left_at = reader, recorder, recorder.embedding, None
         self._longest = 0
         self._check_dimension(self._target)
@@ -327,6 +345,8 @@ class BehaviourTracker:
         self._n_unsolved = min(self._n_unsolved + len(episodes), len(self.window))
 
     def _is_due(self) -> bool:
+        if self._is_of_rollout:
+            return self._target is not None and self._now != self._solved_at
         if self._target is None or len(self.window) < 2 or self._n_unsolved == 0:
             return False
         if not self.dual.is_fitted or isinstance(self.dual, StochasticDual):
@@ -339,6 +359,9 @@ class BehaviourTracker:
 
     def _solve(self) -> None:
         assert self._target is not None
+        if self._is_of_rollout:
+            self._solve_rollout(self._target)
+            return
         is_stochastic = isinstance(self.dual, StochasticDual)
         max_states = self.options.max_states
         if self.embedding.samples_states:
@@ -354,8 +377,7 @@ class BehaviourTracker:
         is_standardized = self.embedding.samples_states if self.options.standardize is None else self.options.standardize
         # A stochastic dual keeps points that it was shown: their unit cannot change.
         if is_standardized and (self.dual.units is None or not (self.scales.frozen or is_stochastic)):
-            spread = np.concatenate([mu.points, nu.points]).std(axis=0)
-            self.dual.units = np.where(spread > 0, spread, 1.0)
+            self.dual.units = _spread(mu.points, nu.points)
         with one_blas_thread():
             if not self.scales.frozen:
                 units = 1.0 if self.dual.units is None else self.dual.units
@@ -363,6 +385,25 @@ class BehaviourTracker:
                 self.scales.frozen = self.window.n_seen >= self.window.size
                 if self.scales.frozen:
                     self._warn_constant()
+            self.dual.update_laws(mu, nu)
+            self.dual.check_fitted()
+        self._n_unsolved, self._solved_at = 0, self._now
+
+    def _solve_rollout(self, target: Target) -> None:
+        assert self.rollout is not None and self.rollout.after is not None
+        after, limit = self.rollout.after, self.options.max_states
+        # Each stretch of an episode is a draw of the law.
+        draws = np.cumsum(self.rollout.starts, axis=0) * after.shape[1] + np.arange(after.shape[1])
+        # Other points at each solve: a low-discrepancy offset, which no random generator and no interruption changes.
+        offset = self._now * (math.sqrt(5.0) - 1.0) / 2.0 % 1.0
+        mu = Cloud.sample(as_cloud(after.reshape(-1, after.shape[-1]), "the rollout's states"), draws=draws.ravel())
+        target.draw(limit)
+        mu, nu = mu.thinned(limit, offset), target.cloud.thinned(limit, offset)
+        # A stochastic dual keeps points that it was shown: their unit cannot change.
+        if self.options.standardize is not False and not (self.dual.is_fitted and isinstance(self.dual, StochasticDual)):
+            self.dual.units = _spread(mu.points, nu.points)
+            self.dual.reset_scale()
+        with one_blas_thread():
             self.dual.update_laws(mu, nu)
             self.dual.check_fitted()
         self._n_unsolved, self._solved_at = 0, self._now
@@ -378,7 +419,7 @@ class BehaviourTracker:
             logger.record("wasserstein/dual_iterations", self.dual.iterations)
 
     def _warn_too_few(self) -> None:
-        if self._target is not None and not self.dual.is_fitted and not self._warned:
+        if self._target is not None and not self.dual.is_fitted and not self._warned and not self._is_of_rollout:
             self._warned = True
             warnings.warn(
                 f"{len(self.window)} episodes have finished, 2 are needed for a distance: learning goes on unshaped until "
@@ -470,6 +511,12 @@ class BehaviourTracker:
         self._n_unsolved = int(state["n_unsolved"])
         self._now = self._solved_at = int(state["solved_at"])
         self._is_outdated = self._target is not None and (theirs is None or not self._target.is_same_as(theirs))
+
+
+def _spread(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(dim,) standard deviation of each feature over both clouds, 1 where it is constant."""
+    spread = np.concatenate([points, others]).std(axis=0)
+    return np.where(spread > 0, spread, 1.0)
 
 
 def _just_begun(model: BaseAlgorithm, n_envs: int) -> NDArray[np.bool_]:
