@@ -18,13 +18,13 @@ from sb3_wasserstein.imitation.inverse_model import InverseModel
 @dataclass(frozen=True)
 class CloningOptions:
     """
-    :param until: share of the training, in [0, 1], in which demonstrations are cloned: cloning finds the region of the expert's
-        states, and holds the policy back later
+    :param until: share of the training, in [0, 1], in which demonstrations are cloned: cloning finds the region of the
+        expert's states, and holds the policy back later
     :param steps: number of gradient steps after each rollout
     :param batch_size: number of transitions of a gradient step
     :param learning_rate: Adam's
-    :param near_share: share of a batch, in [0, 1], that is taken from where the policy is: the demonstrations' transitions next
-        to states of the current rollout
+    :param near_share: share of a batch, in [0, 1], that is taken from where the policy is: the demonstrations' transitions
+        next to states of the current rollout
     :param n_near: number of the rollout's states whose nearest transition is looked for
     :raises ValueError: if an option is out of range; the message names it
 

@@ -41,7 +41,9 @@ class Demonstrations:
         self.episodes: list[Trajectory] = as_trajectories(value, "demonstrations")
         self.time_limit = time_limit
         for index, episode in enumerate(self.episodes):
-            fault = "it has one observation, and no step" if len(episode) == 0 else _fault(episode.observations, observation_space)
+            fault = _fault(episode.observations, observation_space)
+            if len(episode) == 0:
+                fault = "it has one observation, and no step"
             if fault is not None:
                 raise ValueError(f"demonstrations[{index}] does not fit the environment: {fault}")
         lengths = np.array([len(episode) for episode in self.episodes])
@@ -76,11 +78,11 @@ class Demonstrations:
         limit = limit if self.time_limit is None else min(limit, self.time_limit)
         weights = np.ones(int(self.lengths.sum()))
         weights[np.cumsum(self.lengths) - 1] += np.where(self.terminated, np.maximum(limit - self.lengths, 0), 0)
-        return weights / weights.sum()
+        return np.asarray(weights / weights.sum())
 
     def halves(self) -> NDArray[np.bool_]:
-        """:return: (N,) whether a transition belongs to the first half: every other episode, of a single one every other state"""
-        return self.episode_of % 2 == 0 if len(self) > 1 else np.arange(len(self.episode_of)) % 2 == 0
+        """:return: (N,) whether a transition belongs to the first half: every other episode, or of one every other state"""
+        return np.asarray((self.episode_of if len(self) > 1 else np.arange(len(self.episode_of))) % 2 == 0)
 
     def _joined(self, part: slice) -> Any:
         return each(lambda *parts: np.concatenate(parts), *(take(episode.observations, part) for episode in self.episodes))

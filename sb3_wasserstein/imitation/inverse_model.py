@@ -202,4 +202,6 @@ class InverseModel(nn.Module):
         """:param state: from :meth:`get_extra_state`"""
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
-        self._transitions = deque((inputs.to(self.center), actions.to(self.center)) for inputs, actions in state["transitions"])
+        self._transitions = deque(
+            (inputs.to(self.center), actions.to(self.center)) for inputs, actions in state["transitions"]
+        )

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
@@ -63,7 +62,8 @@ class ImitationPPO(WassersteinPPO):
     :param policy: as in SB3
     :param env: as in SB3
     :param demonstrations: a list of episodes (arrays of T + 1 observations, Trajectory objects, Minari's or imitation's
-        episodes), a Minari dataset, or the path of an npz file with ``observations_0``, ``observations_1``, …; None in ``load``
+        episodes), a Minari dataset, or the path of an npz file with ``observations_0``, ``observations_1``, …; None in
+        ``load``
     :param reward_weight: factor of the environment's own reward, beside a bonus whose discounted return is about 1 in size
     :param inverse_dynamics: whether to clone the actions that an inverse model guesses (Box and Discrete action spaces)
     :param horizon: number of steps, in mean lengths of the demonstrations and at most the time limit, for which the last state
@@ -140,7 +140,9 @@ class ImitationPPO(WassersteinPPO):
         self.inverse_model_config = asdict(inverse_model or InverseModelOptions())
         self._embedding_given = None if embedding is None else make_embedding(embedding)
         if n_steps is None:
-            n_steps = _steps_of_rollout(env.num_envs if isinstance(env, VecEnv) else 1, check_count("batch_size", batch_size, 2))
+            n_steps = _steps_of_rollout(
+                env.num_envs if isinstance(env, VecEnv) else 1, check_count("batch_size", batch_size, 2)
+            )
         if kwargs.get("dual", "sinkhorn") == "sinkhorn":
             # The plain potential keeps pulling near the match; a rough solution of each rollout's problem is enough.
             dual_kwargs = {"debias": False, "tol": 1e-2, **(dual_kwargs or {})}
@@ -228,8 +230,6 @@ class ImitationPPO(WassersteinPPO):
         complete = super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
         if complete:
             self._log_progress()
-            if self._clones and self.cloner is not None:
-                self.cloner.model.remember(*self._transitions(rollout_buffer))
         return complete
 
     @property
@@ -249,12 +249,15 @@ class ImitationPPO(WassersteinPPO):
 
     def train(self) -> None:
         """PPO's; then the inverse model is trained and the demonstrations are cloned."""
+        # PPO's own training changes the buffer's shape.
+        transitions = self._transitions(self.rollout_buffer) if self._clones else None
         super().train()
         if self.cloner is None:
             return
-        if not self._clones:
+        if transitions is None:
             self.cloner.model.forget()
             return
+        self.cloner.model.remember(*transitions)
         tracker = self.tracker
         assert tracker.rollout is not None and tracker.rollout.after is not None and tracker.target is not None
         self.logger.record("imitation/inverse_error", self.cloner.model.fit())

@@ -15,8 +15,8 @@ from sb3_wasserstein.embeddings.features import flat_width
 class DemonstrationScaling(BaseFeaturesExtractor):
     """
     SB3's features extractor that flattens an observation, clips it to the range of demonstrations, widened by its width, and
-    standardises it by them. Running statistics would follow what the untrained policy does. The scaling is part of the policy's
-    state dictionary: ``save``, ``load`` and ``predict`` need nothing else.
+    standardises it by them. Running statistics would follow what the untrained policy does. The scaling is part of the
+    policy's state dictionary: ``save``, ``load`` and ``predict`` need nothing else.
 
     :param observation_space: Box, Discrete, MultiDiscrete, MultiBinary, or a Dict of these
     :raises ValueError: if the space has images
@@ -40,8 +40,11 @@ class DemonstrationScaling(BaseFeaturesExtractor):
     def __init__(self, observation_space: spaces.Space[Any]) -> None:
         dim = flat_width(observation_space)
         super().__init__(observation_space, dim)
-        is_dict = isinstance(observation_space, spaces.Dict)
-        self.flatten = CombinedExtractor(observation_space) if is_dict else FlattenExtractor(observation_space)
+        self.flatten: BaseFeaturesExtractor
+        if isinstance(observation_space, spaces.Dict):
+            self.flatten = CombinedExtractor(observation_space)
+        else:
+            self.flatten = FlattenExtractor(observation_space)
         for name, value in (("center", 0.0), ("deviation", 1.0), ("low", -th.inf), ("high", th.inf)):
             self.register_buffer(name, th.full((dim,), value))
 

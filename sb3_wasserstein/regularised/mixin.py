@@ -129,7 +129,9 @@ class WassersteinMixin(BaseAlgorithm):
 
     wasserstein_coef = Setting(lambda coef: (check_coefficient(coef), coef)[1])
     credit = Setting(check_credit)
-    normalize_bonus = Setting(lambda unit: unit if isinstance(unit, str) and unit == "return" else check_flag("normalize_bonus", unit))
+    normalize_bonus = Setting(
+        lambda unit: unit if isinstance(unit, str) and unit == "return" else check_flag("normalize_bonus", unit)
+    )
     embedding = Fixed(lambda tracker: tracker.embedding)
     dual = Fixed(lambda tracker: tracker.dual)
     dual_kwargs = Fixed(lambda tracker: {name: value for name, value in tracker.dual.config().items() if name != "class"})
@@ -241,8 +243,8 @@ class WassersteinMixin(BaseAlgorithm):
         assert self.env is not None
         if self.tracker.options.law == "rollout" and self.normalize_bonus is True:
             raise ValueError(
-                "normalize_bonus=True measures λ in a window of episodes, which TrackerOptions(law='rollout') does not use: set "
-                "normalize_bonus='return', or False"
+                "normalize_bonus=True measures λ in a window of episodes, which TrackerOptions(law='rollout') does not use: "
+                "set normalize_bonus='return', or False"
             )
         self.tracker.bind(self.env)
 
