@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks._lib.rows import RESULTS, Row, read, where
-from benchmarks._lib.statistics import share, values
+from benchmarks._lib.statistics import interquartile_mean, interval, share, values
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,24 @@ def at_line(row: Row) -> bool:
 def imitated(rows: list[Row]) -> Verdict:
     least = {task: asked for task, (_, asked, _, _) in IMITATION.items()}
     return worst_share(("task",), at_line, least)(rows)
+
+
+def level_with_experts(least: float, worst: float) -> Callable[[list[Row]], Verdict]:
+    """The interquartile mean of the scores over all tasks, and the least median of a task."""
+
+    def rule(rows: list[Row]) -> Verdict:
+        strata = {task: values(group, "score") for (task,), group in grouped(rows, "task").items()}
+        found, (low, high) = interquartile_mean(np.concatenate(list(strata.values()))), interval(list(strata.values()))
+        medians = {task: float(np.median(scores)) for task, scores in strata.items()}
+        last = min(medians, key=lambda task: medians[task])
+        figure = f"{found:.2f} [{low:.2f}, {high:.2f}]; worst task {last} {medians[last]:.2f}"
+        return Verdict(found >= least and medians[last] >= worst, figure)
+
+    return rule
+
+
+def with_defaults(demonstrations: int) -> Callable[[Row], bool]:
+    return lambda row: row["demonstrations"] == str(demonstrations) and not row["settings"]
 
 
 def level_with_peers(rows: list[Row]) -> Verdict:
@@ -470,6 +488,11 @@ CLAIMS = (
           "benchmarks.imitation.learners", "imitation", imitated, lambda row: row["method"] == "wasserstein"),
     Claim("Neither PWIL nor GAIL is ahead of that by more than 5 % of the gap between the expert and random actions",
           "benchmarks.imitation.learners", "imitation", level_with_peers),
+    Claim("Five demonstrations of public experts, states only, give 90 % of their score, and 70 % on each task",
+          "benchmarks.imitation.experts --demos FOLDER", "experts", level_with_experts(0.9, 0.7), with_defaults(5)),
+    Claim("One demonstration of public experts, states only, gives 75 % of their score",
+          "benchmarks.imitation.experts --demos FOLDER --demonstrations 1", "experts", level_with_experts(0.75, -np.inf),
+          with_defaults(1)),
     Claim("Repelled policy gradients find a goal for each member on 90 % of the seeds of each layout",
           "benchmarks.repulsion.plane", "repulsion", full_by_policy_gradient, lambda row: row["learner"] == "pg occupancy"),
     Claim("With three goals and more, repelled policy gradients do so more often than those with DIAYN's bonus",

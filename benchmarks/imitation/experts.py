@@ -1,102 +1,125 @@
-"""Experts for four classic-control tasks, by rule or by value iteration, and their state-only trajectories."""
+"""
+ImitationPPO on experts that were trained elsewhere, from their states alone, with the reward switched off.
+
+    python -m benchmarks.imitation.experts --demos FOLDER                         # all tasks of the folder, five seeds
+    python -m benchmarks.imitation.experts --demos FOLDER --demonstrations 1      # a single demonstration
+    python -m benchmarks.imitation.experts --demos FOLDER --tasks Hopper-v5 --set dual_kwargs.epsilon=0.2
+
+FOLDER holds a file TASK_AGENT.npz for each task, with the arrays ``observations_i``, ``terminated_i`` and ``returns``; the
+first N episodes are the demonstrations. Settings are the defaults of ImitationPPO, but for those that ``--set`` names.
+"score" is (return − random) / (expert − random) of the final stochastic policy over 20 episodes: "random" are 20 episodes of
+random actions, "expert" is the mean return of the demonstrations that were used. A task takes a million steps; those of
+``SHORT`` take 300,000.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+import argparse
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache, partial
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
 
-Rule = Callable[[NDArray[Any]], Any]
+from benchmarks._lib.rows import Value
+from benchmarks._lib.statistics import extremes, mean, middle
+from benchmarks._lib.study import Run, Study
+from sb3_wasserstein import ImitationPPO
+from sb3_wasserstein.imitation import CloningOptions, InverseModelOptions
+from sb3_wasserstein.recording.trajectories import as_trajectories
+from sb3_wasserstein.regularised import TrackerOptions
 
-
-def cart_pole(state: NDArray[Any]) -> int:
-    """Push to the side that the pole falls to; the cart's own terms keep it near the middle."""
-    return int(0.1 * state[0] + 0.2 * state[1] + 3.0 * state[2] + state[3] > 0)
-
-
-def mountain_car(state: NDArray[Any]) -> int:
-    """The shortest way by value iteration on a grid of states: rules by hand miss the hill in one episode of ten."""
-    position, velocity = state
-    later = [_times_to_goal(*_pushed(position, velocity, action)) for action in range(3)]
-    # The last of equals: pushing, not coasting.
-    return 2 - int(np.argmin(later[::-1]))
-
-
-def _pushed(position: Any, velocity: Any, action: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """One step of MountainCar-v0."""
-    velocity = np.clip(velocity + (action - 1) * 0.001 - 0.0025 * np.cos(3.0 * position), -0.07, 0.07)
-    position = np.clip(position + velocity, -1.2, 0.6)
-    return position, np.where((position <= -1.2) & (velocity < 0), 0.0, velocity)
-
-
-def _times_to_goal(position: Any, velocity: Any, times: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Numbers of steps, interpolated on the grid."""
-    table = _mountain_times() if times is None else times
-    rows, columns = (size - 1 for size in table.shape)
-    place = np.array([(position + 1.2) / 1.8 * rows, (velocity + 0.07) / 0.14 * columns])
-    inner = map_coordinates(table, place.reshape(2, -1), order=1, mode="nearest").reshape(np.shape(position))
-    return np.where(np.asarray(position) >= 0.5, 0.0, inner)
-
-
-@cache
-def _mountain_times() -> NDArray[np.float64]:
-    grid = np.meshgrid(np.linspace(-1.2, 0.6, 241), np.linspace(-0.07, 0.07, 241), indexing="ij")
-    after = [_pushed(*grid, action) for action in range(3)]
-    times = np.zeros(grid[0].shape)
-    for _ in range(400):
-        better = np.where(grid[0] >= 0.5, 0.0, 1.0 + np.min([_times_to_goal(*states, times) for states in after], axis=0))
-        if np.abs(better - times).max() < 1e-3:
-            break
-        times = better
-    return times
-
-
-def acrobot(state: NDArray[Any]) -> int:
-    """Torque against the first joint's velocity pumps energy in; the angles' terms save a swing."""
-    return 1 - int(np.sign(state[4] + 0.5 * state[1] + 0.2 * state[3]))
-
-
-def pendulum(state: NDArray[Any]) -> NDArray[np.float32]:
-    """Pump energy up to that of the upright; a linear law near it."""
-    cosine, sine, velocity = state
-    angle = np.arctan2(sine, cosine)
-    if abs(angle) < 0.8 and abs(velocity) < 4:
-        torque = -15.0 * angle - 3.0 * velocity
-    else:
-        torque = 3.0 * (5.0 - velocity**2 / 6.0 - 5.0 * cosine) * (np.sign(velocity) or 1.0)
-    return np.array([np.clip(torque, -2.0, 2.0)], dtype=np.float32)
-
-
-RULES: dict[str, Rule] = {
-    "CartPole-v1": cart_pole,
-    "MountainCar-v0": mountain_car,
-    "Acrobot-v1": acrobot,
-    "Pendulum-v1": pendulum,
+SHORT = ("LunarLander-v3", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "CartPole-v1", "Pendulum-v1")
+#: arguments that are options of several numbers: ``--set cloning.until=0.3``
+GROUPS: dict[str, Any] = {
+    "cloning": CloningOptions,
+    "inverse_model": InverseModelOptions,
+    "tracker_options": partial(TrackerOptions, law="rollout", max_states=768, max_target=100_000),
+    "dual_kwargs": dict,
 }
 
 
-def demonstrations(env_id: str, n: int = 5, seed: int = 1000) -> tuple[list[NDArray[np.float64]], list[float]]:
-    """
-    :param env_id: a key of ``RULES``
-    :param n: number of episodes
-    :param seed: of the first one; the next ones count up, and none is passed over
-    :return: the states (T + 1, dim) and the return of each episode
-    """
-    env, rule = gym.make(env_id), RULES[env_id]
-    trajectories, returns = [], []
-    for episode in range(n):
-        state, _ = env.reset(seed=seed + episode)
-        states, total, ended = [state], 0.0, False
+@cache
+def random_return(task: str) -> float:
+    """The mean return of 20 episodes of random actions."""
+    env, total = gym.make(task), 0.0
+    env.action_space.seed(0)
+    for episode in range(20):
+        env.reset(seed=episode)
+        ended = False
         while not ended:
-            state, reward, terminated, truncated, _ = env.step(rule(state))
-            states.append(state)
-            total += float(reward)
-            ended = terminated or truncated
-        trajectories.append(np.array(states, dtype=np.float64))
-        returns.append(total)
-    return trajectories, returns
+            _, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+            total, ended = total + float(reward), terminated or truncated
+    return total / 20
+
+
+def arguments_of(settings: list[str]) -> dict[str, Any]:
+    """``["gamma=0.98", "cloning.until=0.3"]`` as ImitationPPO's arguments."""
+    arguments: dict[str, Any] = {}
+    groups: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        name, text = setting.split("=", 1)
+        try:
+            value = ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            value = text
+        group, _, option = name.partition(".")
+        if option:
+            groups.setdefault(group, {})[option] = value
+        else:
+            arguments[name] = value
+    return arguments | {group: GROUPS[group](**options) for group, options in groups.items()}
+
+
+def imitate(path: Path, task: str, n: int, steps: int, seed: int, n_envs: int, settings: list[str]) -> dict[str, Value]:
+    """One run."""
+    env = task if n_envs == 1 else make_vec_env(task, n_envs, seed=seed)
+    demonstrations = as_trajectories(path)[:n]
+    model = ImitationPPO("MlpPolicy", env, demonstrations, seed=seed, device="cpu", **arguments_of(settings))
+    model.learn(steps)
+    found: dict[str, Value] = {}
+    for name, deterministic in (("stochastic", False), ("deterministic", True)):
+        returned, _ = evaluate_policy(model, make_vec_env(task, 10, seed=10_000 + seed), 20, deterministic)
+        assert isinstance(returned, float)
+        found[name] = returned
+    with np.load(path) as arrays:
+        expert = float(arrays["returns"][:n].mean())
+    nothing = random_return(task)
+    score = (float(found["stochastic"]) - nothing) / (expert - nothing)
+    return {**found, "expert": expert, "random": nothing, "score": score}
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--demos", type=Path, help="the folder of demonstrations")
+    parser.add_argument("--tasks", nargs="+", help="some of the folder's tasks (default: all)")
+    parser.add_argument("--demonstrations", type=int, default=5, help="how many (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help="of each run (default: a million, or 300,000)")
+    parser.add_argument("--envs", type=int, default=16, help="in parallel; 1 gives the task by its id (default: %(default)s)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="arguments of ImitationPPO")
+
+
+def runs(args: argparse.Namespace) -> Iterator[Run]:
+    if args.demos is None:
+        raise SystemExit("--demos FOLDER is needed to run: a folder of TASK_AGENT.npz")
+    files = {path.stem.rpartition("_")[0]: path for path in sorted(args.demos.glob("*_*.npz"))}
+    for seed, task in product(args.seeds, args.tasks or files):
+        steps = 4_096 if args.quick else args.steps or (300_000 if task in SHORT else 1_000_000)
+        key = {"task": task, "seed": seed, "demonstrations": args.demonstrations, "steps": steps, "envs": args.envs}
+        run = partial(imitate, files[task], task, args.demonstrations, steps, seed, args.envs, args.set)
+        yield {**key, "settings": " ".join(args.set)}, run
+
+
+if __name__ == "__main__":
+    columns = {"score": middle("score"), "stochastic": middle("stochastic"), "range": extremes("stochastic")}
+    columns |= {"deterministic": middle("deterministic"), "expert": mean("expert"), "CPU s": mean("cpu_s")}
+    keys = ["task", "seed", "demonstrations", "steps", "envs", "settings"]
+    results = ["stochastic", "deterministic", "expert", "random", "score"]
+    by = ["task", "demonstrations", "steps", "settings"]
+    sys.exit(Study(__doc__, "experts", keys, results, runs, by, columns, 5, options).main())

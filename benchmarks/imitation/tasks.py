@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
-from benchmarks.imitation.experts import demonstrations
+from benchmarks.imitation.rules import demonstrations
 
 TASKS = ("CartPole-v1", "MountainCar-v0", "Acrobot-v1", "Pendulum-v1")
 STEPS = 100_000
