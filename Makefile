@@ -58,7 +58,7 @@ test-newest:
 
 # Without the optional extras, one after the other.
 test-without: $(STAMP)
-	for extra in contrib fast figures logging ray zoo; do $(BIN)/python tools/without.py $$extra -- -q -n 2 || exit 1; done
+	for extra in contrib fast figures logging ot ray zoo; do $(BIN)/python tools/without.py $$extra -- -q -n 2 || exit 1; done
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sb3_wasserstein.compare import Comparison, compare
+from sb3_wasserstein.distance import behaviour_distance
 from sb3_wasserstein.drift import DriftCallback
-from sb3_wasserstein.duals import behaviour_distance
 from sb3_wasserstein.imitation import ImitationPPO
 from sb3_wasserstein.population import Population
 from sb3_wasserstein.recording import TrajectoryEmbeddingWrapper

@@ -117,7 +117,7 @@ class Cloud:
         keep, counts = np.unique(found, return_counts=True)
         return self._of(keep, counts / limit)
 
-    def scaled(self, units: Floats) -> Cloud:
+    def scaled(self, units: Floats | float) -> Cloud:
         """
         :param units: (dim,) what the coordinates are divided by
         :return: the same law in these units

@@ -14,11 +14,11 @@ from sb3_wasserstein._threads import one_blas_thread
 from sb3_wasserstein._validation import check_count, check_flag, check_number, check_options, check_seed
 from sb3_wasserstein.cloud import as_cloud
 from sb3_wasserstein.duals.sinkhorn import SinkhornDual
-from sb3_wasserstein.embeddings import Trajectory, make_embedding
+from sb3_wasserstein.embeddings import make_embedding
 from sb3_wasserstein.embeddings.registry import EmbeddingLike
-from sb3_wasserstein.recording.collect import collect_episodes
+from sb3_wasserstein.recording.collect import collect_episodes, is_model, own_env
 from sb3_wasserstein.recording.offline import embed_each
-from sb3_wasserstein.recording.trajectories import as_trajectories
+from sb3_wasserstein.recording.trajectories import as_trajectories, is_cloud
 from sb3_wasserstein.targets import Target
 from sb3_wasserstein.transport.batched import batched_sinkhorn
 from sb3_wasserstein.transport.costs import Cost
@@ -282,11 +282,8 @@ def compare(
     halves = [(_half(one, rng), _half(other, rng)) for _ in range(how.n_subsamples)]
     drawn = divergences(halves, 2, rng, measure)
     low, high = np.quantile(drawn - drawn.mean(), [0.5 - 0.5 * level, 0.5 + 0.5 * level])
-    pooled = one + other
-    permuted = [_parted(pooled, len(one), rng) for _ in range(n_permutations)]
-    tested = divergences([(one, other), *permuted], 2, rng, test)
-    p_value = float((1 + (tested[1:] >= tested[0]).sum()) / (n_permutations + 1))
-    noise = tuple(float(np.quantile(_self_divergences(law, how.n_subsamples, rng, measure), level)) for law in (one, other))
+    p_value = permutation_p_value(one, other, n_permutations, rng, test)
+    noise = tuple(noise_of(law, how.n_subsamples, level, rng, measure) for law in (one, other))
     return Comparison(
         distance=float(distance),
         interval=(float(distance - high), float(distance - low)),
@@ -342,9 +339,33 @@ def divergences(
     return signed
 
 
-def _self_divergences(law: list[Floats], n: int, rng: np.random.Generator, sinkhorn: dict[str, Any]) -> Floats:
-    """Divergences between random halves of one sample."""
-    return divergences([_parted(law, len(law) // 2, rng) for _ in range(n)], 1, rng, sinkhorn)
+def permutation_p_value(
+    one: list[Floats], other: list[Floats], n_permutations: int, rng: np.random.Generator, sinkhorn: dict[str, Any]
+) -> float:
+    """
+    :param one: a sample of a behaviour, by episode
+    :param other: a sample of another
+    :param n_permutations: number of random exchanges of whole episodes
+    :param rng: generator of exchanges and splits
+    :param sinkhorn: ε and cost, as for :func:`batched_sinkhorn`
+    :return: share of the exchanged samples that are at least as far apart, the samples themselves among them
+    """
+    permuted = [_parted(one + other, len(one), rng) for _ in range(n_permutations)]
+    found = divergences([(one, other), *permuted], 2, rng, sinkhorn)
+    return float((1 + (found[1:] >= found[0]).sum()) / (n_permutations + 1))
+
+
+def noise_of(law: list[Floats], n: int, level: float, rng: np.random.Generator, sinkhorn: dict[str, Any]) -> float:
+    """
+    :param law: a sample of a behaviour, by episode; four at least
+    :param n: number of random halvings
+    :param level: that the halves' distance stays below, in (0, 1)
+    :param rng: generator of the halves
+    :param sinkhorn: ε and cost, as for :func:`batched_sinkhorn`
+    :return: how far apart two halves of the sample are at most, at ``level``
+    """
+    halved = [_parted(law, len(law) // 2, rng) for _ in range(n)]
+    return float(np.quantile(divergences(halved, 1, rng, sinkhorn), level))
 
 
 def _halves(law: list[Floats], half: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -372,15 +393,6 @@ def _features(behaviours: tuple[Behaviour, Behaviour], scale: Floats) -> tuple[F
     return tuple(sorted(found, key=lambda item: -item.distance))
 
 
-def _is_cloud(value: Any) -> bool:
-    """Whether these are points, not trajectories: a row is a point of numbers."""
-    if isinstance(value, np.ndarray):
-        return value.dtype != object and value.ndim < 3
-    return (
-        isinstance(value, (list, tuple)) and len(value) > 0 and not isinstance(value[0], Trajectory) and np.ndim(value[0]) == 1
-    )
-
-
 def _behaviour(
     argument: str,
     name: str,
@@ -396,10 +408,8 @@ def _behaviour(
     returns = None
     if isinstance(value, Behaviour):
         return value
-    if callable(getattr(value, "predict", None)):
-        where = env if env is not None else value.get_env() if hasattr(value, "get_env") else None
-        if where is None:
-            raise ValueError(f"{argument} is a model without an environment: pass env= (an id, an Env or a VecEnv)")
+    if is_model(value):
+        where = own_env(value, argument) if env is None else env
         collected = collect_episodes(value, where, embedding, n_episodes, deterministic, seed)
         episodes = [episode.points for episode in collected]
         returns = np.array([episode.episode_return for episode in collected])
@@ -408,7 +418,7 @@ def _behaviour(
         if np.ptp(weights) > 0:
             points = points[rng.choice(len(points), n_episodes, p=weights)]
         episodes = list(points[:, None])
-    elif _is_cloud(value):
+    elif is_cloud(value):
         episodes = list(as_cloud(value, argument)[:, None])
     else:
         trajectories = as_trajectories(value, argument)

@@ -22,7 +22,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
 import sb3_wasserstein.envs  # noqa: F401
-from sb3_wasserstein.duals import behaviour_distance
+from sb3_wasserstein.distance import behaviour_distance
 from sb3_wasserstein.embeddings import FunctionEmbedding, StateOccupancy, Trajectory, VisitHistogram
 from sb3_wasserstein.figures import plot_grid_paths, plot_parting, plot_plane
 from sb3_wasserstein.population import Population

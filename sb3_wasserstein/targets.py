@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from sb3_wasserstein._atomic_io import read_arrays, read_bounded, write_whole
-from sb3_wasserstein._validation import check_count, check_flag, check_path
+from sb3_wasserstein._pot import import_pot
+from sb3_wasserstein._validation import check_count, check_flag, check_path, check_seed
 from sb3_wasserstein.cloud import Cloud, as_cloud, as_draws, as_weights
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 from sb3_wasserstein.embeddings.trajectory import Trajectory
-from sb3_wasserstein.recording.collect import collect_episodes
+from sb3_wasserstein.recording.collect import collect_episodes, is_model, own_embedding, own_env
 from sb3_wasserstein.recording.offline import embed_each
-from sb3_wasserstein.recording.trajectories import as_trajectories
+from sb3_wasserstein.recording.trajectories import as_trajectories, is_cloud
 
 Sampler = Callable[[int], ArrayLike]
 
@@ -61,7 +62,7 @@ class Target:
         cls,
         model: Any,
         env: Any,
-        embedding: EmbeddingLike = "mean_state",
+        embedding: EmbeddingLike | None = None,
         n_episodes: int = 100,
         deterministic: bool = False,
         seed: int | None = None,
@@ -71,13 +72,14 @@ class Target:
 
         :param model: anything with SB3's ``predict``
         :param env: environment id, Env or VecEnv
-        :param embedding: a name or an Embedding
+        :param embedding: as for :func:`collect_embeddings`
         :param n_episodes: number of episodes, divided evenly over the environments
         :param deterministic: whether to act without noise
         :param seed: of the environments and of the actions
         :return: a target of equally weighted points
         """
-        episodes = collect_episodes(model, env, make_embedding(embedding), n_episodes, deterministic, seed)
+        recipe = make_embedding(own_embedding(model) if embedding is None else embedding)
+        episodes = collect_episodes(model, env, recipe, n_episodes, deterministic, seed)
         return cls.from_cloud(_cloud_of_draws([episode.points for episode in episodes]))
 
     @classmethod
@@ -118,6 +120,52 @@ class Target:
         target._sampler = function
         target.draw(2)
         return target
+
+    @classmethod
+    def barycenter(
+        cls,
+        targets: Sequence[Target | ArrayLike],
+        weights: ArrayLike | None = None,
+        *,
+        n_points: int = 100,
+        seed: int | None = None,
+    ) -> Target:
+        """
+        The behaviour in the middle of several: the law of ``n_points`` equally weighted points whose weighted mean of squared
+        Wasserstein-2 distances (Euclidean) to the targets is least, by POT (Cuturi and Doucet 2014, Alg. 2). That problem is
+        not convex: another seed can find other points. In one dimension the quantiles are averaged.
+
+        :param targets: Targets, or anything that ``target=`` takes without an embedding, all of one dimension
+        :param weights: (k,) non-negative, one a target, not all zero; None for equal ones
+        :param n_points: number of points of the result
+        :param seed: of the points that the solver starts from, which are drawn from the target of the largest weight
+        :return: the barycenter
+        :raises ImportError: without POT; the message names the extra
+        :raises ValueError: if there is no target, if the dimensions differ, or if weights do not match
+
+        Example:
+            >>> from sb3_wasserstein import Target
+            >>> middle = Target.barycenter([Target([[0.0], [1.0]]), Target([[4.0], [7.0]])], n_points=2)
+            >>> sorted(middle.points.ravel().tolist())
+            [2.0, 4.0]
+        """
+        count = check_count("n_points", n_points)
+        if not isinstance(targets, (list, tuple)) or not targets:
+            raise ValueError(f"targets must be a list of one Target or more; got {targets!r}")
+        laws = [Cloud(*as_target(one, name=f"targets[{k}]").draw(count)) for k, one in enumerate(targets)]
+        if len({law.dim for law in laws}) > 1:
+            raise ValueError(f"targets have dimensions {[law.dim for law in laws]}: make all with the same embedding")
+        try:
+            shares = as_weights(weights, len(laws), "weights")
+        except TypeError as error:
+            raise ValueError(f"weights: {error}") from error
+        rng = np.random.default_rng(check_seed(seed))
+        first = laws[int(shares.argmax())].present()
+        start = first.points[rng.choice(len(first), count, replace=count > len(first), p=first.weights)]
+        found = import_pot("Target.barycenter").lp.free_support_barycenter(
+            [law.points for law in laws], [law.weights for law in laws], start, weights=shares
+        )
+        return cls.from_cloud(_cloud_of(found))
 
     @property
     def dim(self) -> int:
@@ -228,12 +276,17 @@ class Target:
         return f"Target({'sampler' if self.has_sampler else f'{len(self.cloud)} points'}, dim={self.dim})"
 
 
-def as_target(target: Any, embedding: EmbeddingLike | None = None) -> Target:
+def as_target(
+    target: Any, embedding: EmbeddingLike | None = None, env: Any = None, *, name: str = "target", **sampling: Any
+) -> Target:
     """
     :param target: a Target, an (n, dim) array (a sample of the law, but for up to three points, which are the law itself), the
-        path of a saved one, or, with an embedding, a list of recorded episodes (Trajectory objects or (T + 1, ...) arrays of
-        floating-point observations)
+        path of a saved one, a model, or, with an embedding, recorded episodes in any form that
+        :func:`~sb3_wasserstein.recording.trajectories.as_trajectories` knows
     :param embedding: that maps episodes to points
+    :param env: environment of a model; None takes the model's own
+    :param name: the argument's name, for the errors
+    :param sampling: ``n_episodes``, ``deterministic`` and ``seed`` of :meth:`Target.from_policy`, for a model
     :return: the target
     :raises FileNotFoundError: if there is no such file
     :raises ValueError: if it is none of these
@@ -242,23 +295,27 @@ def as_target(target: Any, embedding: EmbeddingLike | None = None) -> Target:
         return target
     if isinstance(target, (str, os.PathLike)):
         return Target.load(target)
-    if callable(getattr(target, "predict", None)):
-        raise ValueError(
-            f"target is a policy ({type(target).__name__}): its behaviour in an environment is the target, "
-            "Target.from_policy(model, env, embedding)"
-        )
+    if is_model(target):
+        return Target.from_policy(target, own_env(target, name) if env is None else env, embedding, **sampling)
     if isinstance(target, Trajectory):
-        raise ValueError("target is a single Trajectory: give a list of them, or Target.from_trajectories(list, embedding)")
+        raise ValueError(f"{name} is a single Trajectory: give a list of them, or Target.from_trajectories(list, embedding)")
     try:
-        if isinstance(target, (list, tuple)) and any(isinstance(item, Trajectory) or np.ndim(item) >= 2 for item in target):
-            if embedding is None:
-                raise ValueError("it is a list of episodes: make one with Target.from_trajectories(list, embedding)")
-            return Target.from_trajectories(target, embedding)
-        return Target(target, is_sample=len(target) > 3)
+        if is_cloud(target) or isinstance(target, np.ndarray) or not _has_episodes(target):
+            return Target(target, is_sample=len(target) > 3)
+        if embedding is None:
+            raise ValueError("these are recorded episodes: make one with Target.from_trajectories(list, embedding)")
+        return Target.from_trajectories(target, embedding)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"target must be a Target, an (n, dim) array, a list of recorded episodes or a path: {error}"
+            f"{name} must be a Target, an (n, dim) array, recorded episodes, a model or a path: {error}"
         ) from error
+
+
+def _has_episodes(value: Any) -> bool:
+    """Whether this is a list of episodes, or what another package keeps them in."""
+    if isinstance(value, (list, tuple)):
+        return any(hasattr(item, "observations") or hasattr(item, "obs") or np.ndim(item) >= 2 for item in value)
+    return hasattr(value, "iterate_episodes") or (isinstance(value, Mapping) and "observations" in value)
 
 
 def _cloud_of(points: ArrayLike, weights: ArrayLike | None = None, name: str = "target") -> Cloud:

@@ -22,6 +22,7 @@ MODULES = {
     "fast": ["numba"],
     "figures": ["matplotlib"],
     "logging": ["tensorboard", "tqdm", "rich"],
+    "ot": ["ot"],
     "ray": ["ray"],
     "zoo": ["rl_zoo3"],
 }

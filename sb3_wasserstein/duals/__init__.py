@@ -10,7 +10,7 @@ The lines below are the export list: a dual that stands here is known by name (`
 
 from sb3_wasserstein.duals.alternating import AlternatingDual as AlternatingDual
 from sb3_wasserstein.duals.base import Dual as Dual
-from sb3_wasserstein.duals.divergence import behaviour_distance as behaviour_distance
+from sb3_wasserstein.duals.divergence import sinkhorn_divergence as sinkhorn_divergence
 from sb3_wasserstein.duals.factory import dual_from_config as dual_from_config
 from sb3_wasserstein.duals.factory import make_dual as make_dual
 from sb3_wasserstein.duals.rkhs import RKHSDual as RKHSDual

@@ -1,4 +1,4 @@
-"""How far apart two behaviours are, as one number."""
+"""The Sinkhorn divergence between two clouds of points."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sb3_wasserstein.duals.sinkhorn import SinkhornDual
 from sb3_wasserstein.transport.costs import Cost
 
 
-def behaviour_distance(
+def sinkhorn_divergence(
     x: Any,
     y: Any,
     *,
@@ -19,7 +19,7 @@ def behaviour_distance(
     max_points: int = 4096,
 ) -> float:
     """
-    The Sinkhorn divergence S_ε between two behaviours (W_ε with ``debias=False``), in the cost's own unit.
+    The Sinkhorn divergence S_ε between two clouds of points (W_ε with ``debias=False``), in the cost's own unit.
 
     :param x: (n, d) embeddings, or an object with ``points`` (n, d) and ``weights`` (n,) such as a Target
     :param y: the same, (m, d)
@@ -32,15 +32,11 @@ def behaviour_distance(
     :raises ValueError: if a cloud or its weights are empty, not finite, or do not match
 
     Example:
-        >>> from sb3_wasserstein import behaviour_distance
-        >>> round(behaviour_distance([[0.0], [1.0]], [[2.0], [3.0]]), 2)
-        1.0
+        >>> from sb3_wasserstein import Target
+        >>> from sb3_wasserstein.duals import sinkhorn_divergence
+        >>> round(sinkhorn_divergence(Target([[0.0], [1.0]]), Target([[2.0], [3.0]])), 2)
+        1.93
     """
     dual = SinkhornDual(epsilon, cost, relative, debias, max_points=max_points)
-    (x_points, x_weights), (y_points, y_weights) = _law(x), _law(y)
-    dual.update(x_points, y_points, x_weights, y_weights)
+    dual.update(x, y)
     return dual.distance
-
-
-def _law(value: Any) -> tuple[Any, Any]:
-    return (value.points, value.weights) if hasattr(value, "points") else (value, None)

@@ -29,23 +29,34 @@ from sb3_wasserstein.imitation.scaling import DemonstrationScaling
 from sb3_wasserstein.recording.reader import EpisodeReader
 from sb3_wasserstein.recording.trajectories import as_trajectories
 from sb3_wasserstein.regularised import TrackerOptions, WassersteinPPO
+from sb3_wasserstein.regularised import credit as crediting
 from sb3_wasserstein.targets import Target
 
 
-class RewardWeight(BaseCallback):
-    """
-    Multiplies the environment's rewards before SB3 adds the value of a terminal state to them.
+class RewardKeeper(BaseCallback):
+    """Keeps a rollout's rewards as the environment returned them: SB3's buffer has them with values at time limits."""
 
-    :param weight: factor of the rewards
-    """
-
-    def __init__(self, weight: float) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.weight = weight
+        self._kept: list[NDArray[np.float64]] = []
+
+    def _on_rollout_start(self) -> None:
+        self._kept = []
 
     def _on_step(self) -> bool:
-        self.locals["rewards"] *= self.weight
+        self._kept.append(np.array(self.locals["rewards"], dtype=np.float64))
         return True
+
+    def _on_training_end(self) -> None:
+        self.locals, self.globals = {}, {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # SB3's frames can be neither copied nor pickled.
+        return {**self.__dict__, "locals": {}, "globals": {}}
+
+    def rewards(self) -> NDArray[np.float64]:
+        """:return: (T, n_envs) those of the last rollout"""
+        return np.array(self._kept)
 
 
 class ImitationPPO(WassersteinPPO):
@@ -136,14 +147,15 @@ class ImitationPPO(WassersteinPPO):
         self.demonstrated_horizon = check_positive("horizon", horizon)
         self.log_std_end = None if log_std_end is None else check_number("log_std_end", log_std_end)
         #: JSON-plain: SB3 saves them as they are
-        self.cloning_config = asdict(cloning or CloningOptions())
-        self.inverse_model_config = asdict(inverse_model or InverseModelOptions())
+        self.cloning_config = asdict(_options("cloning", CloningOptions, cloning))
+        self.inverse_model_config = asdict(_options("inverse_model", InverseModelOptions, inverse_model))
         self._embedding_given = None if embedding is None else make_embedding(embedding)
         if n_steps is None:
             n_steps = _steps_of_rollout(
                 env.num_envs if isinstance(env, VecEnv) else 1, check_count("batch_size", batch_size, 2)
             )
-        if kwargs.get("dual", "sinkhorn") == "sinkhorn":
+        is_given = isinstance(dual_kwargs, dict) or dual_kwargs is None
+        if kwargs.get("dual", "sinkhorn") == "sinkhorn" and is_given:
             # The plain potential keeps pulling near the match; a rough solution of each rollout's problem is enough.
             dual_kwargs = {"debias": False, "tol": 1e-2, **(dual_kwargs or {})}
         hidden = [128, 128]
@@ -214,10 +226,11 @@ class ImitationPPO(WassersteinPPO):
             self.cloner.set_demonstrations(before, states, following)
 
     def _init_callback(self, callback: Any, progress_bar: bool = False) -> BaseCallback:
-        """SB3's; the rewards are weighted before the user's callbacks see them."""
+        """SB3's; the rewards are kept, to be weighted when the rollout has ended."""
+        self._rewards = RewardKeeper()
         users = callback if isinstance(callback, list) else [] if callback is None else [callback]
         converted = [user if isinstance(user, BaseCallback) else ConvertCallback(user) for user in users]
-        return super()._init_callback([RewardWeight(self.reward_weight), *converted], progress_bar)
+        return super()._init_callback([self._rewards, *converted], progress_bar)
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, *args: Any, **kwargs: Any
@@ -229,8 +242,20 @@ class ImitationPPO(WassersteinPPO):
             log_std.requires_grad_(False).fill_(start + (self.log_std_end - start) * (1 - self._current_progress_remaining))
         complete = super().collect_rollouts(env, callback, rollout_buffer, *args, **kwargs)
         if complete:
+            self._weigh_rewards(rollout_buffer)
             self._log_progress()
         return complete
+
+    def _weigh_rewards(self, buffer: RolloutBuffer) -> None:
+        """Give the environment's rewards their weight; the values that SB3 has added at time limits stay."""
+        rollout = self.tracker.rollout
+        if self.reward_weight == 1.0 or rollout is None:
+            return
+        change = (self.reward_weight - 1.0) * self._rewards.rewards()
+        added = crediting.bonus_advantages(change, rollout.terminated | rollout.truncated, self.gamma, self.gae_lambda)
+        buffer.rewards += change
+        buffer.advantages += added
+        buffer.returns += added
 
     @property
     def _clones(self) -> bool:
@@ -301,11 +326,17 @@ class ImitationPPO(WassersteinPPO):
         return dual.distance
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "cloner", "_halves", "_demonstrations"]
+        return [*super()._excluded_save_params(), "cloner", "_halves", "_demonstrations", "_rewards"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, variables = super()._get_torch_save_params()
         return [name for name in state_dicts if name != "cloner" or self.cloner is not None], variables
+
+
+def _options(name: str, kind: type[Any], value: Any) -> Any:
+    if not isinstance(value, (kind, type(None))):
+        raise TypeError(f"{name} must be {kind.__name__}(...) or None; got {value!r}")
+    return kind() if value is None else value
 
 
 def _steps_of_rollout(n_envs: int, batch_size: int) -> int:

@@ -17,6 +17,7 @@ from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize, unwrap_vec_normalize
 
 from sb3_wasserstein._validation import check_count, check_flag, check_seed
+from sb3_wasserstein.embeddings.base import Embedding
 from sb3_wasserstein.embeddings.registry import EmbeddingLike, make_embedding
 from sb3_wasserstein.recording.reader import EpisodeReader
 from sb3_wasserstein.recording.rollout import Episode
@@ -25,7 +26,7 @@ from sb3_wasserstein.recording.rollout import Episode
 def collect_embeddings(
     model: Any,
     env: str | gym.Env[Any, Any] | VecEnv,
-    embedding: EmbeddingLike = "mean_state",
+    embedding: EmbeddingLike | None = None,
     n_episodes: int = 100,
     deterministic: bool = False,
     seed: int | None = None,
@@ -39,7 +40,7 @@ def collect_embeddings(
 
     :param model: anything with SB3's ``predict``
     :param env: environment id, Env or VecEnv
-    :param embedding: a name or an Embedding
+    :param embedding: a name or an Embedding; None takes the model's own where it is one of this package's, else "mean_state"
     :param n_episodes: number of episodes, divided evenly over the environments
     :param deterministic: whether to act without noise
     :param seed: of the environments and of the actions
@@ -54,12 +55,37 @@ def collect_embeddings(
         >>> collect_embeddings(model, "CartPole-v1", "final_state", n_episodes=3, seed=0).shape
         (3, 4)
     """
+    embedding = own_embedding(model) if embedding is None else embedding
     episodes = collect_episodes(model, env, embedding, n_episodes, deterministic, seed)
     points = np.concatenate([episode.points for episode in episodes])
     if not make_embedding(embedding).samples_states:
         return points
     # As many states as a solver takes in with ease, at one stride: each keeps its weight.
     return points[:: -(-len(points) // 4096)]
+
+
+def is_model(value: Any) -> bool:
+    """:return: whether it acts, as SB3's models do"""
+    return callable(getattr(value, "predict", None))
+
+
+def own_embedding(model: Any) -> EmbeddingLike:
+    """:return: the embedding of a model of this package, "mean_state" for others"""
+    own = getattr(model, "embedding", None)
+    return own if isinstance(own, Embedding) else "mean_state"
+
+
+def own_env(model: Any, name: str) -> VecEnv:
+    """
+    :param model: a policy
+    :param name: the argument's name, for the error
+    :return: the environment that the model was made with
+    :raises ValueError: if it has none
+    """
+    env = model.get_env() if hasattr(model, "get_env") else None
+    if not isinstance(env, VecEnv):
+        raise ValueError(f"{name} is a model without an environment: pass env= (an id, an Env or a VecEnv)")
+    return env
 
 
 def collect_episodes(
@@ -76,7 +102,7 @@ def collect_episodes(
     check_count("n_episodes", n_episodes)
     check_flag("deterministic", deterministic)
     check_seed(seed)
-    if not callable(getattr(model, "predict", None)):
+    if not is_model(model):
         raise TypeError(f"model must have SB3's predict(observation, ...); got {model!r}")
     recipe = make_embedding(embedding)
     if isinstance(env, str):

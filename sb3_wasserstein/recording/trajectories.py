@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch as th
 
 from sb3_wasserstein._atomic_io import read_arrays, read_bounded
 from sb3_wasserstein.embeddings.trajectory import Trajectory
@@ -44,6 +45,14 @@ def as_trajectories(value: Any, name: str = "trajectories") -> list[Trajectory]:
     if not items:
         raise ValueError(f"{name} is empty: at least one episode is needed")
     return [_episode(item, f"{name}[{index}]") for index, item in enumerate(items)]
+
+
+def is_cloud(value: Any) -> bool:
+    """:return: whether these are points, each a row of numbers, rather than episodes"""
+    if isinstance(value, (np.ndarray, th.Tensor)):
+        return value.dtype != object and value.ndim < 3
+    rows = isinstance(value, (list, tuple)) and len(value) > 0
+    return rows and not isinstance(value[0], Trajectory) and np.ndim(value[0]) == 1
 
 
 def _episode(item: Any, name: str) -> Trajectory:

@@ -11,6 +11,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from sb3_wasserstein.duals import Dual
 from sb3_wasserstein.embeddings import Embedding
 from sb3_wasserstein.recording import Rollout
+from sb3_wasserstein.recording.collect import is_model
+from sb3_wasserstein.regularised.model_target import target_of_model
 from sb3_wasserstein.regularised.tracker import BehaviourTracker, TrackerOptions
 from sb3_wasserstein.regularised.window import EpisodeWindow
 
@@ -55,7 +57,9 @@ class DualCallback(TrackerCallback):
     and sbx included, it measures and logs, and changes nothing.
 
     :param embedding: a name or an Embedding; where the environment is wrapped, the wrapper's is used
-    :param target: the law ν: a Target, an (n, dim) array, a path, or None to record only
+    :param target: the law ν: a Target, an (n, dim) array, a list of recorded episodes, a path, a model, whose behaviour is
+        collected when training starts (100 episodes, in its own environment, or in a new one of the training's id), or None
+        to record only
     :param dual: a name or a Dual
     :param dual_kwargs: the constructor's arguments of a dual given by name
     :param episode_window: number of episodes that μ is estimated from
@@ -85,7 +89,17 @@ class DualCallback(TrackerCallback):
         tracker_options: TrackerOptions | None = None,
         verbose: int = 0,
     ) -> None:
-        arguments = (embedding, target, dual, dual_kwargs, episode_window, segment_length, tracker_options)
+        #: a model whose behaviour is the target, until it has been collected
+        self._expert = target if is_model(target) else None
+        arguments = (
+            embedding,
+            None if is_model(target) else target,
+            dual,
+            dual_kwargs,
+            episode_window,
+            segment_length,
+            tracker_options,
+        )
         super().__init__(BehaviourTracker(*arguments), verbose)
 
     @property
@@ -114,3 +128,6 @@ class DualCallback(TrackerCallback):
         # SB3 also resets an environment that it was given anew, without saying so: counted as no reset, an episode is lost.
         was_reset = bool(self.locals.get("reset_num_timesteps", False)) or model.num_timesteps == 0
         self.tracker.begin(model, was_reset)
+        if self._expert is not None:
+            self.tracker.target = target_of_model(self._expert, self.tracker.embedding, model.get_env(), model.seed)
+            self._expert = None

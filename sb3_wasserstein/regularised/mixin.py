@@ -24,8 +24,10 @@ from sb3_wasserstein._validation import check_flag, check_number
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
 from sb3_wasserstein.duals.factory import takes_seed
 from sb3_wasserstein.embeddings import Embedding
+from sb3_wasserstein.recording.collect import is_model
 from sb3_wasserstein.regularised.callback import TrackerCallback
 from sb3_wasserstein.regularised.credit import check_credit
+from sb3_wasserstein.regularised.model_target import target_of_model
 from sb3_wasserstein.regularised.tracker import BehaviourTracker, TrackerOptions
 
 #: whether parameters are asked for by save(); each thread has its own value
@@ -96,7 +98,8 @@ class WassersteinMixin(BaseAlgorithm):
     :param args: the algorithm's own arguments
     :param embedding: what a behaviour is: "final_state", "mean_state", "path", "visit_histogram", "state_occupancy", or an
         Embedding. Where the environment is wrapped in a TrajectoryEmbeddingWrapper, the wrapper's is used
-    :param target: the law ν: a Target, an (n, dim) array, a list of recorded episodes, or the path of a saved target
+    :param target: the law ν: a Target, an (n, dim) array, a list of recorded episodes, the path of a saved target, or a model,
+        whose behaviour is collected (100 episodes) in its own environment, or in a new one of the training's id
     :param wasserstein_coef: λ: > 0 repels from the target, < 0 attracts to it; a schedule gets ``progress_remaining``
     :param dual: "sinkhorn", "rkhs", "alternating", "semidiscrete", or a Dual
     :param dual_kwargs: the dual's constructor arguments, e.g. ``{"epsilon": 0.05, "cost": "euclidean"}``
@@ -208,7 +211,10 @@ class WassersteinMixin(BaseAlgorithm):
             given["dual"] = make_dual(dual, dual_kwargs)
         for name in {"embedding", "episode_window", "segment_length"} & config.keys():
             given.setdefault(name, config[name])
+        expert = given.pop("target") if is_model(given.get("target")) else None
         self.tracker = BehaviourTracker(**given, options=options)
+        if expert is not None:
+            self.target = expert
         if config.get("is_member") and not self.tracker.records and self.wasserstein_coef != 0:
             self.wasserstein_coef = 0.0
             warnings.warn(
@@ -235,8 +241,8 @@ class WassersteinMixin(BaseAlgorithm):
     def _check_has_target(self) -> None:
         if not self.tracker.records and (callable(self.wasserstein_coef) or self.wasserstein_coef != 0):
             raise ValueError(
-                f"wasserstein_coef={self.wasserstein_coef!r} needs a target: pass target= (a Target, an (n, dim) array or "
-                "a path), or leave the coefficient at 0"
+                f"wasserstein_coef={self.wasserstein_coef!r} needs a target: pass target= (a Target, an (n, dim) array, a "
+                "model or a path), or leave the coefficient at 0"
             )
 
     def _bind_wasserstein(self) -> None:
@@ -264,6 +270,11 @@ class WassersteinMixin(BaseAlgorithm):
         if target is None:
             raise ValueError("target=None cannot be set on a model: set wasserstein_coef=0 to go on without the target")
         is_first = not self.tracker.records
+        if is_model(target):
+            if is_first and self.env is not None:
+                # Its embedding may be the environment's.
+                self.tracker.bind(self.env)
+            target = target_of_model(target, self.tracker.embedding, self.env, self.seed)
         self.tracker.target = target
         if is_first and self.env is not None:
             self._bind_wasserstein()

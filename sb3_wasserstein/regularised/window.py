@@ -71,7 +71,11 @@ class EpisodeWindow:
 
     def last(self, n: int) -> NDArray[np.float64]:
         """(m, dim) points of the last ``n`` episodes."""
-        return np.concatenate(list(self._points)[-n:])
+        return np.concatenate(self.episodes(n))
+
+    def episodes(self, n: int) -> list[NDArray[np.float64]]:
+        """:return: (k_i, dim) points of each of the last ``n`` episodes"""
+        return list(self._points)[-n:]
 
     def draws(self, n: int) -> NDArray[np.int64]:
         """(m,) number of the episode that each of :meth:`last`'s points comes from."""

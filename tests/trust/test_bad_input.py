@@ -83,7 +83,6 @@ DUAL_KWARGS += bad({"buget": 3}, match="dual_kwargs.*buget.*budget", error=Value
 DUAL_KWARGS += bad({"epsilon": 1.0}, match="dual_kwargs", error=TypeError, dual=SinkhornDual())
 TARGET = but(CLOUD, "x", None) + bad("nowhere.npz", match=r"target.*nowhere.*Target\.", error=FileNotFoundError)
 TARGET += bad("", match="target", error=OSError) + bad(Trajectory(POINTS), match=r"target.*Target\.from_trajectories")
-TARGET += bad(Made(lambda: trained(), "a model"), match=r"target.*Target\.from_policy")
 COEFFICIENT = but(NUMBER, "x") + bad("1", "big", [1.0], error=TypeError)
 ENVIRONMENT = bad(None, 3, [], EMPTY, HUGE, Anything(), error=TypeError)
 COMPARED = bad(None, 3, HUGE, Anything(), error=TypeError) + bad("nowhere.npz", match="nowhere", error=FileNotFoundError)
@@ -228,7 +227,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(
         ("continuation", "debias", "deterministic", "every_step", "figures", "is_sample", "natural_gradient"), FLAG
     ),
-    **dict.fromkeys(("normalize_bonus", "progress_bar", "projector", "relative", "reset_num_timesteps", "standardize"), FLAG),
+    **dict.fromkeys(("progress_bar", "projector", "relative", "reset_num_timesteps", "standardize"), FLAG),
     **dict.fromkeys(("actor", "after_termination", "credit", "dtype", "executor", "method", "neighbours", "prox"), NAME),
     **dict.fromkeys(("on_drift", "reference", "render_mode", "repulsion", "reward", "squash_velocity"), NAME),
     **dict.fromkeys(("checkpoint", "folder", "path", "tensorboard_log"), PATH),
@@ -241,6 +240,8 @@ KINDS: dict[str, Kind] = {
     "terminated": FLAG,
     **dict.fromkeys(("action_space", "module", "tb_log_name", "verbose"), UNCHECKED),
     "cost": COST,
+    "normalize_bonus": bad(None, "no", 2, NAN, Anything(), error=TypeError),
+    "scaling": bad(3, "x", Anything(), error=TypeError),
     "dual": DUAL,
     "dual_kwargs": DUAL_KWARGS,
     "embedding": EMBEDDING,
@@ -254,6 +255,10 @@ KINDS: dict[str, Kind] = {
     "wasserstein_coef": COEFFICIENT,
 }
 
+SCALES = ("center", "deviation", "low", "high")
+#: what is a cloud, a model, a file or recorded episodes
+CLOUD_OF_A_BEHAVIOUR = bad(None, 3, HUGE, Anything()) + bad("nowhere.npz", match="nowhere", error=FileNotFoundError)
+CLOUD_OF_A_BEHAVIOUR += bad([], EMPTY, POINTS * NAN, POINTS[:, :0], [["x"]])
 #: recipes that do not fit the environment
 MISFITS = bad(VisitHistogram(shape=(3, 3)), match="shape", error=ValueError)
 MISFITS += bad(VisitHistogram(), VisitHistogram([0.0], [1.0]), match="low", error=ValueError)
@@ -309,6 +314,21 @@ TABLE: dict[str, Entry] = {
         },
     ),
     "DualCallback": ({"embedding": "path"}, {}),
+    "ImitationPPO": (
+        {"policy": "MlpPolicy", "env": "CartPole-v1", "demonstrations": [np.zeros((5, 4))]},
+        {
+            "demonstrations": bad(3, Anything(), error=TypeError)
+            + bad(None, [], [np.zeros((5, 3))], error=ValueError)
+            + bad("nowhere.npz", match="nowhere", error=FileNotFoundError),
+            "horizon": POSITIVE,
+            "log_std_end": but(NUMBER, None),
+            "reward_weight": NUMBER,
+            "inverse_dynamics": FLAG,
+            "cloning": but(OBJECT, None),
+            "inverse_model": but(OBJECT, None),
+            "embedding": but(EMBEDDING, None, "state_occupancy"),
+        },
+    ),
     "TensorboardCallback": ({}, {"behaviour": OBJECT, "max_points": COUNT}),
     "TrajectoryEmbeddingWrapper": (
         {"env": Made(lambda: gym.make("CartPole-v1"), "CartPole"), "embedding": "path"},
@@ -333,6 +353,14 @@ TABLE: dict[str, Entry] = {
     # Targets and what is collected
     "Target": ({"points": POINTS}, {"points": CLOUD}),
     "Target.from_policy": COLLECT,
+    "Target.barycenter": (
+        {"targets": [POINTS]},
+        {
+            "targets": bad(None, 3, [], EMPTY, "x", error=ValueError) + bad([POINTS, POINTS[:, :1]], match="dimensions"),
+            "weights": bad([1.0, 1.0], [-1.0], ["a"], [NAN], match="weights", error=ValueError),
+            "n_points": COUNT,
+        },
+    ),
     "collect_embeddings": COLLECT,
     "Target.from_sampler": (
         {"function": lambda n: np.zeros((n, 2)), "dim": 2},
@@ -366,7 +394,17 @@ TABLE: dict[str, Entry] = {
     ),
     "DriftCallback": ({"reference": POINTS, "eval_env": "CartPole-v1"}, dict.fromkeys(("reference", "eval_env"), UNCHECKED)),
     # Duals
-    "behaviour_distance": ({"x": POINTS, "y": POINTS}, {}),
+    "behaviour_distance": (
+        {"x": POINTS, "y": POINTS},
+        {
+            "x": CLOUD_OF_A_BEHAVIOUR,
+            "y": CLOUD_OF_A_BEHAVIOUR,
+            "env": bad(3, EMPTY, error=TypeError, x=Still()),
+            "n_projections": COUNT,
+            "mass_price": POSITIVE,
+        },
+    ),
+    "sinkhorn_divergence": ({"x": POINTS, "y": POINTS}, {}),
     "AlternatingDual": ({}, {}),
     "RKHSDual": ({}, {"budget": but(COUNT, None), "bandwidth": but(POSITIVE, "x") + bad("mean", error=ValueError)}),
     "SemiDiscreteDual": ({}, {}),
@@ -406,7 +444,8 @@ TABLE: dict[str, Entry] = {
         },
     ),
     # Embeddings
-    **dict.fromkeys(("FinalState", "MeanState", "Path", "StateOccupancy"), ({}, {})),
+    **dict.fromkeys(("FinalState", "MeanState", "Path", "StateOccupancy", "TransitionOccupancy"), ({}, {})),
+    "Scaling": ({"center": (0.0,), "deviation": (1.0,), "low": (0.0,), "high": (1.0,)}, dict.fromkeys(SCALES, UNCHECKED)),
     "make_embedding": ({"embedding": "path"}, {}),
     "FunctionEmbedding": ({"function": len, "dim": 1}, {}),
     "VisitHistogram": (
