@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,16 @@ def check_positive(name: str, value: Any) -> float:
     if number <= 0:
         raise ValueError(f"{name} must be > 0; got {value!r}")
     return number
+
+
+def check_optional(name: str, check: Callable[[str, Any], Any], value: Any) -> Any:
+    """
+    :param name: the argument's name, for the error
+    :param check: what a value has to pass
+    :param value: None, or what ``check`` takes
+    :return: None, or what ``check`` returns
+    """
+    return None if value is None else check(name, value)
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from sb3_wasserstein.regularised.algorithms import WassersteinSAC as Wasserstein
 from sb3_wasserstein.regularised.algorithms import WassersteinTD3 as WassersteinTD3
 from sb3_wasserstein.regularised.callback import DualCallback as DualCallback
 from sb3_wasserstein.regularised.mixin import WassersteinMixin as WassersteinMixin
+from sb3_wasserstein.regularised.multiplier import MultiplierOptions as MultiplierOptions
 from sb3_wasserstein.regularised.off_policy import WassersteinOffPolicyMixin as WassersteinOffPolicyMixin
 from sb3_wasserstein.regularised.on_policy import WassersteinOnPolicyMixin as WassersteinOnPolicyMixin
 from sb3_wasserstein.regularised.tracker import BehaviourTracker as BehaviourTracker

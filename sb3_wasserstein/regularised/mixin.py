@@ -8,6 +8,8 @@ import math
 import warnings
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from dataclasses import asdict
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -20,7 +22,7 @@ from stable_baselines3.common.type_aliases import Schedule, TensorDict
 
 from sb3_wasserstein._atomic_io import save_model
 from sb3_wasserstein._numba import import_compiled
-from sb3_wasserstein._validation import check_flag, check_number
+from sb3_wasserstein._validation import check_flag, check_number, check_optional, check_positive
 from sb3_wasserstein.duals import Dual, dual_from_config, make_dual
 from sb3_wasserstein.duals.factory import takes_seed
 from sb3_wasserstein.embeddings import Embedding
@@ -28,6 +30,13 @@ from sb3_wasserstein.recording.collect import is_model
 from sb3_wasserstein.regularised.callback import TrackerCallback
 from sb3_wasserstein.regularised.credit import check_credit
 from sb3_wasserstein.regularised.model_target import target_of_model
+from sb3_wasserstein.regularised.multiplier import (
+    Multiplier,
+    MultiplierOptions,
+    check_automatic,
+    check_constraint,
+    check_multiplier_options,
+)
 from sb3_wasserstein.regularised.tracker import BehaviourTracker, TrackerOptions
 
 #: whether parameters are asked for by save(); each thread has its own value
@@ -37,7 +46,9 @@ FIXED = ("embedding", "dual", "dual_kwargs", "segment_length", "tracker_options"
 #: arguments that a model's tracker keeps
 TRACKED = (*FIXED, "target", "episode_window")
 #: all arguments of ours
-OURS = (*TRACKED, "wasserstein_coef", "credit", "normalize_bonus")
+#: arguments that may be set on a model, beside those of its tracker
+SETTINGS = ("wasserstein_coef", "credit", "normalize_bonus", "target_distance", "target_return", "repel", "multiplier_options")
+OURS = (*TRACKED, *SETTINGS)
 
 
 SelfMixin = TypeVar("SelfMixin", bound="WassersteinMixin")
@@ -100,7 +111,8 @@ class WassersteinMixin(BaseAlgorithm):
         Embedding. Where the environment is wrapped in a TrajectoryEmbeddingWrapper, the wrapper's is used
     :param target: the law ν: a Target, an (n, dim) array, a list of recorded episodes, the path of a saved target, or a model,
         whose behaviour is collected (100 episodes) in its own environment, or in a new one of the training's id
-    :param wasserstein_coef: λ: > 0 repels from the target, < 0 attracts to it; a schedule gets ``progress_remaining``
+    :param wasserstein_coef: λ: > 0 repels from the target, < 0 attracts to it; a schedule gets ``progress_remaining``; "auto"
+        finds λ for one of the two constraints below, "auto_0.3" from a first λ of 0.3
     :param dual: "sinkhorn", "rkhs", "alternating", "semidiscrete", or a Dual
     :param dual_kwargs: the dual's constructor arguments, e.g. ``{"epsilon": 0.05, "cost": "euclidean"}``
     :param credit: which steps get an episode's bonus: "telescoping" (where the behaviour changed), "terminal" (the last),
@@ -109,6 +121,10 @@ class WassersteinMixin(BaseAlgorithm):
     :param normalize_bonus: measure λ in units of (spread of the episode returns) / (median ground cost), both frozen after
         the first window. "return" measures it by the bonus: its discounted return has |λ| as its root mean square, in a
         running mean over rollouts (on-policy only). False takes the paper's λ
+    :param target_distance: with "auto": attract as much as it takes for ``wasserstein/distance`` to be at most that
+    :param target_return: with "auto": attract as long as the episodes' mean return is below that, and then let go
+    :param repel: with ``target_distance``: the distance is to be at least that, and the policy is repelled
+    :param multiplier_options: how "auto" moves λ; None for the defaults
     :param segment_length: count every so many steps as an episode, for tasks whose episodes never end
     :param tracker_options: when and on how many points the dual is solved; None for the defaults
     :param kwargs: the algorithm's own arguments
@@ -127,14 +143,20 @@ class WassersteinMixin(BaseAlgorithm):
     _states: ClassVar[tuple[str, ...]] = ("dual", "tracker")
     #: what is known of the behaviour; it records where there is a target
     tracker: BehaviourTracker
+    #: λ, where "auto" finds it; None before the first rollout
+    multiplier: Multiplier | None = None
     #: (SB3 saves it) what a loaded model's tracker is made from
     wasserstein_config: dict[str, Any] | None
 
-    wasserstein_coef = Setting(lambda coef: (check_coefficient(coef), coef)[1])
+    wasserstein_coef = Setting(lambda coef: (check_automatic(coef) or check_coefficient(coef), coef)[1])
     credit = Setting(check_credit)
     normalize_bonus = Setting(
         lambda unit: unit if isinstance(unit, str) and unit == "return" else check_flag("normalize_bonus", unit)
     )
+    target_distance = Setting(partial(check_optional, "target_distance", check_positive))
+    target_return = Setting(partial(check_optional, "target_return", check_number))
+    repel = Setting(lambda flag: check_flag("repel", flag))
+    multiplier_options = Setting(check_multiplier_options)
     embedding = Fixed(lambda tracker: tracker.embedding)
     dual = Fixed(lambda tracker: tracker.dual)
     dual_kwargs = Fixed(lambda tracker: {name: value for name, value in tracker.dual.config().items() if name != "class"})
@@ -146,18 +168,24 @@ class WassersteinMixin(BaseAlgorithm):
         *args: Any,
         embedding: str | Embedding = "mean_state",
         target: Any = None,
-        wasserstein_coef: float | Schedule = 0.0,
+        wasserstein_coef: float | str | Schedule = 0.0,
         dual: str | Dual = "sinkhorn",
         dual_kwargs: dict[str, Any] | None = None,
         credit: str | None = None,
         episode_window: int = 256,
         normalize_bonus: bool | str = True,
+        target_distance: float | None = None,
+        target_return: float | None = None,
+        repel: bool = False,
+        multiplier_options: MultiplierOptions | None = None,
         segment_length: int | None = None,
         tracker_options: TrackerOptions | None = None,
         **kwargs: Any,
     ) -> None:
         self._check_names(kwargs)
         self.wasserstein_coef, self.credit, self.normalize_bonus = wasserstein_coef, credit, normalize_bonus
+        self.target_distance, self.target_return, self.repel = target_distance, target_return, repel
+        self.multiplier_options = multiplier_options
         self.wasserstein_config = None
         given = {
             "embedding": embedding, "target": target, "dual": dual, "dual_kwargs": dual_kwargs,
@@ -195,9 +223,14 @@ class WassersteinMixin(BaseAlgorithm):
     def _setup_wasserstein(self) -> None:
         given = {name: self.__dict__.pop(name) for name in TRACKED if name in self.__dict__}
         # load() has put the saved values there, and its own arguments, unchecked.
-        for name in ("wasserstein_coef", "credit", "normalize_bonus"):
+        for name in SETTINGS:
             setattr(self, name, self.__dict__[name])
         config = self.wasserstein_config or {}
+        if "multiplier" in config:
+            self.multiplier = Multiplier(**config["multiplier"])
+        if "multiplier_options" in config and self.multiplier_options is None:
+            self.multiplier_options = MultiplierOptions(**config["multiplier_options"])
+        self._check_has_constraint()
         if "options" in config:
             given.setdefault("tracker_options", TrackerOptions(**config["options"]))
         options = given.pop("tracker_options", None)
@@ -244,6 +277,9 @@ class WassersteinMixin(BaseAlgorithm):
                 f"wasserstein_coef={self.wasserstein_coef!r} needs a target: pass target= (a Target, an (n, dim) array, a "
                 "model or a path), or leave the coefficient at 0"
             )
+
+    def _check_has_constraint(self) -> None:
+        check_constraint(self.wasserstein_coef, self.target_distance, self.target_return, self.repel)
 
     def _bind_wasserstein(self) -> None:
         assert self.env is not None
@@ -302,6 +338,7 @@ class WassersteinMixin(BaseAlgorithm):
         self, total_timesteps: int, callback: Any = None, reset_num_timesteps: bool = True, *args: Any, **kwargs: Any
     ) -> tuple[int, BaseCallback]:
         self._check_has_target()
+        self._check_has_constraint()
         was_reset = reset_num_timesteps or self._last_obs is None
         try:
             total_timesteps, callback = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, *args, **kwargs)
@@ -320,9 +357,62 @@ class WassersteinMixin(BaseAlgorithm):
         return super()._init_callback(callback, progress_bar)
 
     def _coefficient(self) -> float:
+        initial = check_automatic(self.wasserstein_coef)
+        if initial is not None:
+            return self._multiplied(initial)
         if not callable(self.wasserstein_coef):
             return float(self.wasserstein_coef)
         return check_coefficient(float(self.wasserstein_coef(self._current_progress_remaining)))
+
+    def _multiplied(self, initial: float) -> float:
+        """λ where the constraint decides it; called once a rollout."""
+        options, tracker = self.multiplier_options or MultiplierOptions(), self.tracker
+        if self.multiplier is None:
+            self.multiplier = Multiplier.of(initial, options)
+        multiplier = self.multiplier
+        # Until the first window is full its units move, and the distance says little.
+        if tracker.is_ready and tracker.scales.frozen:
+            if not multiplier.is_checked:
+                self._check_constraint_once(multiplier)
+            violation = self._violation(multiplier, options)
+            multiplier.step(violation, 1.0 - self._current_progress_remaining, options)
+            self.logger.record("wasserstein/constraint", violation)
+        self.logger.record("wasserstein/bound_hit", multiplier.bound_hit(options))
+        return (1.0 if self.repel else -1.0) * multiplier.value(options)
+
+    def _violation(self, multiplier: Multiplier, options: MultiplierOptions) -> float:
+        """By how much the constraint is broken, in units of itself."""
+        if self.target_distance is not None:
+            excess = (self.tracker.dual.distance - self.target_distance) / self.target_distance
+            return -excess if self.repel else excess
+        assert self.target_return is not None
+        assert multiplier.first_return is not None
+        gain = self.target_return - multiplier.first_return
+        # A policy that begins as good as that has nothing to be attracted for.
+        if gain <= 0:
+            return -1.0
+        return (self.target_return - self.tracker.newest_return()) / (options.tolerance * gain) - 1.0
+
+    def _check_constraint_once(self, multiplier: Multiplier) -> None:
+        """
+        :raises ValueError: if the distance to be held is lost in the noise of the window and the target
+        """
+        tracker = self.tracker
+        multiplier.is_checked, multiplier.first_return = True, tracker.newest_return()
+        if self.target_distance is None or self.repel:
+            return
+        noise = tracker.noise()
+        if self.target_distance < noise:
+            raise ValueError(
+                f"target_distance={self.target_distance!r} is below {noise:.3g}, what two samples of one behaviour are apart "
+                f"with these {len(tracker.window)} episodes and this target: ask for more, or raise episode_window"
+            )
+        if tracker.dual.distance <= self.target_distance:
+            warnings.warn(
+                f"target_distance={self.target_distance!r} is no less than the distance at the beginning, "
+                f"{tracker.dual.distance:.3g}: there is nothing to attract for, unless the policy moves away",
+                stacklevel=2,
+            )
 
     def _effective_coefficient(self, coef: float) -> float:
         """λ in the unit of the buffer's rewards."""
@@ -359,6 +449,9 @@ class WassersteinMixin(BaseAlgorithm):
     def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
         """SB3's; its arguments are the parent's. A file is there whole or not at all."""
         self.wasserstein_config = self.tracker.config()
+        for name in ("multiplier", "multiplier_options"):
+            if getattr(self, name) is not None:
+                self.wasserstein_config[name] = asdict(getattr(self, name))
         before = _IS_SAVING.set(True)
         try:
             parent = super().save
@@ -391,7 +484,7 @@ class WassersteinMixin(BaseAlgorithm):
             self.tracker.settle()
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "tracker"]
+        return [*super()._excluded_save_params(), "tracker", "multiplier", "multiplier_options"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, variables = super()._get_torch_save_params()
