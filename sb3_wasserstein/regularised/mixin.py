@@ -383,7 +383,7 @@ class WassersteinMixin(BaseAlgorithm):
     def _violation(self, multiplier: Multiplier, options: MultiplierOptions) -> float:
         """By how much the constraint is broken, in units of itself."""
         if self.target_distance is not None:
-            excess = (self.tracker.dual.distance - self.target_distance) / self.target_distance
+            excess = float(self.tracker.dual.distance / self.target_distance - 1.0)
             return -excess if self.repel else excess
         assert self.target_return is not None
         assert multiplier.first_return is not None
@@ -391,7 +391,7 @@ class WassersteinMixin(BaseAlgorithm):
         # A policy that begins as good as that has nothing to be attracted for.
         if gain <= 0:
             return -1.0
-        return (self.target_return - self.tracker.newest_return()) / (options.tolerance * gain) - 1.0
+        return float((self.target_return - self.tracker.newest_return()) / (options.tolerance * gain) - 1.0)
 
     def _check_constraint_once(self, multiplier: Multiplier) -> None:
         """

@@ -1,4 +1,4 @@
-"""λ by what it is for: a Lagrange multiplier that holds a distance, or that attracts to a teacher until the policy is as good."""
+"""λ by what it is for: a Lagrange multiplier that holds a distance, or attracts to a teacher until the policy is as good."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sb3_wasserstein._validation import check_positive
+from sb3_wasserstein._validation import check_number, check_positive
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class MultiplierOptions:
     :param lowest: what is subtracted from λ, so that λ is 0 at its lower bound; in units of ``wasserstein_coef``
     :param highest: upper bound of λ, before the subtraction
     :param tolerance: for ``target_return``: the part of the gain still to be made at which λ stays as it is
-    :raises ValueError: if an option is not positive, or the bounds are not in order; the message names it
+    :raises ValueError: if an option is out of range, or the bounds are not in order; the message names it
 
     Example:
         >>> from sb3_wasserstein.regularised import MultiplierOptions
@@ -37,7 +37,9 @@ class MultiplierOptions:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            check_positive(field.name, getattr(self, field.name))
+            (check_number if field.name == "proportional" else check_positive)(field.name, getattr(self, field.name))
+        if self.proportional < 0:
+            raise ValueError(f"proportional must be ≥ 0; got {self.proportional!r}")
         if self.lowest >= self.highest:
             raise ValueError(f"lowest={self.lowest!r} must be below highest={self.highest!r}")
 
@@ -96,7 +98,8 @@ class Multiplier:
         :return: λ ≥ 0
         """
         log_value = min(self.log_value + options.proportional * self.violation, math.log(options.highest))
-        return max(0.0, math.exp(log_value) - options.lowest)
+        # expm1, so that λ is 0 at the lower bound and not a rounding error.
+        return max(0.0, options.lowest * math.expm1(log_value - math.log(options.lowest)))
 
     def bound_hit(self, options: MultiplierOptions) -> int:
         """
