@@ -114,17 +114,19 @@ def check_automatic(coef: Any) -> float | None:
     """
     :param coef: ``wasserstein_coef``
     :return: the first λ of "auto" and "auto_0.3", None for what is no such text
-    :raises ValueError: if it is a text, but none of these
+    :raises TypeError: if it is another text
+    :raises ValueError: if what follows "auto_" is no number > 0
     """
     if not isinstance(coef, str):
         return None
     name, _, initial = coef.partition("_")
+    wanted = f'wasserstein_coef must be a number, a schedule, "auto", or "auto_" and the first λ > 0; got {coef!r}'
+    if name != "auto":
+        raise TypeError(wanted)
     try:
-        if name == "auto":
-            return check_positive("wasserstein_coef", float(initial) if initial else 1.0)
-    except ValueError:
-        pass
-    raise ValueError(f'wasserstein_coef must be a number, a schedule, "auto", or "auto_" and the first λ > 0; got {coef!r}')
+        return check_positive("wasserstein_coef", float(initial) if initial else 1.0)
+    except ValueError as error:
+        raise ValueError(wanted) from error
 
 
 def check_multiplier_options(options: Any) -> MultiplierOptions | None:

@@ -128,7 +128,6 @@ def test_recorded_episodes_as_a_target() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "error", "words"),
     [
-        ({"target": PPO("MlpPolicy", "CartPole-v1")}, ValueError, "target.*from_policy"),
         ({"target": Trajectory(np.zeros((2, 4)))}, ValueError, "target.*list"),
         ({"target": "nowhere.npz"}, FileNotFoundError, "target.*nowhere.npz.*save"),
         ({"wasserstein_coeff": 1.0}, TypeError, "wasserstein_coeff.*did you mean wasserstein_coef="),

@@ -83,7 +83,7 @@ DUAL_KWARGS += bad({"buget": 3}, match="dual_kwargs.*buget.*budget", error=Value
 DUAL_KWARGS += bad({"epsilon": 1.0}, match="dual_kwargs", error=TypeError, dual=SinkhornDual())
 TARGET = but(CLOUD, "x", None) + bad("nowhere.npz", match=r"target.*nowhere.*Target\.", error=FileNotFoundError)
 TARGET += bad("", match="target", error=OSError) + bad(Trajectory(POINTS), match=r"target.*Target\.from_trajectories")
-COEFFICIENT = but(NUMBER, "x") + bad("1", "big", [1.0], error=TypeError)
+COEFFICIENT = but(NUMBER, "x") + bad("1", "big", [1.0], error=TypeError) + bad("auto_0", "auto_x", error=ValueError)
 ENVIRONMENT = bad(None, 3, [], EMPTY, HUGE, Anything(), error=TypeError)
 COMPARED = bad(None, 3, HUGE, Anything(), error=TypeError) + bad("nowhere.npz", match="nowhere", error=FileNotFoundError)
 COMPARED += bad([], EMPTY, POINTS * NAN, POINTS[:, :0], {}, [["x"]])
@@ -253,6 +253,10 @@ KINDS: dict[str, Kind] = {
     "seed": SEED,
     "target": TARGET,
     "wasserstein_coef": COEFFICIENT,
+    "target_distance": but(POSITIVE, None),
+    "target_return": but(NUMBER, None),
+    "repel": FLAG,
+    "multiplier_options": OBJECT,
 }
 
 SCALES = ("center", "deviation", "low", "high")
