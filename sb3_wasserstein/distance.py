@@ -112,9 +112,9 @@ def behaviour_distance(
     if mu.dim != nu.dim:
         raise ValueError(f"x has dimension {mu.dim} and y {nu.dim}: give both with the same embedding")
     if ot is None:
-        one, other = (_draws(law) for law in (mu, nu))
-        if debias and min(len(one), len(other)) >= 4 and not mu.is_same_as(nu):
-            return _cross_fitted(one, other, epsilon, cost, relative, max_points)
+        one, other = [_draws(mu, "x", max_points), _draws(nu, "y", max_points)] if debias else ([], [])
+        if min(len(one), len(other)) >= 4 and not mu.is_same_as(nu):
+            return _cross_fitted(one, other, epsilon, cost, relative)
         return sinkhorn_divergence(mu, nu, epsilon=epsilon, cost=cost, relative=relative, debias=debias, max_points=max_points)
     if method == "sliced":
         return _sliced(ot, mu, nu, n_projections, seed)
@@ -140,31 +140,45 @@ def _law(value: Any, name: str, env: Any, embedding: EmbeddingLike, **sampling: 
     return as_target(value, embedding, env, name=name, **sampling).cloud
 
 
-def _draws(law: Cloud) -> list[Floats]:
+def _draws(law: Cloud, name: str, max_points: int) -> list[Floats]:
     """(k_i, dim) points of each draw of an unweighted sample; none where halves of it would not be samples of the law."""
     if law.draws is None or np.ptp(law.weights) > 1e-12:
         return []
+    stride = -(-len(law) // max_points)
+    if stride > 1:
+        _warn_large(law, name, max_points)
     order = np.argsort(law.draws, kind="stable")
-    return np.split(law.points[order], np.flatnonzero(np.diff(law.draws[order])) + 1)
+    begins = np.concatenate([[0], np.flatnonzero(np.diff(law.draws[order])) + 1, [len(order)]])
+    kept = zip(begins[:-1:stride].tolist(), begins[1::stride].tolist(), strict=True)
+    return [law.points[order[begin:end]] for begin, end in kept]
 
 
-def _cross_fitted(
-    one: list[Floats], other: list[Floats], epsilon: float, cost: Cost, relative: bool, max_points: int
-) -> float:
+def _warn_large(law: Cloud, name: str, max_points: int) -> None:
+    warnings.warn(f"`{name}` has {len(law)} points: `max_points`={max_points} of them represent it", stacklevel=4)
+
+
+def _cross_fitted(one: list[Floats], other: list[Floats], epsilon: float, cost: Cost, relative: bool) -> float:
     """As compare's: zero on average between samples of one law."""
+    # The splits are the same in whatever order the samples and their episodes come.
+    one, other = sorted((_in_order(one), _in_order(other)), key=lambda law: (len(law), np.concatenate(law).std(axis=0).sum()))
     points = [np.concatenate(law) for law in (one, other)]
     largest = max(map(len, points))
     scale = GroundCost(cost).measure_clouds(*points) if relative else 1.0
-    stride = -(-largest // max_points)
     # Of large samples one split is enough, and as many as of small ones would take minutes.
     n_splits = min(max(2000 // largest, 1), Resampling.n_splits)
     sinkhorn = {"epsilon": epsilon * scale, "cost": cost, "relative": False}
-    return float(divergences([(one[::stride], other[::stride])], n_splits, np.random.default_rng(0), sinkhorn)[0])
+    return float(divergences([(one, other)], n_splits, np.random.default_rng(0), sinkhorn)[0])
+
+
+def _in_order(draws: list[Floats]) -> list[Floats]:
+    """By the coordinates of their first points."""
+    firsts = np.array([points[0] for points in draws])
+    return [draws[k] for k in np.lexsort(firsts.T[::-1])]
 
 
 def _thinned(cloud: Cloud, name: str, max_points: int) -> Cloud:
     if len(cloud) > max_points:
-        warnings.warn(f"{name} has {len(cloud)} points: max_points={max_points} of them represent it", stacklevel=3)
+        _warn_large(cloud, name, max_points)
     return cloud.thinned(max_points)
 
 

@@ -301,7 +301,8 @@ def as_target(
         raise ValueError(f"{name} is a single Trajectory: give a list of them, or Target.from_trajectories(list, embedding)")
     try:
         if is_cloud(target) or isinstance(target, np.ndarray) or not _has_episodes(target):
-            return Target(target, is_sample=len(target) > 3)
+            points = np.asarray(target)
+            return Target(target, is_sample=points.ndim == 2 and len(points) > 3)
         if embedding is None:
             raise ValueError("these are recorded episodes: make one with Target.from_trajectories(list, embedding)")
         return Target.from_trajectories(target, embedding)

@@ -9,7 +9,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_wasserstein import WassersteinPPO, behaviour_distance
+from sb3_wasserstein import Target, WassersteinPPO, behaviour_distance
 
 
 class Bandit(gym.Env):
@@ -94,8 +94,7 @@ def test_the_estimated_gradient_matches_the_analytic_one(credit) -> None:
     def distance(p):
         dual_kwargs = {"epsilon": 0.02, "relative": False}
         points = np.array([[0.0], [1.0]])
-        law = type("Law", (), {"points": points, "weights": np.array([1 - p, p])})
-        return behaviour_distance(law, points, **dual_kwargs)
+        return behaviour_distance(Target(points, [1 - p, p]), Target(points), **dual_kwargs)
 
     step = 1e-3
     analytic = p * (1 - p) * (distance(p + step) - distance(p - step)) / (2 * step)
