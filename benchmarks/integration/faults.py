@@ -256,7 +256,7 @@ def hit(executor: str, fault: str, rng: np.random.Generator) -> dict[str, float]
     if fault == "hang":
         running.timeout = 15.0
     try:
-        members.learn(10**7 if fails else 20 * ROUND, reset_num_timesteps=False, checkpoint=folder / "p", checkpoint_every=1)
+        members.learn(10**7 if fails else 100 * ROUND, reset_num_timesteps=False, checkpoint=folder / "p", checkpoint_every=1)
         failed = False
     except MemberError:
         failed = True
