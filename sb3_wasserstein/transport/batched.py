@@ -193,10 +193,16 @@ def _solve_together(
                 break
             v = q / columns
         f, g = -epsilon * (np.log(rows) + offsets), epsilon * np.log(v / q)
+        # A cost far beyond a row's least one stands in the kernel as 2⁻¹⁰⁰ or 0: mass that has to go there was priced wrongly.
+        is_floor = kernel <= 2.0**-99
+        beyond = (
+            np.sum((p / rows)[:, :, None] * kernel * v[:, None], axis=(1, 2), where=is_floor) if is_floor.any() else residuals
+        )
+        is_solved = (residuals <= tol) & (beyond <= tol)
     return {
         k: (pairs.unit * f[b, : len(x)].astype(np.float64), pairs.unit * g[b, : len(y)].astype(np.float64))
         for b, (k, (x, y)) in enumerate(laws.items())
-        if residuals[b] <= tol
+        if is_solved[b] and np.isfinite(f[b, : len(x)]).all() and np.isfinite(g[b, : len(y)]).all()
     }
 
 

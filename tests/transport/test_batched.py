@@ -58,6 +58,20 @@ def test_they_are_what_one_dual_each_gives(cost: Cost, debias: bool) -> None:
         assert distances[0] == pytest.approx(dual.distance, abs=1e-3)
 
 
+@pytest.mark.parametrize("far", [2.0, 10.0, 50.0, 1000.0])
+def test_a_point_far_from_all_others_costs_what_it_costs(far: float) -> None:
+    rng = np.random.default_rng(0)
+    xs, ys = list(rng.normal(size=(6, 25, 2))), list(rng.normal(size=(6, 25, 2)))
+    ys[2][0] = [far, 0.0]
+    xs[4][3:6] = [[-far, 0.0], [-far, 0.1], [-far, 0.2]]
+    epsilon = 0.05
+    _, distances = batched_sinkhorn(xs, ys, epsilon=epsilon, relative=False)
+    for x, y, distance in zip(xs, ys, distances, strict=True):
+        # The regulariser is the plan's information, which is at most log n.
+        exact = ot.emd2([], [], cdist(x, y))
+        assert exact * (1 - 1e-3) <= distance <= (exact + epsilon * np.log(25)) * (1 + 1e-3)
+
+
 @pytest.mark.parametrize("per_draw", [1, 4])
 def test_a_sample_against_itself_without_a_points_own_draw(per_draw: int) -> None:
     """The cost within a draw is +∞, and the reference is normalised: against POT's plan on such a matrix."""
