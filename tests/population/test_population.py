@@ -40,10 +40,16 @@ def test_the_callers_generators_are_left_alone() -> None:
 
 
 def test_repulsion_parts_and_attraction_joins() -> None:
+    # So short a training does not always go where it is drawn: the median of three seeds.
     apart, free, joined = (
-        make(wasserstein_coef=coef, schedule="constant", neighbours="mean", seed=2, ent_coef=0.01)
-        .learn(12 * ROUND)
-        .distances[0, 1]
+        np.median(
+            [
+                make(wasserstein_coef=coef, schedule="constant", neighbours="mean", seed=seed, ent_coef=0.01)
+                .learn(12 * ROUND)
+                .distances[0, 1]
+                for seed in (1, 2, 3)
+            ]
+        )
         for coef in (3.0, 0.0, -3.0)
     )
     assert apart > 1.5 * free
