@@ -119,8 +119,8 @@ class WassersteinMixin(BaseAlgorithm):
         "episode" (all alike, past the critic); None is telescoping where the embedding has prefixes, else terminal
     :param episode_window: number of episodes that the policy's law is estimated from
     :param normalize_bonus: measure λ in units of (spread of the episode returns) / (median ground cost), both frozen after
-        the first window. "return" measures it by the bonus: its discounted return has |λ| as its root mean square, in a
-        running mean over rollouts (on-policy only). False takes the paper's λ
+        the first window. "return" measures it by the bonus: its discounted return has the size of λ as its root mean square,
+        in a running mean over rollouts (on-policy only). False takes the paper's λ
     :param target_distance: with "auto": attract as much as it takes for ``wasserstein/distance`` to be at most that
     :param target_return: with "auto": attract as long as the episodes' mean return is below that, and then let go
     :param repel: with ``target_distance``: the distance is to be at least that, and the policy is repelled
