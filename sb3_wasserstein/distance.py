@@ -71,7 +71,8 @@ def behaviour_distance(
     :param n_episodes: number of episodes of each model, and of samples of a target that is a sampler
     :param deterministic: whether models act without noise
     :param seed: of the environments, of the actions and of the projections
-    :param epsilon: ε, in units of the median ground cost if ``relative``, else in the cost's own unit
+    :param epsilon: ε, in units of the median ground cost if ``relative``, else in the cost's own unit. A small one is near
+        exact transport; :func:`compare` takes 0.5, which needs fewer episodes
     :param cost: a scipy metric name, a callable or a ``SaturatingCost``
     :param relative: whether ``epsilon`` and ``mass_price`` are in units of the median ground cost between the two
     :param debias: whether the distance of a behaviour to itself is to be zero

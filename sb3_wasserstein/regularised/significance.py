@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_wasserstein.cloud import Cloud
-from sb3_wasserstein.compare import Resampling, noise_of, permutation_p_value
+from sb3_wasserstein.compare import noise_of, permutation_p_value
 from sb3_wasserstein.duals import Dual
 
 
@@ -18,7 +18,7 @@ def noise_and_p_value(
 
     :param episodes: (k_i, dim) points of each episode in the window
     :param target: that the dual was solved for; None where its points are no episodes, which could not be exchanged
-    :param dual: whose ε and cost ``noise`` is measured with
+    :param dual: whose ε and cost both are measured with
     :param n_resamples: number of pairs of halves, and of permutations
     :param seed: of a generator of its own
     :return: ``noise``: how far apart two halves of the window are at most, at level 0.95, in the unit of the distance;
@@ -26,8 +26,8 @@ def noise_and_p_value(
     """
     rng = np.random.default_rng(seed)
     found = {}
+    measure = {"epsilon": dual.epsilon_, "cost": dual.cost, "relative": False}
     if len(episodes) >= 4:
-        measure = {"epsilon": dual.epsilon_, "cost": dual.cost, "relative": False}
         found["noise"] = noise_of(episodes, n_resamples, 0.95, rng, measure)
     if target is not None and min(len(episodes), len(target.points)) >= 4:
         n = len(episodes)
@@ -36,7 +36,5 @@ def noise_and_p_value(
             points = points[rng.permutation(len(points))[:n]]
         else:
             points = points[rng.choice(len(points), n, p=target.weights)]
-        # As in compare: a large ε costs no power, and no time.
-        test = {"epsilon": Resampling.test_epsilon, "cost": dual.cost}
-        found["p_value"] = permutation_p_value(episodes, list(points[:, None]), n_resamples, rng, test)
+        found["p_value"] = permutation_p_value(episodes, list(points[:, None]), n_resamples, rng, measure)
     return found
