@@ -460,6 +460,38 @@ def mutations(rows: list[Row]) -> Verdict:
     return Verdict(caught >= 0.9 * len(changing), f"{caught} of {len(changing)}; {len(rows) - len(changing)} change nothing")
 
 
+def right_at_the_target(rows: list[Row]) -> Verdict:
+    """The spread at which attraction stops is within .05 of the target's by the oracle, within .1 in training."""
+    oracle, training = (values(where(rows, part=part), "spread") for part in ("oracle", "training"))
+    largest = float(np.abs(oracle - 1.0).max()), float(np.abs(training - 1.0).max())
+    return Verdict(largest[0] <= 0.05 and largest[1] <= 0.1, f"at most {largest[0]:.3f}, in training {largest[1]:.3f}")
+
+
+def zero_between_equals(rows: list[Row]) -> Verdict:
+    """The mean of compare's distance is within two standard errors of 0 in 95 % of the cells."""
+    kept = sum(abs(number(row, "compare")) <= 2.0 * number(row, "compare_se") for row in rows)
+    largest = max(abs(number(row, "compare")) for row in rows)
+    return Verdict(kept >= 0.95 * len(rows), f"{kept} of {len(rows)}, at most {largest:.3f}")
+
+
+def tells_apart(rows: list[Row]) -> Verdict:
+    """p < 0.05 in 3 to 7 % of the pairs of one law, and in 90 % of the pairs of each task's checkpoints."""
+    same, other = (values(where(rows, part=part), "compare") for part in ("level", "power"))
+    peers = {name: values(where(rows, part="power"), name).min() for name in ("mmd", "energy", "c2st")}
+    figure = f"{same.min():.3f} to {same.max():.3f}; power at least {other.min():.2f}, of peers " + ", ".join(
+        f"{name} {power:.2f}" for name, power in peers.items()
+    )
+    return Verdict(bool(same.min() >= 0.03 and same.max() <= 0.07 and other.min() >= 0.9), figure)
+
+
+def covers(rows: list[Row]) -> Verdict:
+    """The interval holds the true distance in 90 to 98 % of the draws of each case."""
+    found = {(row["dim"], row["shift"], row["spread"]): number(row, "coverage") for row in rows}
+    kept = sum(0.9 <= share <= 0.98 for share in found.values())
+    low, high = min(found.values()), max(found.values())
+    return Verdict(kept == len(found), f"{kept} of {len(found)} cases, {low:.3f} to {high:.3f}")
+
+
 CLAIMS = (
     Claim("REINFORCE with λ < 0 walks a cheapest path on 80 % of the seeds of each hilly grid",
           "benchmarks.attraction.hilly_grid", "attraction", attracted(optimal, 0.8), plain_map("reinforce")),
@@ -518,6 +550,14 @@ CLAIMS = (
           "benchmarks.repulsion.locomotion", "locomotion", as_fast_as_alone),
     Claim("When a link fails, another router's way still stands in 90 % of the cases",
           "benchmarks.repulsion.backup_routes", "backup_routes", survives_failures),
+    Claim("Attraction by a debiased distance neither shrinks nor widens a policy, in 1 to 70 dimensions",
+          "benchmarks.distance.shrinkage", "shrinkage", right_at_the_target, lambda row: row["self_terms"] == "left out"),
+    Claim("compare's distance between two samples of one law is 0 on average, for 2 to 70 dimensions and 20 to 256 episodes",
+          "benchmarks.distance.null", "null", zero_between_equals, lambda row: row["part"] == "null"),
+    Claim("compare finds no difference where there is none, and tells two checkpoints of a PPO apart by 30 episodes",
+          "benchmarks.distance.two_samples", "two_samples", tells_apart),
+    Claim("compare's interval at 95 % holds the true distance in 90 to 98 % of the draws",
+          "benchmarks.distance.coverage", "coverage", covers, lambda row: row["epsilon"] == "0.5"),
     Claim("Distances of all pairs take a tenth of POT's time for 20 episodes, less than POT's for 256",
           "benchmarks.distance.batched", "batched",
           times_faster({"20": (10.0,), "100": (1.5,), "256": (1.2,)}, "episodes", "ratio"),
