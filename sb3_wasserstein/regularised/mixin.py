@@ -120,7 +120,8 @@ class WassersteinMixin(BaseAlgorithm):
     :param episode_window: number of episodes that the policy's law is estimated from
     :param normalize_bonus: measure λ in units of (spread of the episode returns) / (median ground cost), both frozen after
         the first window. "return" measures it by the bonus: its discounted return has the size of λ as its root mean square,
-        in a running mean over rollouts (on-policy only). False takes the paper's λ
+        in a running mean over rollouts, and where states are samples its zero is the mean of terminal states, so that an end
+        is worth as much as to stay there (on-policy only). False takes the paper's λ
     :param target_distance: with "auto": attract as much as it takes for ``wasserstein/distance`` to be at most that
     :param target_return: with "auto": attract as long as the episodes' mean return is below that, and then let go
     :param repel: with ``target_distance``: the distance is to be at least that, and the policy is repelled

@@ -42,6 +42,8 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
     bonus_to_go: float = 0.0
     #: running root mean square of the discounted return of the standardised bonus; 0 before the first rollout
     bonus_return: float = 0.0
+    #: running mean of the potential at terminal states, in deviations from its mean; None before the first termination
+    terminal_bonus: float | None = None
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, *args: Any, **kwargs: Any
@@ -118,8 +120,8 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
             buffer.returns += added
 
     def _in_units_of_return(self, bonus: NDArray[np.float64], dones: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """:return: (T, n) the bonus, centred where each step has its own, over the running spread of its discounted return"""
-        centred = bonus - bonus.mean() if self.tracker.is_stepwise else bonus
+        """:return: (T, n) the bonus, from :meth:`_zero` on where each step has its own, over its discounted return's spread"""
+        centred = bonus - self._zero(bonus) if self.tracker.is_stepwise else bonus
         spread = float(np.sqrt((centred**2).mean()))
         if spread == 0.0:
             return centred
@@ -128,6 +130,20 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
         now = float(np.sqrt((returns**2).mean()))
         self.bonus_return = 0.9 * self.bonus_return + 0.1 * now if self.bonus_return else now
         return centred / (spread * self.bonus_return)
+
+    def _zero(self, bonus: NDArray[np.float64]) -> float:
+        """
+        What counts as no bonus: the mean of what terminal states get, since nothing comes after them. An end is then worth as
+        much as to stay in such a state for ever (Kostrikov 2019, "Discriminator-Actor-Critic"), without its sum in one step.
+        """
+        rollout, mean, spread = self.tracker.rollout, float(bonus.mean()), float(bonus.std())
+        assert rollout is not None
+        if spread == 0.0 or self.tracker.embedding.holds:
+            return mean
+        if rollout.terminated.any():
+            now = (float(bonus[rollout.terminated].mean()) - mean) / spread
+            self.terminal_bonus = now if self.terminal_bonus is None else 0.9 * self.terminal_bonus + 0.1 * now
+        return mean + spread * (self.terminal_bonus or 0.0)
 
     def _bonus(self, rollout: Rollout, credit: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """:return: (T, n) what each step gains, in units of h, and (k,) h of each finished episode"""

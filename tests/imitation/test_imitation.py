@@ -266,6 +266,26 @@ def test_transitions_as_samples() -> None:
     assert np.allclose(points[going_on, 1], (points[1:, 0] - points[:-1, 0])[going_on[1:]])
 
 
+class EndsToTheLeft(Line):
+    """A line that an episode leaves by a termination at −0.2."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, _, truncated, info = super().step(action)
+        return observation, reward, self.x < -0.2, truncated, info
+
+
+def test_an_end_is_worth_as_much_as_to_stay_in_terminal_states() -> None:
+    model = ImitationPPO("MlpPolicy", EndsToTheLeft(), to_the_right(), **SMALL).learn(128)
+    rollout, buffer = model.tracker.rollout, model.rollout_buffer
+    assert rollout is not None
+    assert rollout.terminated.any()
+    bonus = buffer.rewards.reshape(rollout.terminated.shape)
+    assert bonus[rollout.terminated].mean() == pytest.approx(0.0, abs=1e-6)
+    # All other states are nearer to the demonstrations, so that to live on pays.
+    assert bonus[~(rollout.terminated | rollout.truncated)].mean() > 0.01
+    assert isinstance(model.terminal_bonus, float)
+
+
 def test_the_lower_parts_with_the_reward_on() -> None:
     arguments = {"embedding": StateOccupancy(after_termination="ignore"), "target": to_the_right(), "wasserstein_coef": -2.0}
     arguments |= {"tracker_options": TrackerOptions(law="rollout"), "n_steps": 256, "seed": 0, "device": "cpu"}
