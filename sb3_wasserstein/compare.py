@@ -363,10 +363,13 @@ def _interval(
     rng: np.random.Generator,
     sinkhorn: dict[str, Any],
 ) -> tuple[float, float]:
-    """By subsampling: half-samples without replacement vary about a sample as it varies about the law."""
+    """
+    By subsampling (Politis & Romano 1994): half-samples without replacement vary about a sample as it varies about the law,
+    and are off by as much.
+    """
     halves = [(_half(one, rng), _half(other, rng)) for _ in range(resampling.n_subsamples)]
     drawn = divergences(halves, resampling.n_splits, rng, sinkhorn)
-    low, high = np.quantile(drawn - drawn.mean(), [0.5 - 0.5 * level, 0.5 + 0.5 * level])
+    low, high = np.quantile(drawn - distance, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
     return float(distance - high), float(distance - low)
 
 

@@ -63,6 +63,10 @@ FAULTS = {
 ROUND = 48 * 4
 
 
+class Survived(Exception):
+    """A population has gone on for some rounds after it was hit."""
+
+
 class Told(BaseCallback):
     """Says on the output when a checkpoint has been written."""
 
@@ -227,8 +231,11 @@ def hit(executor: str, fault: str, rng: np.random.Generator) -> dict[str, float]
     members, place = hit_population(executor)
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     members.learn(ROUND, reset_num_timesteps=False)
+    # A member of a process that is killed fails; Ray's is made again within the call.
+    fails = executor == "process" or fault == "hang"
     saved: list[int] = []
-    began = threading.Event()
+    began, struck = threading.Event(), threading.Event()
+    to_go = 10
 
     def strike() -> None:
         began.wait()
@@ -238,6 +245,7 @@ def hit(executor: str, fault: str, rng: np.random.Generator) -> dict[str, float]
             place[1] = place[0].add_node(num_cpus=1)  # type: ignore[attr-defined]
         else:
             os.kill(rng.choice(members_of(executor)), signal.SIGKILL if fault == "worker" else signal.SIGSTOP)
+        struck.set()
 
     save = type(members).save
 
@@ -245,21 +253,24 @@ def hit(executor: str, fault: str, rng: np.random.Generator) -> dict[str, float]
         save(members, where)
         saved.append(min(model.num_timesteps for model in members.models))
         began.set()
+        nonlocal to_go
+        to_go -= struck.is_set()
+        if to_go == 0:
+            raise Survived
 
     members.save = told  # type: ignore[method-assign, assignment]
     striker = threading.Thread(target=strike)
     striker.start()
-    # A member of a process that is killed fails; Ray's is made again within the call.
-    fails = executor == "process" or fault == "hang"
     running: Any = members._members
     restarts = getattr(running, "n_restarts", 0)
     if fault == "hang":
         running.timeout = 15.0
     try:
-        members.learn(10**7 if fails else 100 * ROUND, reset_num_timesteps=False, checkpoint=folder / "p", checkpoint_every=1)
-        failed = False
+        members.learn(10**7, reset_num_timesteps=False, checkpoint=folder / "p", checkpoint_every=1)
     except MemberError:
         failed = True
+    except Survived:
+        failed = False
     finally:
         del members.save
         running.timeout = 300.0
@@ -273,7 +284,10 @@ def hit(executor: str, fault: str, rng: np.random.Generator) -> dict[str, float]
     on = all(late >= early + ROUND for early, late in zip(before, after, strict=True))
     half = sum(1 for _ in folder.rglob("*.tmp"))
     shutil.rmtree(folder)
-    left = len(members_of(executor)) - members.n_policies
+    # What is killed takes its time to die.
+    patience = time.monotonic() + 20
+    while (left := len(members_of(executor)) - members.n_policies) and time.monotonic() < patience:
+        time.sleep(0.2)
     return {"resumed": float(as_expected and kept and on), "signals": 1, "half_written": half, "left": left, "agents": 0}
 
 

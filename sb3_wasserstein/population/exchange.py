@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sb3_wasserstein._threads import one_blas_thread
-from sb3_wasserstein._validation import check_array, check_number, check_positive
+from sb3_wasserstein._validation import check_array, check_flag, check_number, check_positive
 from sb3_wasserstein.cloud import Draws, Floats, as_cloud, as_draws
 from sb3_wasserstein.duals import SinkhornDual
 from sb3_wasserstein.population.pairwise import Pairwise
@@ -58,6 +58,8 @@ class Turn:
     :param ground_cost: the unit of distances
     :param potential: of the others, None where there is nothing to be repelled from
     :param restart: a seed to begin again with, None to go on
+    :param keeps: with ``restart``: whether the present weights are those to keep for later
+    :param gives_back: whether the weights that were kept come back
     """
 
     coef: float
@@ -65,6 +67,8 @@ class Turn:
     ground_cost: float
     potential: PairPotential | None = None
     restart: int | None = None
+    keeps: bool = False
+    gives_back: bool = False
 
 
 class Exchange:
@@ -93,6 +97,14 @@ class Exchange:
         #: the best mean return that a member has had
         self.best_return = -np.inf
         self._first_returns: dict[int, float] = {}
+        #: (progress, return) whenever a mean return was better than all before
+        self.improvements: list[tuple[float, float]] = []
+        #: whether the reward has been found: before, the clocks of bursts stand still
+        self.is_learning = False
+        #: the members that began afresh in this training
+        self.afresh: set[int] = set()
+        #: the mean returns of the policies whose weights are kept
+        self.kept: dict[int, float] = {}
         #: progress at which each member began, or began afresh
         self.born = dict.fromkeys(range(n_policies), 0.0)
         self.restarts = dict.fromkeys(range(n_policies), 0)
@@ -127,7 +139,9 @@ class Exchange:
             return self._turns(reports, progress)
 
     def _turns(self, reports: dict[int, Report], progress: float) -> dict[int, Turn]:
-        self._take_in(reports)
+        if not self.is_learning:
+            self.born = dict.fromkeys(self.born, progress)
+        self._take_in(reports, progress)
         scaled = {k: self._scaled(cloud) for k, cloud in self.clouds.items()}
         if len(scaled) < 2 and not self.rules.distance_target:
             return {k: self._turn() for k in reports}
@@ -138,15 +152,17 @@ class Exchange:
         travelled = self.pairwise.solve(scaled, references, self.draws)
         fresh = self._to_begin_afresh(set(reports), progress)
         turns = {}
+        worse = self._to_give_back(set(reports), progress)
         for k in reports:
             if k in fresh:
-                turns[k] = self._turn(restart=self._new_seed(k))
+                turns[k] = self._turn(restart=self._new_seed(k), keeps=self._keeps(k))
                 if k in self.reached:
                     self.tried.append(self.reached.pop(k))
-                # Its episodes were another policy's: until one of its own ends, nobody knows where it is or what it gains.
-                self.clouds.pop(k, None)
-                self.draws.pop(k, None)
-                self.mean_returns.pop(k, None)
+                self._forget(k)
+                continue
+            if k in worse:
+                turns[k] = self._turn(gives_back=True)
+                self._forget(k)
                 continue
             coef = self.rules.coef * self._factor(k, progress) if self._above_floor(k) else 0.0
             weights = self.weights(k, travelled)
@@ -161,7 +177,8 @@ class Exchange:
     def begin(self) -> None:
         """A training from its start: everybody is young again."""
         self.born = dict.fromkeys(range(self.n_policies), 0.0)
-        self.reached, self.tried = {}, []
+        self.reached, self.tried, self.afresh, self.kept = {}, [], set(), {}
+        self.improvements = []
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """:return: JSON-plain values, and arrays"""
@@ -184,6 +201,10 @@ class Exchange:
             "first_returns": list(self._first_returns.items()),
             "best_return": self.best_return if self.mean_returns else None,
             "restarts": [self.restarts[k] for k in range(self.n_policies)],
+            "improvements": self.improvements,
+            "is_learning": self.is_learning,
+            "afresh": sorted(self.afresh),
+            "kept": list(self.kept.items()),
         }
         return plain, arrays
 
@@ -205,6 +226,10 @@ class Exchange:
             self.restarts = dict(enumerate(int(value) for value in plain["restarts"]))
             self.mean_returns = {int(k): float(value) for k, value in plain["mean_returns"]}
             self._first_returns = {int(k): float(value) for k, value in plain["first_returns"]}
+            self.improvements = [(float(when), float(value)) for when, value in plain["improvements"]]
+            self.is_learning = check_flag("is_learning", plain["is_learning"])
+            self.afresh = {int(k) for k in plain["afresh"]}
+            self.kept = {int(k): float(value) for k, value in plain["kept"]}
             best = plain.get("best_return")
             self.best_return = -np.inf if best is None else check_number("best_return", best)
             if not len(self.born) == len(self.restarts) == self.n_policies:
@@ -257,7 +282,7 @@ class Exchange:
             weights = np.where(gaps < self.rules.distance_target * travelled[member], weights, 0.0)
         return {l: float(weight) for l, weight in zip(others, weights, strict=True) if weight > LEAST_WEIGHT}
 
-    def _take_in(self, reports: dict[int, Report]) -> None:
+    def _take_in(self, reports: dict[int, Report], progress: float) -> None:
         for k, report in reports.items():
             if len(report.cloud):
                 self.clouds[k] = report.cloud
@@ -267,10 +292,16 @@ class Exchange:
                 self.mean_returns[k] = float(report.returns.mean())
                 self._first_returns.setdefault(k, self.mean_returns[k])
                 self.best_return = max(self.best_return, self.mean_returns[k])
+                if not self.improvements or self.mean_returns[k] > self.improvements[-1][1]:
+                    self.improvements.append((progress, self.mean_returns[k]))
         self.untrained_return = float(np.mean(list(self._first_returns.values()))) if self._first_returns else 0.0
+        if not self.scales.frozen:
+            self.returns = np.concatenate([self.returns, *(report.returns for report in reports.values())])
+        if len(self.returns):
+            gain = self.best_return - self.untrained_return
+            self.is_learning |= bool(gain >= self.rules.burst.gain * self.returns.std())
         if self.scales.frozen or not self.clouds:
             return
-        self.returns = np.concatenate([self.returns, *(report.returns for report in reports.values())])
         pooled = np.concatenate([self.clouds[k] for k in sorted(self.clouds)])
         pooled = pooled[:: -(-len(pooled) // POOL)]
         if self._occupancy:
@@ -287,12 +318,47 @@ class Exchange:
             return set()
         ages = {k: progress - self.born[k] if k in present else 1.0 for k in range(self.n_policies)}
         fresh = present & self.rules.fresh_starts.members(
-            self.pair_distances, self.scales.ground_cost, progress, ages, self.mean_returns, self.untrained_return
+            self.pair_distances,
+            self.scales.ground_cost,
+            progress,
+            ages,
+            self.mean_returns,
+            self.untrained_return,
+            self._learnt(),
         )
         for k in fresh:
             self.born[k] = progress
             self.restarts[k] += 1
+        self.afresh |= fresh
         return fresh
+
+    def _learnt(self) -> float:
+        """The progress at which the best member had made the asked share of what it has gained by now."""
+        enough = self.untrained_return + self.rules.fresh_starts.floor * (self.best_return - self.untrained_return)
+        return next((progress for progress, value in self.improvements if value >= enough), 0.0)
+
+    def _keeps(self, member: int) -> bool:
+        """Whether a member that begins afresh is better than the policy whose weights are kept, if there is one."""
+        present = self.mean_returns.get(member)
+        if present is None or present < self.kept.get(member, -np.inf):
+            return False
+        self.kept[member] = present
+        return True
+
+    def _to_give_back(self, present: set[int], progress: float) -> set[int]:
+        """Near the end of the training: the members whose old weights are better."""
+        rule = self.rules.fresh_starts
+        if progress < rule.end:
+            return set()
+        asked = present & set(self.kept)
+        found = {k: (self.mean_returns.get(k), self.kept.pop(k)) for k in sorted(asked)}
+        return {k for k, (new, old) in found.items() if not rule.is_worth_it(new, old, self.untrained_return)}
+
+    def _forget(self, member: int) -> None:
+        """Its episodes were another policy's: until one of its own ends, nobody knows where it is or what it gains."""
+        self.clouds.pop(member, None)
+        self.draws.pop(member, None)
+        self.mean_returns.pop(member, None)
 
     def _new_seed(self, member: int) -> int:
         sequence = np.random.SeedSequence(self._seed, spawn_key=(member, self.restarts[member]))
@@ -301,7 +367,7 @@ class Exchange:
     def _is_afresh(self, member: int) -> bool:
         """Whether it began again alone, among others that have settled."""
         together = self.n_policies <= self.rules.fresh_starts.together
-        return self.rules.schedule == "burst" and not together and self.born[member] > 0
+        return self.rules.schedule == "burst" and not together and member in self.afresh
 
     def _burst(self, member: int) -> Burst:
         return self.rules.fresh_starts.burst if self._is_afresh(member) else self.rules.burst
@@ -309,7 +375,7 @@ class Exchange:
     def _factor(self, member: int, progress: float) -> float:
         schedule = self.rules.schedule
         if schedule == "burst":
-            return self._burst(member)(progress - self.born[member])
+            return self._burst(member)(progress - self.born[member]) if self.is_learning else 0.0
         return float(schedule(1.0 - progress)) if callable(schedule) else 1.0
 
     def _above_floor(self, member: int) -> bool:
@@ -322,5 +388,5 @@ class Exchange:
     def _scaled(self, cloud: Floats) -> Floats:
         return cloud if self.feature_scale is None else cloud / self.feature_scale
 
-    def _turn(self, coef: float = 0.0, potential: PairPotential | None = None, restart: int | None = None) -> Turn:
-        return Turn(coef, self.scales.episode_return, self.scales.ground_cost, potential, restart)
+    def _turn(self, coef: float = 0.0, potential: PairPotential | None = None, **what: Any) -> Turn:
+        return Turn(coef, self.scales.episode_return, self.scales.ground_cost, potential, **what)

@@ -108,6 +108,8 @@ class Member:
 
     def __init__(self, spec: MemberSpec) -> None:
         self.spec = spec
+        #: policy and optimizer from before it began afresh
+        self._kept: dict[str, Any] | None = None
         self._generators = OwnGenerators()
         with self._generators.active():
             if spec.spec is not None and isinstance(spec.env, str) and spec.env not in gym.registry:
@@ -136,7 +138,12 @@ class Member:
         model.tracker = behaviour
         model._bind_wasserstein()
         if spec.behaviour is not None:
-            behaviour.load_state_dict(read_tensors(spec.behaviour))
+            saved = read_tensors(spec.behaviour)
+            try:
+                behaviour.load_state_dict(saved["behaviour"])
+                self._kept = saved["kept"]
+            except (KeyError, TypeError) as error:
+                raise ValueError(f"the state of a member is damaged: {error!r}") from error
         return model
 
     @property
@@ -185,8 +192,12 @@ class Member:
         with self._generators.active():
             model, behaviour = self.model, self.behaviour
             self._round += 1
+            if turn.keeps:
+                self._kept = copy.deepcopy(self._weights())
             if turn.restart is not None:
                 self._begin_afresh(turn.restart)
+            if turn.gives_back and self._kept is not None:
+                self._take_back(self._kept)
             behaviour.potential = turn.potential
             behaviour.scales = Scales(turn.episode_return, turn.ground_cost, frozen=True)
             model.wasserstein_coef = turn.coef
@@ -194,8 +205,8 @@ class Member:
                 model._add_bonus(model.rollout_buffer)
             if self._round % log_interval(type(model)) == 0:
                 model.dump_logs(self._round)
-            # What a new policy did not collect, it must not learn from.
-            if turn.restart is None:
+            # What another policy collected, this one must not learn from.
+            if turn.restart is None and not turn.gives_back:
                 model.train()
 
     def end(self) -> None:
@@ -208,7 +219,7 @@ class Member:
         """:return: what it can be made again from"""
         model, behaviour = io.BytesIO(), io.BytesIO()
         self.model.save(model)
-        th.save(self.behaviour.state_dict(), behaviour)
+        th.save({"behaviour": self.behaviour.state_dict(), "kept": self._kept}, behaviour)
         return Snapshot(model.getvalue(), behaviour.getvalue(), self._generators.state.arrays())
 
     def _cloud(self, n_new: int) -> tuple[Floats, Draws]:
@@ -218,17 +229,30 @@ class Member:
         n = window.n_within(self.behaviour.options.max_states) if self.is_occupancy else max(n_new, LEAST_CLOUD)
         return window.last(n), window.draws(n)
 
+    def _weights(self) -> dict[str, Any]:
+        policy = self.model.policy
+        return {"policy": policy.state_dict(), "optimizer": policy.optimizer.state_dict()}
+
+    def _take_back(self, weights: dict[str, Any]) -> None:
+        policy = self.model.policy
+        policy.load_state_dict(weights["policy"])
+        policy.optimizer.load_state_dict(weights["optimizer"])
+        self._kept = None
+        self._forget()
+
     def _begin_afresh(self, seed: int) -> None:
-        model, behaviour = self.model, self.behaviour
+        model = self.model
         set_random_seed(seed, using_cuda=model.device.type == "cuda")
         # MaskablePPO's policies know no gSDE: it is asked for where it is wanted.
         kwargs: dict[str, Any] = {**({"use_sde": True} if model.use_sde else {}), **model.policy_kwargs}
         made = model.policy_class(model.observation_space, model.action_space, model.lr_schedule, **kwargs)
         model.policy = cast(ActorCriticPolicy, made.to(model.device))
-        # The old policy's episodes say nothing of the new one.
-        behaviour.window = EpisodeWindow(behaviour.window.size)
-        # Its critic has learnt no bonus.
-        model.bonus_to_go = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Another policy's episodes say nothing of this one, whose critic has learnt no bonus."""
+        self.behaviour.window = EpisodeWindow(self.behaviour.window.size)
+        self.model.bonus_to_go = 0.0
 
 
 def log_interval(algorithm: type[OnPolicyAlgorithm]) -> int:

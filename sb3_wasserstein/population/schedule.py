@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from sb3_wasserstein._validation import check_count, check_number, check_positive
+
 #: progress_remaining (1 at the start, 0 at the end) -> a factor of wasserstein_coef
 RepulsionSchedule: TypeAlias = str | Callable[[float], float]
 
@@ -23,11 +25,22 @@ class Burst:
     :param full: until when it is one
     :param end: from when it is zero
     :param release: the distance, in units of the ground-cost scale, from which a pair no longer repels
+    :param gain: it begins when a member's mean return has risen by this many standard deviations of the first episodes'
+        returns: who is driven about before the reward has been found may never find it
+    :raises ValueError: if an option is out of range; the message names it
     """
 
     full: float = 0.125
     end: float = 0.1875
     release: float = 2.3
+    gain: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= check_number("full", self.full) < check_number("end", self.end):
+            raise ValueError(f"full and end must be 0 <= full < end; got full={self.full!r} and end={self.end!r}")
+        check_positive("release", self.release)
+        if check_number("gain", self.gain) < 0:
+            raise ValueError(f"gain must be at least 0; got {self.gain!r}")
 
     def __call__(self, age: float) -> float:
         """
@@ -49,8 +62,13 @@ class FreshStarts:
     the nearest of them only, it would be held in their midst, where it starts; so all drive it, the further the less. Driven
     by the same ones it would go the same way again: from the second attempt on the places that others were in vain drive too.
 
+    Nobody begins again while the population still learns, nor where less of the training is left than learning has taken. And
+    nothing is lost by it: the old weights are kept, and come back where the new ones are worse in the end.
+
     :param begin: before it, and for as long after a member's own beginning, members are left alone
-    :param end: after it nobody begins again: it could not finish
+    :param end: after it nobody begins again, and old weights come back
+    :param floor: the share of the best member's gain over the untrained policies that counts as learnt; and that of its old
+        gain which a member needs to keep its new weights
     :param collapsed: the distance, in units of the ground-cost scale, below which a pair has collapsed
     :param collapsed_among: the same, among more
     :param patience: how long a member may take to come back
@@ -63,6 +81,7 @@ class FreshStarts:
 
     begin: float = 0.225
     end: float = 0.85
+    floor: float = 0.9
     collapsed: float = 0.46
     collapsed_among: float = 0.8
     patience: float = 0.375
@@ -72,6 +91,14 @@ class FreshStarts:
     attempt: float = 0.17
     temperature: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name in ("begin", "end", "floor", "lost"):
+            if not 0 <= check_number(name, getattr(self, name)) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1]; got {getattr(self, name)!r}")
+        for name in ("collapsed", "collapsed_among", "patience", "attempt", "temperature"):
+            check_positive(name, getattr(self, name))
+        check_count("together", self.together, 0)
+
     def members(
         self,
         distances: dict[tuple[int, int], float],
@@ -80,6 +107,7 @@ class FreshStarts:
         ages: dict[int, float],
         returns: dict[int, float],
         untrained: float,
+        learnt: float,
     ) -> set[int]:
         """
         :param distances: of the pairs (k, l), both ways
@@ -88,11 +116,12 @@ class FreshStarts:
         :param ages: of each member, fraction of the training since it began
         :param returns: each member's mean return in its last rollout
         :param untrained: mean return before training
+        :param learnt: the progress at which the best member had made ``floor`` of its present gain
         :return: the members that are to begin again
         """
         fresh: set[int] = set()
         together = len(ages) <= self.together
-        if not self.begin <= progress <= self.end or not distances:
+        if not max(self.begin, 2 * learnt) <= progress <= min(self.end, 1 - learnt) or not distances:
             return fresh
         limit, alone = (self.collapsed, self.begin) if together else (self.collapsed_among, self.attempt)
         for distance, pair in sorted((distance, pair) for pair, distance in distances.items()):
@@ -105,6 +134,15 @@ class FreshStarts:
                 nearest = min((distance, l) for (one, l), distance in distances.items() if one == k)[1]
                 fresh |= {k, nearest} if together else {k}
         return fresh
+
+    def is_worth_it(self, new: float | None, old: float, untrained: float) -> bool:
+        """
+        :param new: mean return of a member that began afresh; None where no episode of it has ended
+        :param old: its mean return before
+        :param untrained: mean return before training
+        :return: whether it keeps its new weights
+        """
+        return new is not None and new - untrained >= self.floor * (old - untrained)
 
 
 def check_schedule(schedule: RepulsionSchedule) -> None:

@@ -24,9 +24,10 @@ def reports(centres, n=60, seed=0, returns=(0.0, 4.0)):
 
 
 def exchange(n_policies=3, **rules):
-    return Exchange(n_policies, Rules(**rules), SinkhornDual())
+    return Exchange(n_policies, Rules(**{"burst": AT_ONCE, **rules}), SinkhornDual())
 
 
+AT_ONCE = Burst(gain=0.0)
 LINE = [(0, 0), (1, 0), (5, 0)]
 
 
@@ -209,7 +210,7 @@ def test_a_place_is_shunned_once() -> None:
 
 
 def test_a_place_that_was_in_vain_comes_in_the_features_unit() -> None:
-    made = Exchange(4, Rules(), SinkhornDual(), occupancy=True)
+    made = Exchange(4, Rules(burst=AT_ONCE), SinkhornDual(), occupancy=True)
     corners = [(0, 0), (9, 0), (9, 9), (50, 50)]
     made.turns(reports(np.asarray(corners) / 2), 0.0)
     for progress, place in ((0.3, corners[0]), (0.31, (3.5, 5.5)), (0.48, corners[0]), (0.49, (4.0, 5.0))):
@@ -267,6 +268,7 @@ def test_a_fresh_member_is_nowhere_until_an_episode_of_its_own_ends(rules) -> No
     made = exchange(4, **rules)
     made.turns(reports([(5, 5), (5, 0), (0, 0), (1, 0)]), 0.0)
     poor, good = reports(places), reports(places, returns=(99.0, 101.0))
+    made.turns({**poor, 0: good[0], 1: good[1]}, 0.1)
     turns = made.turns({**poor, 0: good[0], 1: good[1]}, 0.3)
     assert [turns[k].restart is not None for k in range(4)] == [False, False, True, True]
     unseen = Report(np.zeros((0, 0)), np.zeros(0), 100, True)
@@ -287,11 +289,72 @@ def test_a_member_that_does_not_come_back_begins_afresh(n_policies, expected) ->
     line = [(0, 0), (2, 0), (5, 0), (2, 5)][:n_policies]
     made.turns(reports(np.asarray(line) / 2, returns=(-31.0, -29.0)), 0.0)
     late = {**reports(line, returns=(-11.0, -9.0)), 0: reports(line, returns=(-29.0, -26.0))[0]}
-    assert all(turn.restart is None for turn in made.turns(late, 0.36).values())
+    for progress in (0.1, 0.36):
+        assert all(turn.restart is None for turn in made.turns(late, progress).values())
     turns = made.turns(late, 0.38)
     # −27.5 is above the untrained −30, but by less than a fifth of what the best has gained.
     assert [turn.restart is not None for turn in turns.values()] == expected
     assert all(turn.restart is None for turn in made.turns(late, 0.6).values())
+
+
+TOGETHER = [(2, 0), (2, 0), (9, 0)]
+
+
+@pytest.mark.parametrize(("progress", "begins"), [(0.3, False), (0.41, True), (0.79, True), (0.81, False)])
+def test_nobody_begins_afresh_who_still_learns_or_could_not_finish(progress, begins) -> None:
+    made = exchange(3)
+    made.turns(reports(LINE), 0.0)
+    # At 0.2 it has made nine tenths of what it will have gained.
+    for when, gained in ((0.1, 50.0), (0.2, 95.0), (0.25, 100.0)):
+        made.turns(reports(LINE, returns=(gained - 1, gained + 1)), when)
+    turns = made.turns(reports(TOGETHER, returns=(99.0, 101.0)), progress)
+    assert any(turn.restart is not None for turn in turns.values()) == begins
+
+
+@pytest.mark.parametrize(("new", "comes_back"), [(96.0, False), (80.0, True), (None, True)])
+def test_old_weights_come_back_where_the_new_ones_are_worse(new, comes_back) -> None:
+    made = exchange(3)
+    made.turns(reports(LINE, returns=(-1.0, 1.0)), 0.0)
+    made.turns(reports(LINE, returns=(99.0, 101.0)), 0.1)
+    turns = made.turns(reports(TOGETHER, returns=(99.0, 101.0)), 0.3)
+    assert [turns[k].keeps for k in range(3)] == [True, True, False]
+    shown = reports(LINE, returns=(99.0, 101.0))
+    shown[0] = reports(LINE, returns=((new or 0.0) - 1, (new or 0.0) + 1))[0]
+    if new is None:
+        shown[0] = Report(np.zeros((0, 0)), np.zeros(0), 100, True)
+    assert not any(turn.gives_back for turn in made.turns(shown, 0.5).values())
+    saved = exchange(3)
+    saved.load_state(*made.state())
+    for one in (made, saved):
+        turns = one.turns(shown, 0.86)
+        assert [turns[k].gives_back for k in range(3)] == [comes_back, False, False]
+        assert (0 in one.clouds) != comes_back
+        assert not any(turn.gives_back for turn in one.turns(shown, 0.9).values())
+
+
+def test_a_second_attempt_keeps_the_better_weights() -> None:
+    made = exchange(3)
+    made.turns(reports(LINE, returns=(-1.0, 1.0)), 0.0)
+    made.turns(reports(LINE, returns=(99.0, 101.0)), 0.1)
+    made.turns(reports(TOGETHER, returns=(99.0, 101.0)), 0.3)
+    shown = reports(TOGETHER, returns=(99.0, 101.0))
+    shown[0] = reports(TOGETHER, returns=(69.0, 71.0))[0]
+    turns = made.turns(shown, 0.6)
+    assert [turns[k].restart is not None for k in range(3)] == [True, True, False]
+    assert [turns[k].keeps for k in range(3)] == [False, True, False]
+
+
+def test_a_burst_begins_when_the_reward_has_been_found() -> None:
+    made = exchange(2, burst=Burst(gain=0.5))
+    apart = [(0, 0), (1, 0)]
+    for progress in (0.0, 0.2, 0.4):
+        assert [turn.coef for turn in made.turns(reports(apart), progress).values()] == [0.0, 0.0]
+    better = reports(apart, returns=(2.0, 6.0))
+    assert [turn.coef for turn in made.turns(better, 0.5).values()] == [1.0, 1.0]
+    assert made.born == {0: 0.5, 1: 0.5}
+    # From there on it goes its way, whatever the returns are.
+    assert made.turns(reports(apart), 0.6)[0].coef == 1.0
+    assert made.turns(reports(apart), 0.7)[0].coef == 0.0
 
 
 def test_a_burst_lets_go_of_a_pair_that_is_far_enough() -> None:
@@ -354,11 +417,11 @@ def test_a_member_without_episodes_waits() -> None:
 
 
 def test_an_occupancys_features_have_one_unit() -> None:
-    made = Exchange(2, Rules(), SinkhornDual(), occupancy=True)
+    made = Exchange(2, Rules(burst=AT_ONCE), SinkhornDual(), occupancy=True)
     some = reports([(0, 0), (1, 0)])
     stretched = {k: Report(report.cloud * [1.0, 1000.0], report.returns, 100, True) for k, report in some.items()}
     turns: Any = made.turns(stretched, 0.0)
-    other: Any = Exchange(2, Rules(), SinkhornDual(), occupancy=True).turns(some, 0.0)
+    other: Any = Exchange(2, Rules(burst=AT_ONCE), SinkhornDual(), occupancy=True).turns(some, 0.0)
     points = np.array([[0.3, 0.1], [-1.0, 0.2]])
     np.testing.assert_allclose(turns[0].potential(points * [1.0, 1000.0]), other[0].potential(points), rtol=1e-5)
 

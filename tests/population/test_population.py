@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 from sb3_wasserstein import Population, WassersteinPPO
 from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.envs import Goals
+from sb3_wasserstein.population.exchange import Turn
+from sb3_wasserstein.population.member import Member
 
 
 def test_members_that_do_not_see_each_other_are_plain_ppo() -> None:
@@ -188,6 +191,27 @@ def test_fresh_starts_are_new_policies() -> None:
     assert len(member.behaviour.window) == 0
     population.learn(2 * ROUND)
     assert np.abs(parameters(population)[0] - fresh).max() > 0.01
+
+
+def test_old_weights_come_back_to_the_bit() -> None:
+    population = make(2, embedding="final_state", wasserstein_coef=1.0)
+    population.learn(2 * ROUND)
+    member = population._members.members[0]
+    before = parameters(population)[0].copy()
+    steps = member.model.policy.optimizer.state_dict()["state"][0]["step"].item()
+    turn = Turn(0.0, 1.0, 1.0)
+    member.collect()
+    member.train(replace(turn, restart=17, keeps=True))
+    assert np.abs(parameters(population)[0] - before).max() > 0.01
+    made_again = Member(replace(member.spec, **member.snapshot()._asdict()))
+    for one in (member, made_again):
+        one.begin(10 * ROUND, None, False)
+        one.collect()
+        one.train(replace(turn, gives_back=True))
+        found = np.concatenate([p.detach().numpy().ravel() for p in one.model.policy.parameters()])
+        np.testing.assert_array_equal(found, before)
+        assert one.model.policy.optimizer.state_dict()["state"][0]["step"].item() == steps
+        assert len(one.behaviour.window) == 0
 
 
 def test_the_logs_of_members_and_population(tmp_path) -> None:
