@@ -19,7 +19,7 @@ from sb3_wasserstein.duals import SinkhornDual
 from sb3_wasserstein.population.pairwise import Pairwise
 from sb3_wasserstein.population.potential import PairPotential
 from sb3_wasserstein.population.rules import Rules
-from sb3_wasserstein.population.schedule import Burst
+from sb3_wasserstein.population.schedule import Burst, FreshStarts
 from sb3_wasserstein.regularised.window import Scales
 
 #: soft-min over a member's distances, in units of the ground-cost scale
@@ -271,7 +271,7 @@ class Exchange:
             return {}
         gaps = np.array([self.pairwise.distances[member, l] for l in others])
         if self.rules.neighbours == "nearest":
-            temperature = self.rules.fresh_starts.temperature if self._is_afresh(member) else TEMPERATURE
+            temperature = self._alone.temperature if self._is_afresh(member) else TEMPERATURE
             exponents = -(gaps - gaps.min()) / (temperature * self.scales.ground_cost)
             weights = np.exp(exponents) / np.exp(exponents).sum()
         else:
@@ -314,17 +314,18 @@ class Exchange:
         self.scales.frozen = len(self.returns) >= self.rules.warm_up
 
     def _to_begin_afresh(self, present: set[int], progress: float) -> set[int]:
-        if self.rules.schedule != "burst" or self.rules.coef <= 0:
+        rule = self.rules.fresh_starts
+        if self.rules.schedule != "burst" or self.rules.coef <= 0 or rule is None:
             return set()
         ages = {k: progress - self.born[k] if k in present else 1.0 for k in range(self.n_policies)}
-        fresh = present & self.rules.fresh_starts.members(
+        fresh = present & rule.members(
             self.pair_distances,
             self.scales.ground_cost,
             progress,
             ages,
             self.mean_returns,
             self.untrained_return,
-            self._learnt(),
+            self._learnt(rule.floor),
         )
         for k in fresh:
             self.born[k] = progress
@@ -332,9 +333,9 @@ class Exchange:
         self.afresh |= fresh
         return fresh
 
-    def _learnt(self) -> float:
-        """The progress at which the best member had made the asked share of what it has gained by now."""
-        enough = self.untrained_return + self.rules.fresh_starts.floor * (self.best_return - self.untrained_return)
+    def _learnt(self, share: float) -> float:
+        """The progress at which the best member had made that share of what it has gained by now."""
+        enough = self.untrained_return + share * (self.best_return - self.untrained_return)
         return next((progress for progress, value in self.improvements if value >= enough), 0.0)
 
     def _keeps(self, member: int) -> bool:
@@ -348,7 +349,7 @@ class Exchange:
     def _to_give_back(self, present: set[int], progress: float) -> set[int]:
         """Near the end of the training: the members whose old weights are better."""
         rule = self.rules.fresh_starts
-        if progress < rule.end:
+        if rule is None or progress < rule.end:
             return set()
         asked = present & set(self.kept)
         found = {k: (self.mean_returns.get(k), self.kept.pop(k)) for k in sorted(asked)}
@@ -366,11 +367,16 @@ class Exchange:
 
     def _is_afresh(self, member: int) -> bool:
         """Whether it began again alone, among others that have settled."""
-        together = self.n_policies <= self.rules.fresh_starts.together
-        return self.rules.schedule == "burst" and not together and member in self.afresh
+        return member in self.afresh and self.n_policies > self._alone.together
+
+    @property
+    def _alone(self) -> FreshStarts:
+        """The rule by which a member has begun afresh."""
+        assert self.rules.fresh_starts is not None
+        return self.rules.fresh_starts
 
     def _burst(self, member: int) -> Burst:
-        return self.rules.fresh_starts.burst if self._is_afresh(member) else self.rules.burst
+        return self._alone.burst if self._is_afresh(member) else self.rules.burst
 
     def _factor(self, member: int, progress: float) -> float:
         schedule = self.rules.schedule

@@ -141,8 +141,8 @@ class Member:
             saved = read_tensors(spec.behaviour)
             try:
                 behaviour.load_state_dict(saved["behaviour"])
-                self._kept = saved["kept"]
-            except (KeyError, TypeError) as error:
+                self._kept = _checked(saved["kept"], model.policy)
+            except (AttributeError, KeyError, TypeError) as error:
                 raise ValueError(f"the state of a member is damaged: {error!r}") from error
         return model
 
@@ -253,6 +253,21 @@ class Member:
         """Another policy's episodes say nothing of this one, whose critic has learnt no bonus."""
         self.behaviour.window = EpisodeWindow(self.behaviour.window.size)
         self.model.bonus_to_go = 0.0
+
+
+def _checked(kept: Any, policy: ActorCriticPolicy) -> dict[str, Any] | None:
+    """
+    :param kept: weights from a file, or None
+    :param policy: that they are of
+    :return: the same
+    :raises ValueError: if they are of another policy
+    """
+    if kept is None:
+        return None
+    shapes = {name: tensor.shape for name, tensor in policy.state_dict().items()}
+    if {name: tensor.shape for name, tensor in kept["policy"].items()} != shapes or not isinstance(kept["optimizer"], dict):
+        raise ValueError("the state of a member is damaged: the weights that it keeps are of another policy")
+    return {"policy": kept["policy"], "optimizer": kept["optimizer"]}
 
 
 def log_interval(algorithm: type[OnPolicyAlgorithm]) -> int:

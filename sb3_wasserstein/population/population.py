@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import MaybeCallback
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_wasserstein._validation import check_choice, check_count, check_flag, check_path
 from sb3_wasserstein.duals import SinkhornDual, dual_from_config
@@ -27,12 +29,13 @@ from sb3_wasserstein.population.arguments import (
     registered,
 )
 from sb3_wasserstein.population.checkpoint import Checkpoint, check_folder, read_checkpoint, write_checkpoint
+from sb3_wasserstein.population.evaluation import Evaluation, evaluate_members
 from sb3_wasserstein.population.exchange import Exchange
 from sb3_wasserstein.population.executors import EXECUTORS, Executor, MemberError, make_executor
 from sb3_wasserstein.population.member import MemberSpec, member_class
 from sb3_wasserstein.population.rounds import Rounds
 from sb3_wasserstein.population.rules import Rules
-from sb3_wasserstein.population.schedule import RepulsionSchedule, check_schedule
+from sb3_wasserstein.population.schedule import Burst, FreshStarts, RepulsionSchedule, check_schedule
 from sb3_wasserstein.regularised import WassersteinOnPolicyMixin
 from sb3_wasserstein.regularised.registry import known_algorithms
 
@@ -59,6 +62,9 @@ class Population:
     :param repulsion: "mutual": each from all others; "ordered": each from those before it; "sequential": one is trained after
         the other, and repelled from the finished ones
     :param neighbours: "nearest": from the nearest other, by soft-min; "mean": from all others alike
+    :param burst: the numbers of the schedule "burst"; None for the defaults
+    :param fresh_starts: which members begin again with the schedule "burst": True for the default rule, False for none. Their
+        old weights come back where the new ones are worse
     :param executor: where members live: "serial" in this process; "process" in spawned ones (a script then needs
         ``if __name__ == "__main__":``); "ray" on a cluster. The result is the same
     :param member_timeout: seconds that a member in another process may take for a training and the next rollout before its
@@ -95,6 +101,8 @@ class Population:
         embedding: str | Embedding = "path",
         repulsion: str = "mutual",
         neighbours: str = "nearest",
+        burst: Burst | None = None,
+        fresh_starts: FreshStarts | bool = True,
         executor: str = "serial",
         member_timeout: float | None = None,
         n_envs: int = 1,
@@ -119,6 +127,8 @@ class Population:
             distance_target,
             return_floor,
             algorithm_kwargs.get("episode_window", 256),
+            Burst() if burst is None else burst,
+            (FreshStarts() if fresh_starts else None) if isinstance(fresh_starts, bool) else fresh_starts,
         )
         self._prepare(cls, n_policies, rules, pair_dual(algorithm_kwargs), make_embedding(embedding), seed)
         kwargs = {**algorithm_kwargs, "embedding": embedding, "tensorboard_log": log_folder(tensorboard_log)}
@@ -146,6 +156,7 @@ class Population:
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else check_count("seed", seed, 0)
         self.exchange = Exchange(self.n_policies, rules, dual, embedding.samples_states, self.seed)
         self._identity = uuid.uuid4().hex
+        self._models: list[WassersteinOnPolicyMixin] | None = None
 
     def _open(self, specs: list[MemberSpec], executor: str, timeout: float | None, tensorboard_log: Any) -> None:
         self._members: Executor = make_executor(executor, specs, timeout)
@@ -183,6 +194,7 @@ class Population:
         if checkpoint is not None:
             # Before hours of training, not at its first checkpoint.
             check_folder(check_path("checkpoint", checkpoint), self._identity)
+        self._models = None
         sequential = self.rules.repulsion == "sequential"
         everybody = list(range(self.n_policies))
         save = None if checkpoint is None else lambda: self.save(checkpoint)
@@ -204,6 +216,72 @@ class Population:
         if members is not None:
             return [member.model for member in members]
         return [self._loaded(snapshot.blob) for snapshot in self._members.snapshots()]
+
+    @property
+    def best(self) -> int:
+        """
+        The number of the member with the highest mean return in its last rollout.
+
+        :raises ValueError: before an episode has ended
+        """
+        known = self.exchange.mean_returns
+        if not known:
+            raise ValueError("no episode has ended yet: best is known after learn()")
+        return max(known, key=lambda k: (known[k], -k))
+
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+        *,
+        member: int | None = None,
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
+        """
+        SB3's, of one member.
+
+        :param observation: as in SB3
+        :param state: as in SB3
+        :param episode_start: as in SB3
+        :param deterministic: as in SB3
+        :param member: its number; None for the best
+        :return: the actions, and the next state of a recurrent policy
+        :raises ValueError: if there is no such member
+        """
+        number = self.best if member is None else check_count("member", member, 0)
+        if number >= self.n_policies:
+            raise ValueError(f"member must be below {self.n_policies}, the number of policies; got {member!r}")
+        return self._model(number).predict(observation, state, episode_start, deterministic)
+
+    def evaluate(self, n_episodes: int = 30, *, deterministic: bool = False, seed: int | None = None) -> Evaluation:
+        """
+        Try all members in new environments.
+
+        :param n_episodes: number of episodes of each, 4 at least
+        :param deterministic: whether they act without noise
+        :param seed: of the environments, the actions and the comparisons; None for the population's own
+        :return: returns, distances, and whether they are more than chance
+        :raises ValueError: if ``n_episodes`` is less than 4
+        """
+        check_count("n_episodes", n_episodes, 4)
+        check_flag("deterministic", deterministic)
+        spec = self._members.specs[0]
+
+        def make_env() -> VecEnv:
+            return make_vec_env(spec.env, spec.n_envs, env_kwargs=spec.env_kwargs)
+
+        seed = self.seed % 2**31 if seed is None else check_count("seed", seed, 0)
+        return evaluate_members(self.models, make_env, self.embedding, int(n_episodes), deterministic, seed)
+
+    def __repr__(self) -> str:
+        spec, rules = self._members.specs[0], self.rules
+        env = spec.env if isinstance(spec.env, str) else getattr(spec.env, "__name__", repr(spec.env))
+        schedule = rules.schedule if isinstance(rules.schedule, str) else "a function"
+        return (
+            f"Population({self.n_policies} × {self.algorithm.__name__} on {env}, wasserstein_coef={rules.coef:g}, "
+            f"schedule={schedule}, embedding={self.embedding!r})"
+        )
 
     @property
     def distances(self) -> NDArray[np.float64]:
@@ -234,15 +312,7 @@ class Population:
             "seed": self.seed,
             "embedding": self.embedding.config(),
             "dual": self.exchange.pairwise.dual.config(),
-            "rules": {
-                "coef": self.rules.coef,
-                "schedule": self.rules.schedule if isinstance(self.rules.schedule, str) else None,
-                "repulsion": self.rules.repulsion,
-                "neighbours": self.rules.neighbours,
-                "distance_target": self.rules.distance_target,
-                "return_floor": self.rules.return_floor,
-                "warm_up": self.rules.warm_up,
-            },
+            "rules": self.rules.config(),
             "exchange": states,
         }
         write_checkpoint(path, Checkpoint(description, arrays, snapshots))
@@ -330,6 +400,12 @@ class Population:
                 f"{lacking}. Pass env_kwargs= to load() ({error})"
             ) from error
         return population
+
+    def _model(self, member: int) -> WassersteinOnPolicyMixin:
+        """One of :attr:`models`; copies from other processes are kept until the members train on."""
+        if self._models is None:
+            self._models = self.models
+        return self._models[member]
 
     def close(self) -> None:
         """End the members' processes and close their environments."""

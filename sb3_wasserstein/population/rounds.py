@@ -70,6 +70,8 @@ class Rounds:
                     steps.update({k: report.timesteps for k, report in reports.items()})
                     n_rounds += 1
                     saving = save is not None and n_rounds % save_every == 0
+                    if n_rounds == 1:
+                        self._check_rounds(total_timesteps, max(steps[k] - totals[k] + total_timesteps for k in steps))
                     running = {k: report for k, report in reports.items() if report.running}
                     active = {k for k in running if steps[k] < totals[k]}
                     collected = {}
@@ -100,6 +102,18 @@ class Rounds:
             if bar is not None:
                 bar.close()
             logger.close()
+
+    def _check_rounds(self, total_timesteps: int, of_a_round: int) -> None:
+        """Warn where repulsion would be over before a policy could have followed it."""
+        rules, n_rounds = self.exchange.rules, math.ceil(total_timesteps / of_a_round)
+        if rules.schedule == "burst" and rules.coef > 0 and rules.burst.full * n_rounds < 2:
+            least = math.ceil(2 / rules.burst.full)
+            warnings.warn(
+                f"{total_timesteps} steps are {n_rounds} rounds of {of_a_round}: members are repelled in the first "
+                f"{rules.burst.full:.3g} of a training, which takes {least} rounds at least. Train longer, or with a smaller "
+                "n_steps or n_envs",
+                stacklevel=4,
+            )
 
     def _log(self, logger: Logger, turns: dict[int, Turn], timesteps: int, progress: float) -> None:
         for (k, l), distance in self.exchange.pair_distances.items():

@@ -28,6 +28,11 @@ class Burst:
     :param gain: it begins when a member's mean return has risen by this many standard deviations of the first episodes'
         returns: who is driven about before the reward has been found may never find it
     :raises ValueError: if an option is out of range; the message names it
+
+    Example:
+        >>> from sb3_wasserstein.population import Burst
+        >>> round(Burst(full=0.1, end=0.3)(0.2), 3)
+        0.5
     """
 
     full: float = 0.125
@@ -77,6 +82,12 @@ class FreshStarts:
     :param burst: among more; the others stand still, so that it is released further away, and it is soon done
     :param attempt: among more, how long one that began afresh is left alone
     :param temperature: among more, of its soft-min over its distances, in units of the ground-cost scale
+    :raises ValueError: if an option is out of range; the message names it
+
+    Example:
+        >>> from sb3_wasserstein.population import FreshStarts
+        >>> FreshStarts(floor=0.8).begin
+        0.225
     """
 
     begin: float = 0.225
@@ -98,6 +109,8 @@ class FreshStarts:
         for name in ("collapsed", "collapsed_among", "patience", "attempt", "temperature"):
             check_positive(name, getattr(self, name))
         check_count("together", self.together, 0)
+        if not isinstance(self.burst, Burst):
+            raise TypeError(f"burst must be a Burst(...); got {self.burst!r}")
 
     def members(
         self,

@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 from sb3_wasserstein import Population, WassersteinPPO
 from sb3_wasserstein.embeddings import StateOccupancy
 from sb3_wasserstein.envs import Goals
+from sb3_wasserstein.population import Burst, FreshStarts
 from sb3_wasserstein.population.exchange import Turn
 from sb3_wasserstein.population.member import Member
 
@@ -212,6 +213,45 @@ def test_old_weights_come_back_to_the_bit() -> None:
         np.testing.assert_array_equal(found, before)
         assert one.model.policy.optimizer.state_dict()["state"][0]["step"].item() == steps
         assert len(one.behaviour.window) == 0
+
+
+def test_a_training_that_is_too_short_says_so() -> None:
+    with pytest.warns(UserWarning, match="384 steps are 2 rounds of 192: .* takes 16 rounds at least"):
+        make(2).learn(2 * ROUND)
+
+
+def test_what_members_have_come_to() -> None:
+    population = make(2)
+    with pytest.raises(ValueError, match="best is known after learn"):
+        population.predict(np.zeros(2))
+    population.learn(2 * ROUND)
+    found = population.evaluate(20, seed=4)
+    for k, model in enumerate(population.models):
+        # Goals' episodes differ little under one policy.
+        expected, _ = evaluate_policy(model, make_vec_env(Goals, 4, seed=9), 40, deterministic=False)
+        assert found.returns[k] == pytest.approx(expected, abs=1.5)
+    np.testing.assert_array_equal(found.distances, found.distances.T)
+    assert (found.p_values[0, 1] < 0.05) == (found.distances[0, 1] > max(found.noise))
+    assert str(found).startswith("member 0: return ")
+    assert population.best == int(np.argmax([population.exchange.mean_returns[k] for k in range(2)]))
+    observation = np.zeros(2, dtype=np.float32)
+    for member in (0, 1, None):
+        model = population.models[population.best if member is None else member]
+        expected = model.predict(observation, deterministic=True)[0]
+        np.testing.assert_array_equal(population.predict(observation, deterministic=True, member=member)[0], expected)
+    assert repr(population).startswith(
+        "Population(2 × WassersteinPPO on Goals, wasserstein_coef=1, schedule=burst, embedding=Path("
+    )
+
+
+@pytest.mark.parametrize("fresh_starts", [False, FreshStarts(floor=0.5, burst=Burst(full=0.1, end=0.3))])
+def test_the_numbers_of_the_rules_are_chosen_and_saved(fresh_starts, tmp_path) -> None:
+    burst = Burst(full=0.3, end=0.4, release=3.0, gain=0.0)
+    population = make(2, burst=burst, fresh_starts=fresh_starts)
+    assert population.rules.burst == burst
+    assert population.rules.fresh_starts == (fresh_starts or None)
+    population.save(tmp_path)
+    assert Population.load(tmp_path, Goals).rules == population.rules
 
 
 def test_the_logs_of_members_and_population(tmp_path) -> None:

@@ -46,6 +46,7 @@ JUNK: tuple[Any, ...] = ("x", [], EMPTY, Anything())
 #: of what Gymnasium, SB3 or torch check, or what takes anything
 UNCHECKED: Kind = ()
 NUMBER = bad(None, True, 1j, *JUNK, error=TypeError) + bad(NAN, INF, -INF, 10**400, error=ValueError)
+FRACTION = NUMBER + bad(-0.1, 1.5, error=ValueError)
 NOT_NEGATIVE = NUMBER + bad(-1, -0.5, error=ValueError)
 POSITIVE = NOT_NEGATIVE + bad(0, 0.0, error=ValueError)
 INDEX = bad(None, *JUNK, NAN, INF, -1, 0.5, 2.5, True, 1j, HUGE, error=ValueError)
@@ -617,6 +618,8 @@ TABLE: dict[str, Entry] = {
             + bad("Nowhere-v0", match="Nowhere", error=(ValueError, gym.error.Error)),
             "wasserstein_coef": NUMBER + bad("1", lambda p: p, match="wasserstein_coef", error=TypeError),
             "schedule": bad("late", "", error=ValueError) + bad(3, EMPTY, HUGE, Anything(), error=TypeError),
+            "burst": OBJECT,
+            "fresh_starts": but(OBJECT, None),
             "env_kwargs": DICT + bad({"colour": 1}, match="colour", error=TypeError),
             "target": bad([[0.0] * 10], match="target", error=ValueError),
             "dual": bad("rkhs", "nothing", 3, match="dual"),
@@ -624,6 +627,24 @@ TABLE: dict[str, Entry] = {
             "credit": bad("nothing", 3, error=ValueError),
             "episode_window": FROM_TWO,
             "colour": bad(3, match="colour", error=TypeError),
+        },
+    ),
+    "Burst": ({}, {"full": FRACTION, "end": NUMBER + bad(0.1), "release": POSITIVE, "gain": NOT_NEGATIVE}),
+    "FreshStarts": (
+        {},
+        {
+            **dict.fromkeys(("begin", "end", "floor", "lost"), FRACTION),
+            **dict.fromkeys(("collapsed", "collapsed_among", "patience", "attempt", "temperature"), POSITIVE),
+            "together": INDEX,
+            "burst": OBJECT,
+        },
+    ),
+    "Population.evaluate": ({"n_episodes": 4}, {"n_episodes": COUNT + bad(3), "deterministic": FLAG, "seed": SEED}),
+    "Population.predict": (
+        {"observation": np.zeros(2, dtype=np.float32), "member": 0},
+        {
+            **dict.fromkeys(("observation", "state", "episode_start", "deterministic"), UNCHECKED),
+            "member": INDEX + bad(2, match="member must be below 2", error=ValueError),
         },
     ),
     "Population.learn": (
@@ -712,7 +733,7 @@ ATTRIBUTES: dict[str, dict[str, Kind]] = {
 MODULES = ("", ".duals", ".embeddings", ".envs", ".flow", ".population", ".figures", ".tensorboard", ".zoo")
 #: bases, results and errors, which no user makes
 MADE_BY_US = {"BoundEmbedding", "ControlTask", "ConvexityReport", "Dual", "Embedding", "EmbeddingError", "GridPolicy"}
-MADE_BY_US |= {"Comparison", "MemberError", "Result", "matplotlib_figure", "register"}
+MADE_BY_US |= {"Comparison", "Evaluation", "MemberError", "Result", "matplotlib_figure", "register"}
 #: methods of these that take what the package has made
 CALLED_BY_US = {"actions", "draw", "epsilon_if", "from_cloud", "is_same_as", "shaping_of", "states", "thinned", "update_laws"}
 
