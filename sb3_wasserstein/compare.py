@@ -363,14 +363,12 @@ def _interval(
     rng: np.random.Generator,
     sinkhorn: dict[str, Any],
 ) -> tuple[float, float]:
-    """
-    By subsampling (Politis & Romano 1994): half-samples without replacement vary about a sample as it varies about the law,
-    and are off by as much.
-    """
+    """By subsampling: half-samples without replacement vary about their mean as a sample of the law varies about its own."""
     halves = [(_half(one, rng), _half(other, rng)) for _ in range(resampling.n_subsamples)]
     drawn = divergences(halves, resampling.n_splits, rng, sinkhorn)
-    low, high = np.quantile(drawn - distance, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
-    return float(distance - high), float(distance - low)
+    # Not mirrored: a distance varies the more the larger it is.
+    low, high = distance + np.quantile(drawn - drawn.mean(), [0.5 - 0.5 * level, 0.5 + 0.5 * level])
+    return float(low), float(high)
 
 
 def noise_of(law: list[Floats], n: int, level: float, rng: np.random.Generator, sinkhorn: dict[str, Any]) -> float:
