@@ -17,8 +17,8 @@ class Demonstrations:
     """
     Episodes of an expert, of which only the observations are used.
 
-    An episode that terminated says so in its recording, or by an end before the environment's time limit; where there is no
-    time limit, an episode whose recording says nothing counts as terminated.
+    An episode that terminated says so in its recording, or by an end before the environment's time limit. Where no time limit is
+    known, that of the longest episode stands for it.
 
     :param value: a list of episodes (arrays of T + 1 observations, :class:`Trajectory`, Minari's or imitation's episodes), a
         Minari dataset, a D4RL dictionary, or the path of an npz file with ``observations_0``, ``observations_1``, …
@@ -50,7 +50,8 @@ class Demonstrations:
         #: (N,) of the episodes, where each of all transitions belongs
         self.episode_of: NDArray[np.int64] = np.repeat(np.arange(len(lengths)), lengths)
         self.lengths: NDArray[np.int64] = lengths
-        ends_early = [time_limit is None or length < time_limit for length in lengths.tolist()]
+        limit = int(lengths.max()) if time_limit is None else time_limit
+        ends_early = [length < limit for length in lengths.tolist()]
         #: whether each episode terminated
         self.terminated = [
             early if episode.terminated is None else bool(episode.terminated)

@@ -200,7 +200,8 @@ def test_whether_demonstrations_terminated() -> None:
     short, long = np.zeros((4, 1)), np.zeros((9, 1))
     assert Demonstrations([short, long], box, 8).terminated == [True, False]
     assert Demonstrations([Trajectory(short, terminated=False), long], box, 8).terminated == [False, False]
-    assert Demonstrations([short], box, None).terminated == [True]
+    assert Demonstrations([short, long], box, None).terminated == [True, False]
+    assert Demonstrations([short], box, None).terminated == [False]
     # Mean length 5.5, twice that is above the limit: the last state of the short one stands for 1 + (8 - 3) steps.
     weights = Demonstrations([short, long], box, 8).weights(2.0)
     assert np.allclose(weights * 16, [1, 1, 6, *[1] * 8])
