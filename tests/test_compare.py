@@ -26,7 +26,9 @@ def normal(rng: np.random.Generator, n: int, dim: int, scale: float = 1.0, shift
 def test_two_samples_of_one_law_are_at_no_distance_on_average(n: int, dim: int) -> None:
     rng = np.random.default_rng(n + dim)
     found = [
-        compare(normal(rng, n, dim), normal(rng, n, dim), n_permutations=19, seed=k, standardize=False, resampling=NO_INTERVAL).distance
+        compare(
+            normal(rng, n, dim), normal(rng, n, dim), n_permutations=19, seed=k, standardize=False, resampling=NO_INTERVAL
+        ).distance
         for k in range(16)
     ]
     assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(len(found))
