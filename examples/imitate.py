@@ -7,7 +7,6 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.env_util import make_vec_env
 
-import sb3_wasserstein.envs
 from sb3_wasserstein import ImitationPPO, behaviour_distance, collect_embeddings
 from sb3_wasserstein.figures import plot_behaviour
 

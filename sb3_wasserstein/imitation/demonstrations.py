@@ -17,8 +17,8 @@ class Demonstrations:
     """
     Episodes of an expert, of which only the observations are used.
 
-    An episode that terminated says so in its recording, or by an end before the environment's time limit. Where no time limit is
-    known, that of the longest episode stands for it.
+    An episode that terminated says so in its recording, or by an end before the environment's time limit. Where no time limit
+    is known, the length of the longest episode stands for it.
 
     :param value: a list of episodes (arrays of T + 1 observations, :class:`Trajectory`, Minari's or imitation's episodes), a
         Minari dataset, a D4RL dictionary, or the path of an npz file with ``observations_0``, ``observations_1``, …
