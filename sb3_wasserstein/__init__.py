@@ -45,3 +45,8 @@ def __getattr__(name: str) -> Any:
 
         return WPO
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is public."""
+    return [*__all__, "__version__"]

@@ -98,6 +98,29 @@ class Fixed:
         )
 
 
+def _joined_signature(cls: type) -> inspect.Signature:
+    """:return: of a constructor, with the arguments that it passes on to those of its parents"""
+    positional: dict[str, inspect.Parameter] = {}
+    by_keyword: dict[str, inspect.Parameter] = {}
+    passes_positional = True
+    for base in cls.__mro__:
+        if "__init__" not in base.__dict__:
+            continue
+        own = list(inspect.signature(base.__dict__["__init__"]).parameters.values())[1:]
+        kinds = {parameter.kind for parameter in own}
+        for parameter in own:
+            if parameter.name in {*positional, *by_keyword} or parameter.name.startswith("_"):
+                continue
+            if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and passes_positional:
+                positional[parameter.name] = parameter
+            elif parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
+                by_keyword[parameter.name] = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        passes_positional &= inspect.Parameter.VAR_POSITIONAL in kinds
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            break
+    return inspect.Signature([*positional.values(), *by_keyword.values()])
+
+
 class WassersteinMixin(BaseAlgorithm):
     """
     What every regularised algorithm has (Abdullah et al. 2018, eq. 4: max J(θ) + λ W(μ_θ, ν)): its arguments, the tracker of
@@ -198,6 +221,11 @@ class WassersteinMixin(BaseAlgorithm):
         defaults = inspect.signature(WassersteinMixin.__init__).parameters
         self.__dict__.update({name: v for name, v in given.items() if not (is_loading and v is defaults[name].default)})
         super().__init__(*args, **kwargs)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # What help() and completion show: SB3's arguments beside ours.
+        cls.__signature__ = _joined_signature(cls)  # type: ignore[attr-defined]
 
     @classmethod
     def _check_names(cls, names: Iterable[str]) -> None:
