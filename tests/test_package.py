@@ -22,9 +22,10 @@ def test_the_signature_shows_sb3s_arguments_and_ours(name: str) -> None:
     parent = next(base for base in cls.__mro__ if base.__module__.startswith("stable_baselines3"))
     shown, theirs = inspect.signature(cls), inspect.signature(parent)
     public = {parameter for parameter in theirs.parameters if not parameter.startswith("_")}
-    assert public | {"target", "wasserstein_coef", "embedding"} <= shown.parameters.keys()
+    assert public | {"wasserstein_coef", "embedding"} <= shown.parameters.keys()
+    assert ("target" in shown.parameters) == (name != "ImitationPPO")
     if name != "ImitationPPO":
         # By position as SB3 has them.
         assert list(shown.parameters)[: len(public)] == [one for one in theirs.parameters if one in public]
-    assert shown.parameters["target"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert shown.parameters["embedding"].kind is inspect.Parameter.KEYWORD_ONLY
     assert not {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL} & {p.kind for p in shown.parameters.values()}

@@ -67,8 +67,7 @@ class ImitationPPO(WassersteinPPO):
     used unless ``reward_weight`` says so.
 
     The states are standardised by the demonstrations, for the policy (where no VecNormalize does it) and for the distance.
-    Arguments that do not stand here are those of :class:`WassersteinPPO`; the defaults of ``target`` and ``embedding`` come
-    from the demonstrations.
+    Arguments that do not stand here are those of :class:`WassersteinPPO`, without ``target``.
 
     :param policy: as in SB3
     :param env: as in SB3
@@ -105,6 +104,7 @@ class ImitationPPO(WassersteinPPO):
     """
 
     _states = ("dual", "tracker", "cloner")
+    _not_taken = ("target",)
 
     def __init__(
         self,
@@ -137,6 +137,8 @@ class ImitationPPO(WassersteinPPO):
             # SB3's load() puts the saved arguments in their places afterwards.
             super().__init__(policy, env, **kwargs)
             return
+        if kwargs.get("target") is not None:
+            raise ValueError("target does not go with ImitationPPO, whose target is the law of the demonstrations' states")
         if demonstrations is None:
             raise ValueError("demonstrations=None: give a list of recorded episodes, or the path of an npz file of them")
         if env is None:
@@ -155,7 +157,8 @@ class ImitationPPO(WassersteinPPO):
                 env.num_envs if isinstance(env, VecEnv) else 1, check_count("batch_size", batch_size, 2)
             )
         is_given = isinstance(dual_kwargs, dict) or dual_kwargs is None
-        if kwargs.get("dual", "sinkhorn") == "sinkhorn" and is_given:
+        dual = kwargs.get("dual", "sinkhorn")
+        if isinstance(dual, str) and dual == "sinkhorn" and is_given:
             # The plain potential keeps pulling near the match; a rough solution of each rollout's problem is enough.
             dual_kwargs = {"debias": False, "tol": 1e-2, **(dual_kwargs or {})}
         hidden = [128, 128]

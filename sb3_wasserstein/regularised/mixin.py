@@ -98,7 +98,7 @@ class Fixed:
         )
 
 
-def _joined_signature(cls: type) -> inspect.Signature:
+def _joined_signature(cls: type[WassersteinMixin]) -> inspect.Signature:
     """:return: of a constructor, with the arguments that it passes on to those of its parents"""
     positional: dict[str, inspect.Parameter] = {}
     by_keyword: dict[str, inspect.Parameter] = {}
@@ -118,7 +118,8 @@ def _joined_signature(cls: type) -> inspect.Signature:
         passes_positional &= inspect.Parameter.VAR_POSITIONAL in kinds
         if inspect.Parameter.VAR_KEYWORD not in kinds:
             break
-    return inspect.Signature([*positional.values(), *by_keyword.values()])
+    shown = (*positional.values(), *by_keyword.values())
+    return inspect.Signature([parameter for parameter in shown if parameter.name not in cls._not_taken])
 
 
 class WassersteinMixin(BaseAlgorithm):
@@ -186,6 +187,9 @@ class WassersteinMixin(BaseAlgorithm):
     dual_kwargs = Fixed(lambda tracker: {name: value for name, value in tracker.dual.config().items() if name != "class"})
     segment_length = Fixed(lambda tracker: tracker.segment_length)
     tracker_options = Fixed(lambda tracker: tracker.options)
+
+    #: arguments that a subclass makes itself
+    _not_taken: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

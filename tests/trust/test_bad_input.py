@@ -326,6 +326,7 @@ TABLE: dict[str, Entry] = {
             + bad(None, [], [np.zeros((5, 3))], error=ValueError)
             + bad("nowhere.npz", match="nowhere", error=FileNotFoundError),
             "horizon": POSITIVE,
+            "target": bad([[0.0] * 4], match="target does not go with", error=ValueError),
             "log_std_end": but(NUMBER, None),
             "reward_weight": NUMBER,
             "inverse_dynamics": FLAG,
