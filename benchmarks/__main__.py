@@ -1,20 +1,22 @@
 """
-The table of all claims, worked out from the CSVs; nothing is run.
+The tables of all claims, worked out from the CSVs; nothing is run.
 
-    python -m benchmarks            # print it, and write it to benchmarks/README.md
-    python -m benchmarks --check    # print it; the exit status is 1 where benchmarks/README.md says something else
+    python -m benchmarks            # print the claims, and write benchmarks/README.md and docs/results.md
+    python -m benchmarks --check    # print them; the exit status is 1 where one of the two says something else
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from itertools import groupby
 from pathlib import Path
 
 from benchmarks._lib.rows import Row
 from benchmarks.claims import CLAIMS, Claim
 
 README = Path(__file__).parent / "README.md"
+RESULTS_PAGE = README.parents[1] / "docs" / "results.md"
 HEAD = """\
 # Benchmarks
 
@@ -28,6 +30,21 @@ rows, on one thread.
 | claim | command | CPU minutes | CSV | commits | holds? |
 |---|---|---|---|---|---|
 """
+
+RESULTS_HEAD = """\
+# Results
+
+What the package claims, and what was measured. `python -m benchmarks` makes this page from the CSVs in `benchmarks/results`: a
+figure counts successes among runs with different seeds, or names the worst case, and "no" says that a claim does not hold.
+Each row of a CSV names the command and the commit that made it. `benchmarks/README.md` lists the commands with their CPU time;
+`research/measured.md` tells how settings were found, and what was tried in vain.
+"""
+#: the folders of benchmarks, as the page calls them
+THEMES = {
+    "attraction": "Attraction", "imitation": "Imitation", "repulsion": "Repulsion", "distance": "Distance",
+    "transport": "Transport", "cost": "Cost of training", "flow": "Flow", "wpo": "WPO",
+    "integration": "Faults and integration", "mutation": "Tests",
+}  # fmt: skip
 
 
 def minutes(claim: Claim, rows: list[Row]) -> str:
@@ -57,15 +74,27 @@ def page() -> str:
     return HEAD + "\n".join(map(line, CLAIMS)) + "\n"
 
 
+def results_page() -> str:
+    """The text of the documentation's page."""
+    parts = [RESULTS_HEAD]
+    for theme, claims in groupby(CLAIMS, lambda claim: THEMES[claim.arguments.split()[0].split(".")[1]]):
+        parts.append(f"\n## {theme}\n\n| claim | holds? | command | commits |\n|---|---|---|---|\n")
+        for claim in claims:
+            rows = claim.rows()
+            parts.append(f"| {claim.text} | {claim.verdict(rows)} | `{claim.arguments}` | {commits(rows)} |\n")
+    return "".join(parts)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="compare with the README, and write nothing")
+    parser.add_argument("--check", action="store_true", help="compare with the pages, and write nothing")
     args = parser.parse_args()
-    text = page()
-    print(text, end="")
+    texts = {README: page(), RESULTS_PAGE: results_page()}
+    print(texts[README], end="")
     if args.check:
-        return int(README.read_text() != text)
-    README.write_text(text)
+        return int(any(path.read_text() != text for path, text in texts.items()))
+    for path, text in texts.items():
+        path.write_text(text)
     return 0
 
 

@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks import claims
-from benchmarks.__main__ import README, page
+from benchmarks.__main__ import README, RESULTS_PAGE, page, results_page
 from benchmarks._lib.rows import RESULTS, Row, Rows, read, write
 from benchmarks._lib.study import Run, Study
 from benchmarks.claims import CLAIMS, Claim, Verdict
 
 
-def test_the_readme_is_made_by_the_command() -> None:
+def test_the_pages_are_made_by_the_command() -> None:
     assert README.read_text() == page(), "run python -m benchmarks"
+    assert RESULTS_PAGE.read_text() == results_page(), "run python -m benchmarks"
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.stem)
