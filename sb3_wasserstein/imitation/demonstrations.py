@@ -69,16 +69,22 @@ class Demonstrations:
         """:return: (N, ...) the observations that the N transitions lead to"""
         return self._joined(slice(1, None))
 
+    def held_to(self, horizon: float) -> int:
+        """
+        :param horizon: number of steps to which the last state of an episode that terminated is held, in mean lengths
+        :return: the same in steps, at most the time limit
+        """
+        steps = round(horizon * float(self.lengths.mean()))
+        return steps if self.time_limit is None else min(steps, self.time_limit)
+
     def weights(self, horizon: float) -> Floats:
         """
-        :param horizon: number of steps, in mean lengths of the episodes, at most the time limit, to which the last state of an
-            episode that terminated stands for the steps that are left
+        :param horizon: as for :meth:`held_to`: the last state of an episode that terminated stands for the steps that are left
         :return: (N,) weight of each state that a transition leads to, of sum one
         """
-        limit = round(horizon * float(self.lengths.mean()))
-        limit = limit if self.time_limit is None else min(limit, self.time_limit)
         weights = np.ones(int(self.lengths.sum()))
-        weights[np.cumsum(self.lengths) - 1] += np.where(self.terminated, np.maximum(limit - self.lengths, 0), 0)
+        left = np.maximum(self.held_to(horizon) - self.lengths, 0)
+        weights[np.cumsum(self.lengths) - 1] += np.where(self.terminated, left, 0)
         return np.asarray(weights / weights.sum())
 
     def halves(self) -> NDArray[np.bool_]:

@@ -132,6 +132,9 @@ class ImitationPPO(WassersteinPPO):
         #: distances of the first rollout and between halves of the demonstrations, None before: what ``progress`` is made from
         self.first_distance: float | None = None
         self.own_distance: float | None = None
+        #: points of the states in which demonstrations terminated, and the number of steps that they are held to
+        self.terminal_states: list[list[float]] = []
+        self.held_to = 0
         self._demonstrations: Any = None
         if not kwargs.get("_init_setup_model", True):
             # SB3's load() puts the saved arguments in their places afterwards.
@@ -205,6 +208,10 @@ class ImitationPPO(WassersteinPPO):
         for episode in demonstrations.episodes:
             points.append(_embedded(bound, episode, always))
         target = Target(np.concatenate(points), demonstrations.weights(self.demonstrated_horizon))
+        self.terminal_states = [
+            part[-1].tolist() for part, ended in zip(points, demonstrations.terminated, strict=True) if ended
+        ]
+        self.held_to = demonstrations.held_to(self.demonstrated_horizon)
         self.__dict__.update(embedding=embedding, target=target)
         if self.__dict__.get("tracker_options") is None:
             limit = max(TrackerOptions.max_target, len(target.points))
@@ -248,6 +255,20 @@ class ImitationPPO(WassersteinPPO):
             self._weigh_rewards(rollout_buffer)
             self._log_progress()
         return complete
+
+    def _centred(self, bonus: NDArray[np.float64]) -> NDArray[np.float64]:
+        """
+        WassersteinPPO's where demonstrations go on to the time limit. Where they terminate, to end as they do is worth
+        nothing, and another end as much as it would be to stay there for the rest of their horizon.
+        """
+        tracker, rollout = self.tracker, self.tracker.rollout
+        assert rollout is not None
+        if not self.terminal_states or tracker.embedding.holds:
+            return super()._centred(bonus)
+        zero = float(tracker.shaping(np.array(self.terminal_states), None).mean()) / (self._mean_length + 1.0)
+        steps = 1.0 + np.where(rollout.terminated, np.maximum(self.held_to - rollout.lengths, 0), 0)
+        weights = steps if self.gamma == 1.0 else (1.0 - self.gamma**steps) / (1.0 - self.gamma)
+        return np.asarray((bonus - zero) * weights)
 
     def _weigh_rewards(self, buffer: RolloutBuffer) -> None:
         """Give the environment's rewards their weight; the values that SB3 has added at time limits stay."""

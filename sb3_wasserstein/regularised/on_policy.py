@@ -120,8 +120,8 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
             buffer.returns += added
 
     def _in_units_of_return(self, bonus: NDArray[np.float64], dones: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """:return: (T, n) the bonus, from :meth:`_zero` on where each step has its own, over its discounted return's spread"""
-        centred = bonus - self._zero(bonus) if self.tracker.is_stepwise else bonus
+        """:return: (T, n) the bonus, :meth:`_centred` where each step has its own, over the spread of its discounted return"""
+        centred = self._centred(bonus) if self.tracker.is_stepwise else bonus
         spread = float(np.sqrt((centred**2).mean()))
         if spread == 0.0:
             return centred
@@ -131,19 +131,26 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
         self.bonus_return = 0.9 * self.bonus_return + 0.1 * now if self.bonus_return else now
         return centred / (spread * self.bonus_return)
 
-    def _zero(self, bonus: NDArray[np.float64]) -> float:
+    def _centred(self, bonus: NDArray[np.float64]) -> NDArray[np.float64]:
         """
-        What counts as no bonus: the mean of what terminal states get, since nothing comes after them. An end is then worth as
-        much as to stay in such a state for ever (Kostrikov 2019, "Discriminator-Actor-Critic"), without its sum in one step.
+        The bonus from its zero on: the mean of what terminal states get, since nothing comes after them. An end is then worth
+        as much as to stay in such a state for ever (Kostrikov 2019, "Discriminator-Actor-Critic"), without a sum in one step.
         """
         rollout, mean, spread = self.tracker.rollout, float(bonus.mean()), float(bonus.std())
         assert rollout is not None
         if spread == 0.0 or self.tracker.embedding.holds:
-            return mean
+            return bonus - mean
         if rollout.terminated.any():
             now = (float(bonus[rollout.terminated].mean()) - mean) / spread
             self.terminal_bonus = now if self.terminal_bonus is None else 0.9 * self.terminal_bonus + 0.1 * now
-        return mean + spread * (self.terminal_bonus or 0.0)
+        return bonus - (mean + spread * (self.terminal_bonus or 0.0))
+
+    @property
+    def _mean_length(self) -> float:
+        """Of an episode; before the first has ended the rollout is all that is known."""
+        tracker = self.tracker
+        assert tracker.rollout is not None
+        return float((tracker.window.lengths if len(tracker.window) else tracker.rollout.lengths[-1]).mean())
 
     def _bonus(self, rollout: Rollout, credit: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """:return: (T, n) what each step gains, in units of h, and (k,) h of each finished episode"""
@@ -159,7 +166,5 @@ class WassersteinOnPolicyMixin(WassersteinMixin, OnPolicyAlgorithm):
         if credit == "terminal":
             return crediting.terminal_bonus(rollout, values), values
         after, starts = crediting.prefix_values(rollout, tracker.shaping)
-        # Before the first end of an episode the rollout is all that is known.
-        mean_length = float((tracker.window.lengths if len(tracker.window) else rollout.lengths[-1]).mean())
-        bonus = crediting.occupancy_bonus(rollout, after, starts, tracker.embedding, mean_length, self.gamma)
+        bonus = crediting.occupancy_bonus(rollout, after, starts, tracker.embedding, self._mean_length, self.gamma)
         return bonus * rollout.known, values

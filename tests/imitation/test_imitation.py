@@ -287,6 +287,30 @@ def test_an_end_is_worth_as_much_as_to_stay_in_terminal_states() -> None:
     assert isinstance(model.terminal_bonus, float)
 
 
+def test_an_end_unlike_the_demonstrations_is_worth_as_much_as_to_stay_there(tmp_path: Any) -> None:
+    shown = [Trajectory(walk[:9], terminated=True) for walk in to_the_right()]
+    model = ImitationPPO("MlpPolicy", EndsToTheLeft(), shown, **SMALL)
+    assert model.held_to == 16
+    model.learn(128)
+    rollout, tracker = model.tracker.rollout, model.tracker
+    assert rollout is not None
+    assert rollout.terminated.any()
+    bonus = model.rollout_buffer.rewards.reshape(rollout.terminated.shape)
+    ends = np.array([[walk.observations[-1, 0]] for walk in shown])
+    scaling = tracker.recipe.scaling
+    assert np.allclose(model.terminal_states, scaling.compressed(ends))
+    h = tracker.shaping(rollout.after.reshape(128, 1)).reshape(128, 1)
+    stay = np.where(rollout.terminated, 1 + np.maximum(16 - rollout.lengths, 0), 1)
+    expected = (h - tracker.shaping(np.array(model.terminal_states)).mean()) * (1 - 0.99**stay) / (1 - 0.99)
+    # The first step of an episode has the state that it starts from besides, a truncated one SB3's value.
+    ratio = (bonus / expected)[(rollout.lengths > 1) & ~rollout.truncated & (np.abs(expected) > 1e-3)]
+    assert ratio.mean() < 0
+    assert np.allclose(ratio, ratio.mean(), rtol=0.02)
+    model.save(tmp_path / "m")
+    again = ImitationPPO.load(tmp_path / "m", EndsToTheLeft())
+    assert (again.terminal_states, again.held_to) == (model.terminal_states, 16)
+
+
 def test_the_lower_parts_with_the_reward_on() -> None:
     arguments = {"embedding": StateOccupancy(after_termination="ignore"), "target": to_the_right(), "wasserstein_coef": -2.0}
     arguments |= {"tracker_options": TrackerOptions(law="rollout"), "n_steps": 256, "seed": 0, "device": "cpu"}
