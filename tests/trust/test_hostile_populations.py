@@ -58,7 +58,12 @@ def with_arrays(folder, **changes):
 
 def with_window(folder, **changes):
     state = th.load(io.BytesIO(read(folder)[1]["member_0.pt"]), weights_only=True)
-    return {"member_0.pt": torch_file({**state, **changes})}
+    return {"member_0.pt": torch_file({**state, "behaviour": {**state["behaviour"], **changes}})}
+
+
+def with_kept(folder, kept):
+    state = th.load(io.BytesIO(read(folder)[1]["member_0.pt"]), weights_only=True)
+    return {"member_0.pt": torch_file({**state, "kept": kept})}
 
 
 def with_part(folder, name, content):
@@ -72,7 +77,7 @@ def with_part(folder, name, content):
 def populations(folder, mark):
     exchange = json.loads(read(folder)[1]["population.json"])["exchange"]
     rules = json.loads(read(folder)[1]["population.json"])["rules"]
-    window = th.load(io.BytesIO(read(folder)[1]["member_0.pt"]), weights_only=True)["window"]
+    window = th.load(io.BytesIO(read(folder)[1]["member_0.pt"]), weights_only=True)["behaviour"]["window"]
     arrays = arrays_of_targets(mark)
     vast = th.zeros(1, dtype=th.float64).expand(2**38, 2)
     return {
@@ -84,11 +89,20 @@ def populations(folder, mark):
         "a bomb": lambda: {"population.npz": arrays["a bomb"]()},
         "arrays of others": lambda: {"population.npz": npz(points=saved(CLOUD))},
         "a vast window": lambda: with_window(folder, window={**window, "points": vast}),
-        "a packed window": lambda: {"member_0.pt": packed({"window": {"points": th.zeros(2**26)}})},
+        "a packed window": lambda: {
+            "member_0.pt": packed({"behaviour": {"window": {"points": th.zeros(2**26)}}, "kept": None})
+        },
         "a window of another dimension": lambda: with_window(folder, window={**window, "points": window["points"][:, :1]}),
         "a window of other sizes": lambda: with_window(folder, window={**window, "sizes": [1]}),
         "a window of text": lambda: with_window(folder, window="here"),
         "scales of zero": lambda: with_window(folder, scales=dict.fromkeys(("episode_return", "ground_cost"), 0.0)),
+        "weights of text": lambda: with_kept(folder, "x"),
+        "weights of another policy": lambda: with_kept(folder, {"policy": {"x": th.zeros(2)}, "optimizer": {}}),
+        "a burst of text": lambda: described(folder, rules={**rules, "burst": {"full": "x"}}),
+        "a burst of another kind": lambda: described(folder, rules={**rules, "burst": {"evil": 1}}),
+        "fresh starts of text": lambda: described(folder, rules={**rules, "fresh_starts": "x"}),
+        "improvements of text": lambda: described(folder, exchange={**exchange, "improvements": "x"}),
+        "kept by text": lambda: described(folder, exchange={**exchange, "kept": [["a", "b"]]}),
         "no description": lambda: {"population.json": b"[]"},
         "a description that is deep": lambda: {"population.json": b"[" * 100_000 + b"]" * 100_000},
         "a million environments": lambda: described(folder, n_envs=10**6),
@@ -122,7 +136,9 @@ def populations(folder, mark):
 
 CASES = """a pickle for a window; a pickle in a window; a pickle for arrays; a pickle in arrays; 1e12 numbers declared; a bomb;
 arrays of others; a vast window; a packed window; a window of another dimension; a window of other sizes; a window of text;
-scales of zero; no description; a description that is deep; a million environments; a million members; members of text;
+scales of zero; weights of text; weights of another policy; a burst of text; a burst of another kind; fresh starts of text;
+improvements of text; kept by text;
+no description; a description that is deep; a million environments; a million members; members of text;
 another seed; an unknown embedding; an unknown dual; another dual; an algorithm by its path; rules that are none;
 a coefficient of text; no rules; no exchange; distances of text; a scale of zero; born once; a cloud of NaN; a cloud of text;
 clouds of two dimensions; a unit of zero; returns of text; a generator of zeros; a generator of text; half a model;
