@@ -297,8 +297,8 @@ def test_an_end_unlike_the_demonstrations_is_worth_as_much_as_to_stay_there(tmp_
     assert rollout.terminated.any()
     bonus = model.rollout_buffer.rewards.reshape(rollout.terminated.shape)
     ends = np.array([[walk.observations[-1, 0]] for walk in shown])
-    scaling = tracker.recipe.scaling
-    assert np.allclose(model.terminal_states, scaling.compressed(ends))
+    assert isinstance(tracker.recipe, StateOccupancy)
+    assert np.allclose(model.terminal_states, tracker.recipe.scaling.compressed(ends))
     h = tracker.shaping(rollout.after.reshape(128, 1)).reshape(128, 1)
     stay = np.where(rollout.terminated, 1 + np.maximum(16 - rollout.lengths, 0), 1)
     expected = (h - tracker.shaping(np.array(model.terminal_states)).mean()) * (1 - 0.99**stay) / (1 - 0.99)
