@@ -70,7 +70,9 @@ def evaluate_members(
     for k, model in enumerate(models):
         env = make_env()
         try:
-            episodes = collect_episodes(model, env, embedding, n_episodes, deterministic, seed)
+            # Members that start alike would not be independent samples.
+            own_seed = None if seed is None else seed + k
+            episodes = collect_episodes(model, env, embedding, n_episodes, deterministic, own_seed)
         finally:
             env.close()
         returns = np.array([episode.episode_return for episode in episodes])
